@@ -1,0 +1,1 @@
+"""Serves SageMaker script contract."""

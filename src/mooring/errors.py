@@ -1,0 +1,72 @@
+"""Every error that Mooring raises on purpose, in the words of the domain.
+
+::
+
+    MooringError
+    ├── BadInput                  the caller can mend it; `str()` says what, where and what to do
+    │   ├── SettingsError         a setting, flag or environment variable
+    │   ├── Refused               an operation refused on semantic grounds (AWS: ValidationException)
+    │   │   ├── NotFound
+    │   │   ├── AlreadyExists
+    │   │   └── InProgress
+    │   └── LimitExceeded         an account or machine limit (AWS: ResourceLimitExceeded)
+    ├── ArtifactError             model data that cannot be fetched or unpacked
+    ├── StartFailure              a replica that did not become healthy
+    ├── DataDirectoryError        in use, unwritable, or from a newer version
+    └── Unavailable               a part of Mooring is down for now; trying again is right
+
+Nothing here knows HTTP: `mooring.api.errors` maps these to AWS codes, the command line prints them as one line.
+"""
+
+from __future__ import annotations
+
+
+class MooringError(Exception):
+    """The root. The docstring of a class is its message when none is given."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message if message is not None else (type(self).__doc__ or type(self).__name__).strip())
+
+
+class BadInput(MooringError):
+    """The input cannot be used."""
+
+
+class SettingsError(BadInput):
+    """A setting is not valid."""
+
+
+class Refused(BadInput):
+    """The operation is refused."""
+
+
+class NotFound(Refused):
+    """The named thing does not exist."""
+
+
+class AlreadyExists(Refused):
+    """The name is taken."""
+
+
+class InProgress(Refused):
+    """The endpoint is in progress."""
+
+
+class LimitExceeded(BadInput):
+    """A limit is reached."""
+
+
+class ArtifactError(MooringError):
+    """Model data could not be fetched or unpacked."""
+
+
+class StartFailure(MooringError):
+    """A replica did not become healthy."""
+
+
+class DataDirectoryError(MooringError):
+    """The data directory cannot be used."""
+
+
+class Unavailable(MooringError):
+    """A part of Mooring is not available right now."""

@@ -1,0 +1,84 @@
+"""The route: the one document per endpoint that control publishes and gateways serve from.
+
+A gateway never asks control while it serves. It holds the newest route that it saw of each endpoint, and refuses an
+older one: `Version` is (control epoch, generation), where the epoch grows with every start of control and the
+generation within one control's life, so routes of a control that was replaced lose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+from mooring.hosting.naming import Scope
+
+
+class Version(NamedTuple):
+    """Ordered: a higher epoch wins, then a higher generation."""
+
+    epoch: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteReplica:
+    """A replica that may be called: it has passed `/ping`."""
+
+    id: str
+    address: str
+    """Path of its Unix socket, or `host:port`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteVariant:
+    """One production variant as the gateway sees it."""
+
+    name: str
+    weight: float
+    replicas: tuple[RouteReplica, ...]
+    strategy: str = "LEAST_OUTSTANDING_REQUESTS"
+    """`RANDOM` when RoutingConfig asks for it."""
+    container: str = "primary"
+    """What AWS calls the container in error messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a gateway needs to serve one endpoint."""
+
+    scope: Scope
+    endpoint: str
+    version: Version
+    variants: tuple[RouteVariant, ...]
+    status: str
+    """EndpointStatus at publication; an endpoint that is not serving yet has no replicas."""
+    body_limit_bytes: int
+    invocation_timeout_s: float
+
+    @property
+    def key(self) -> str:
+        """`account/region/endpoint`: unique among routes, and safe as a file name once quoted."""
+        return f"{self.scope.account}/{self.scope.region}/{self.endpoint}"
+
+    def to_document(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+    @staticmethod
+    def from_document(document: dict[str, Any]) -> Route:
+        """The inverse of `to_document`. Raises KeyError or TypeError for what is not a route."""
+        variants = tuple(
+            replace(
+                RouteVariant(**{**variant, "replicas": ()}),
+                replicas=tuple(RouteReplica(**replica) for replica in variant["replicas"]),
+            )
+            for variant in document["variants"]
+        )
+        return Route(
+            **{
+                **document,
+                "scope": Scope(**document["scope"]),
+                "version": Version(*document["version"]),
+                "variants": variants,
+            }
+        )

@@ -1,0 +1,127 @@
+"""The data directory's layout, in one place.
+
+Nothing else in Mooring spells a path below the data directory. Socket paths are kept short, because the kernel takes
+107 bytes: when the data directory is too deep they live in a private directory below the system's temporary one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from mooring.errors import DataDirectoryError
+
+LONGEST_SOCKET_NAME = len("replica-0123456789abcdef0.sock")
+LONGEST_SOCKET_PATH = 103  # macOS takes 103, Linux 107
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Paths below one data directory, which is absolute."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held with `fcntl.lockf` by the supervisor; its content is the supervisor's pid."""
+        return self.root / "lock"
+
+    @property
+    def format(self) -> Path:
+        """`{"format": N, "written_by": version}`: refused when N is newer than this Mooring's."""
+        return self.root / "format.json"
+
+    @property
+    def state_db(self) -> Path:
+        return self.root / "state.db"
+
+    @property
+    def objects(self) -> Path:
+        """Everything of the embedded store."""
+        return self.root / "objects"
+
+    @property
+    def artifacts(self) -> Path:
+        """Unpacked model data, a directory an artifact."""
+        return self.root / "artifacts"
+
+    @property
+    def environments(self) -> Path:
+        """Python environments of models, a directory a hash."""
+        return self.root / "environments"
+
+    @property
+    def logs(self) -> Path:
+        """`<endpoint uid>/<variant>/<replica id>.log`."""
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        """What is true only while processes live."""
+        return self.root / "run"
+
+    @property
+    def server_file(self) -> Path:
+        """`{"pid", "start_time", "url", "version", "workers"}` of the running server, written when it accepts."""
+        return self.run / "server.json"
+
+    @property
+    def replicas(self) -> Path:
+        """`<replica id>/identity.json` and `<replica id>/exit.json`."""
+        return self.run / "replicas"
+
+    def gateway_routes(self, index: int) -> Path:
+        """The routes that gateway `index` last acknowledged, a file an endpoint."""
+        return self.run / "gateways" / str(index) / "routes"
+
+    @property
+    def sockets(self) -> Path:
+        """Directory of Unix sockets, 0700; made by `make_private_directories`."""
+        direct = self.run / "sockets"
+        if len(os.fsencode(direct)) + 1 + LONGEST_SOCKET_NAME <= LONGEST_SOCKET_PATH:
+            return direct
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"mooring-{os.getuid()}-{digest}"
+
+    @property
+    def control_socket(self) -> Path:
+        """Control's HTTP edge: API calls from the gateways."""
+        return self.sockets / "control.sock"
+
+    @property
+    def routes_socket(self) -> Path:
+        """Control's side of the route channel."""
+        return self.sockets / "routes.sock"
+
+    @property
+    def handover_socket(self) -> Path:
+        """Where the objects front takes connections over from the gateways."""
+        return self.sockets / "handover.sock"
+
+    @property
+    def s3_socket(self) -> Path:
+        """The objects front's own HTTP listener, for Mooring's own S3 calls."""
+        return self.sockets / "s3.sock"
+
+    @property
+    def rclone_socket(self) -> Path:
+        return self.sockets / "rclone.sock"
+
+    def replica_socket(self, replica_id: str) -> Path:
+        """The socket of one replica; never reused, since replica ids are not."""
+        return self.sockets / f"{replica_id}.sock"
+
+    def make_private_directories(self) -> None:
+        """Create the directories that every process expects; raises `DataDirectoryError` where that fails."""
+        wanted = (self.root, self.run, self.replicas, self.logs, self.objects, self.artifacts, self.environments, self.sockets)
+        for directory in wanted:
+            try:
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise DataDirectoryError(f"cannot create {directory}: {error.strerror}") from None
+        found = self.sockets.lstat()
+        if found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise DataDirectoryError(f"{self.sockets} is open to others: remove it, or make it 0700 and your own")

@@ -1,0 +1,210 @@
+"""Every setting, in frozen dataclasses by topic; one loader; one name in the environment for each.
+
+The environment variable of a setting is `MOORING_` + topic + `_` + field in capitals (`MOORING_REPLICAS_DRAIN_S`),
+except for the few in the topic `server`, which drop the topic (`MOORING_PORT`, `MOORING_DATA_DIR`), since they are the
+flags of `mooring serve`. A child process gets the resolved settings whole, as JSON, in `MOORING_RESOLVED_SETTINGS`:
+so every process of one Mooring agrees, whatever the environment says by then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from mooring.errors import SettingsError
+
+RESOLVED = "MOORING_RESOLVED_SETTINGS"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where Mooring listens and lives: the flags of `mooring serve`."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Anything but loopback is open to the network."""
+    port: int = 8080
+    """TCP port; 0 takes a free one."""
+    data_dir: str = "~/.mooring"
+    """Where everything that must last is kept."""
+    workers: int = 1
+    """Gateway processes; one core each is the most that helps."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """What Mooring says of itself in ARNs."""
+
+    id: str = "000000000000"
+    """The 12-digit account id in every ARN."""
+    region: str = "us-east-1"
+    """The region of a call that names none (an unsigned one)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Limits of the invocation path. AWS's, where AWS has them."""
+
+    body_limit_bytes: int = 6_291_456
+    """Largest body of an invocation (AWS: 6 MiB)."""
+    invocation_timeout_s: float = 60.0
+    """How long a replica may take to answer (AWS: 60 s)."""
+    connect_timeout_s: float = 0.25
+    """How long a replica may take to accept a connection (AWS: 250 ms)."""
+    header_limit_bytes: int = 32_768
+    """Largest head of a request; above it the answer is 431."""
+    idle_timeout_s: float = 120.0
+    """A client's connection that says nothing for this long is closed."""
+    upstream_idle_timeout_s: float = 55.0
+    """A replica's connection that is unused for this long is closed by us, before the replica does."""
+    control_wait_s: float = 5.0
+    """How long a call that was not yet sent waits for a control that is being restarted."""
+    drain_s: float = 10.0
+    """How long a stopping gateway lets what is in flight finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSettings:
+    """How replicas are started, watched and stopped."""
+
+    startup_timeout_s: float = 480.0
+    """For `/ping` to answer, when the variant names no ContainerStartupHealthCheckTimeoutInSeconds (AWS: 8 minutes)."""
+    download_timeout_s: float = 900.0
+    """For model data, when the variant names no ModelDataDownloadTimeoutInSeconds."""
+    start_attempts: int = 3
+    """Starts of a replica that exits by itself, before its endpoint fails."""
+    ping_timeout_s: float = 2.0
+    """AWS's limit for one `/ping`."""
+    ping_interval_s: float = 5.0
+    """Between two pings of a healthy replica."""
+    ping_failures: int = 3
+    """Failed pings in a row after which a replica is replaced."""
+    restart_backoff_s: float = 0.5
+    """Wait before the second restart of a replica that dies; doubles up to `restart_backoff_max_s`."""
+    restart_backoff_max_s: float = 30.0
+    """The longest wait between restarts."""
+    drain_s: float = 60.0
+    """How long a replica that leaves its endpoint may finish what it holds."""
+    stop_grace_s: float = 5.0
+    """Between SIGTERM and SIGKILL (AWS: 30 s)."""
+    log_limit_bytes: int = 64 * 1024 * 1024
+    """A replica's log is cut back to its newest half when it grows beyond this."""
+    zygote_idle_s: float = 900.0
+    """A warm parent that nobody needed for this long is stopped (130 MB each)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactSettings:
+    """Bounds of what a model archive may be."""
+
+    compressed_limit_bytes: int = 20 * 1024**3
+    """Largest model.tar.gz."""
+    unpacked_limit_bytes: int = 50 * 1024**3
+    """Largest sum of the files in it."""
+    file_limit: int = 200_000
+    """Most members of an archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSettings:
+    """Where `s3://` is."""
+
+    endpoint_url: str = ""
+    """An S3 endpoint to use; empty means the embedded store behind Mooring's own URL."""
+    access_key_id: str = ""
+    """Credentials for `endpoint_url`; empty uses AWS_ACCESS_KEY_ID of the environment that started Mooring."""
+    secret_access_key: str = field(default="", repr=False)
+    """See `access_key_id`."""
+    niceness: int = 10
+    """Scheduling niceness of the objects front and rclone, so that uploads do not slow invocations; 0 turns it off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All topics. Build with `load` or `from_json`, never field by field in product code."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    account: AccountSettings = field(default_factory=AccountSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
+    artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
+    objects: ObjectSettings = field(default_factory=ObjectSettings)
+
+    def to_json(self) -> str:
+        """All settings, secrets included, for a child's `MOORING_RESOLVED_SETTINGS`."""
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> Settings:
+        """The inverse of `to_json`."""
+        document = json.loads(text)
+        return Settings(**{name: cls(**document[name]) for name, cls in _topics().items()})
+
+
+def variable_name(topic: str, name: str) -> str:
+    """The environment variable of one setting."""
+    return f"MOORING_{name.upper()}" if topic == "server" else f"MOORING_{topic.upper()}_{name.upper()}"
+
+
+def load(environ: Mapping[str, str] | None = None, **server_flags: object) -> Settings:
+    """Settings from defaults, then the environment, then the flags of `mooring serve` that are not None.
+
+    Raises `SettingsError` naming the variable or flag and what it takes.
+    """
+    environ = os.environ if environ is None else environ
+    if resolved := environ.get(RESOLVED):
+        return Settings.from_json(resolved)
+    topics = {name: cls(**_from_environment(name, cls, environ)) for name, cls in _topics().items()}
+    given = {name: value for name, value in server_flags.items() if value is not None}
+    topics["server"] = dataclasses.replace(topics["server"], **given)
+    settings = Settings(**topics)
+    _check(settings)
+    return settings
+
+
+def _topics() -> dict[str, Any]:
+    return get_type_hints(Settings)
+
+
+def _from_environment(topic: str, cls: Any, environ: Mapping[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, kind in get_type_hints(cls).items():
+        text = environ.get(variable_name(topic, name))
+        if text is None or text == "":
+            continue
+        try:
+            values[name] = kind(text)
+        except ValueError:
+            wanted = {int: "a whole number", float: "a number"}[kind]
+            raise SettingsError(f"{variable_name(topic, name)}={text!r}: {wanted} is needed") from None
+    return values
+
+
+def _check(settings: Settings) -> None:
+    server = settings.server
+    if not 0 <= server.port <= 65535:
+        raise SettingsError(f"port {server.port}: a TCP port is 0 to 65535")
+    if not 1 <= server.workers <= 256:
+        raise SettingsError(f"workers {server.workers}: 1 to 256 gateway processes")
+    if server.log_level not in LOG_LEVELS:
+        raise SettingsError(f"log level {server.log_level!r}: one of {', '.join(LOG_LEVELS)}")
+    if len(settings.account.id) != 12 or not settings.account.id.isdigit():
+        raise SettingsError(f"MOORING_ACCOUNT_ID={settings.account.id!r}: 12 digits are needed")
+    for topic in dataclasses.fields(settings):
+        group = getattr(settings, topic.name)
+        for item in dataclasses.fields(group):
+            value = getattr(group, item.name)
+            if isinstance(value, (int, float)) and value < 0:
+                raise SettingsError(f"{variable_name(topic.name, item.name)}={value}: must not be negative")
+
+
+def data_directory(settings: Settings) -> Path:
+    """The data directory as an absolute path."""
+    return Path(settings.server.data_dir).expanduser().absolute()
