@@ -116,7 +116,16 @@ class Paths:
 
     def make_private_directories(self) -> None:
         """Create the directories that every process expects; raises `DataDirectoryError` where that fails."""
-        wanted = (self.root, self.run, self.replicas, self.logs, self.objects, self.artifacts, self.environments, self.sockets)
+        wanted = (
+            self.root,
+            self.run,
+            self.replicas,
+            self.logs,
+            self.objects,
+            self.artifacts,
+            self.environments,
+            self.sockets,
+        )
         for directory in wanted:
             try:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
