@@ -1,6 +1,7 @@
 """Scopes and ARNs: whose a resource is, and what it is called.
 
-Names keep their case and are unique ignoring it (spec of CreateEndpoint; for models and configs the same rule is taken).
+Names keep their case and are unique ignoring it (CreateEndpoint says so; for models and configs the same rule is
+taken).
 """
 
 from __future__ import annotations

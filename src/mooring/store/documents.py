@@ -1,0 +1,83 @@
+"""What models and endpoint configs have in common: an immutable document under a name of a scope."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, insert, select
+from sqlalchemy import delete as delete_from
+from sqlalchemy.exc import IntegrityError
+
+from mooring.errors import AlreadyExists, NotFound
+from mooring.hosting.listing import Cursor, Selection
+from mooring.hosting.naming import Kind, Scope, already_exists, folded, not_found
+from mooring.hosting.resources import Resource
+from mooring.store import tags
+from mooring.store.paging import page
+
+
+class Documents:
+    """The queries of one such table."""
+
+    def __init__(self, kind: Kind, table: Table) -> None:
+        self._kind = kind
+        self._table = table
+
+    def insert(self, conn: Connection, resource: Resource) -> None:
+        """Raises `AlreadyExists` when the name is taken, in any case."""
+        scope = resource.scope
+        values = {
+            "account": scope.account,
+            "region": scope.region,
+            "name": resource.name,
+            "created_at": resource.created_at,
+            "document": json.dumps(resource.document, separators=(",", ":")),
+        }
+        try:
+            conn.execute(insert(self._table).values(values))
+        except IntegrityError:
+            raise AlreadyExists(already_exists(self._kind, resource.arn)) from None
+
+    def get(self, conn: Connection, scope: Scope, name: str) -> Resource | None:
+        """The one of exactly this name, or None."""
+        row = conn.execute(select(self._table).where(self._named(scope, name))).one_or_none()
+        return None if row is None else self._resource(row)
+
+    def require(self, conn: Connection, scope: Scope, name: str) -> Resource:
+        """The one of exactly this name. Raises `NotFound` in AWS's words."""
+        found = self.get(conn, scope, name)
+        if found is None:
+            raise NotFound(not_found(self._kind, scope.arn(self._kind, name)))
+        return found
+
+    def delete(self, conn: Connection, scope: Scope, name: str) -> None:
+        """Delete it and its tags. Raises `NotFound`."""
+        gone = conn.execute(delete_from(self._table).where(self._named(scope, name)))
+        arn = scope.arn(self._kind, name)
+        if gone.rowcount == 0:
+            raise NotFound(not_found(self._kind, arn))
+        tags.delete_all(conn, arn)
+
+    def page(self, conn: Connection, scope: Scope, wanted: Selection) -> tuple[list[Resource], Cursor | None]:
+        """One page, and where the next begins when there is one."""
+        rows, cursor = page(conn, self._table, scope, wanted)
+        return [self._resource(row) for row in rows], cursor
+
+    def all(self, conn: Connection) -> list[Resource]:
+        """Every one of every scope, oldest first."""
+        return [self._resource(row) for row in conn.execute(select(self._table).order_by(self._table.c.id))]
+
+    def _named(self, scope: Scope, name: str) -> ColumnElement[bool]:
+        columns = self._table.c
+        # lower(name) is what the index holds; the name itself decides.
+        return and_(
+            columns.account == scope.account,
+            columns.region == scope.region,
+            func.lower(columns.name) == folded(name),
+            columns.name == name,
+        )
+
+    def _resource(self, row: Row[Any]) -> Resource:
+        scope = Scope(row.account, row.region)
+        return Resource(self._kind, scope, row.name, json.loads(row.document), row.created_at)

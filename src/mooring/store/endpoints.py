@@ -1,0 +1,104 @@
+"""Queries of the table `endpoints`: one row is one `EndpointRecord`, found by scope and name or by its uid."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
+from sqlalchemy import delete as delete_from
+from sqlalchemy import insert as insert_into
+from sqlalchemy.exc import IntegrityError
+
+from mooring.errors import AlreadyExists, NotFound
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
+from mooring.hosting.listing import Cursor, Selection
+from mooring.hosting.naming import Scope, already_exists, folded, not_found
+from mooring.store import paging, tags
+from mooring.store.schema import endpoints as table
+
+_COLUMNS = ("uid", "name", "status", "created_at", "modified_at")
+
+
+def insert(conn: Connection, record: EndpointRecord) -> None:
+    """Raises `AlreadyExists` when the name is taken, in any case and whatever the status of its holder."""
+    try:
+        conn.execute(insert_into(table).values(_values(record)))
+    except IntegrityError:
+        raise AlreadyExists(already_exists("endpoint", record.arn)) from None
+
+
+def get(conn: Connection, scope: Scope, name: str) -> EndpointRecord | None:
+    """The endpoint of exactly this name, or None."""
+    return _one(conn, _named(scope, name))
+
+
+def require(conn: Connection, scope: Scope, name: str) -> EndpointRecord:
+    """The endpoint of exactly this name. Raises `NotFound` in AWS's words."""
+    found = get(conn, scope, name)
+    if found is None:
+        raise NotFound(not_found("endpoint", scope.arn("endpoint", name)))
+    return found
+
+
+def by_uid(conn: Connection, uid: str) -> EndpointRecord | None:
+    """This creation, or None once it is gone, even when its name lives again."""
+    return _one(conn, table.c.uid == uid)
+
+
+def all(conn: Connection) -> list[EndpointRecord]:  # noqa: A001 - read as `endpoints.all`
+    """Every endpoint of every scope, oldest first."""
+    return [_record(row) for row in conn.execute(select(table).order_by(table.c.created_at, table.c.uid))]
+
+
+def save(conn: Connection, record: EndpointRecord) -> bool:
+    """Replace the row of this uid; False when it is gone. Read it in the same change, or another's is overwritten."""
+    return conn.execute(update(table).where(table.c.uid == record.uid).values(_values(record))).rowcount == 1
+
+
+def delete(conn: Connection, uid: str) -> bool:
+    """Delete the endpoint and its tags; False when it is gone already."""
+    record = by_uid(conn, uid)
+    if record is None:
+        return False
+    conn.execute(delete_from(table).where(table.c.uid == uid))
+    tags.delete_all(conn, record.arn)
+    return True
+
+
+def page(conn: Connection, scope: Scope, wanted: Selection) -> tuple[list[EndpointRecord], Cursor | None]:
+    """One page, and where the next begins when there is one."""
+    rows, cursor = paging.page(conn, table, scope, wanted)
+    return [_record(row) for row in rows], cursor
+
+
+def _one(conn: Connection, condition: ColumnElement[bool]) -> EndpointRecord | None:
+    row = conn.execute(select(table).where(condition)).one_or_none()
+    return None if row is None else _record(row)
+
+
+def _named(scope: Scope, name: str) -> ColumnElement[bool]:
+    columns = table.c
+    # lower(name) is what the index holds; the name itself decides.
+    return and_(
+        columns.account == scope.account,
+        columns.region == scope.region,
+        func.lower(columns.name) == folded(name),
+        columns.name == name,
+    )
+
+
+def _values(record: EndpointRecord) -> dict[str, Any]:
+    members = asdict(record)
+    scope = members.pop("scope")
+    columns = {name: members.pop(name) for name in _COLUMNS}
+    return {**columns, **scope, "document": json.dumps(members, separators=(",", ":"))}
+
+
+def _record(row: Row[Any]) -> EndpointRecord:
+    members = json.loads(row.document)
+    columns = {name: getattr(row, name) for name in _COLUMNS}
+    columns["status"] = EndpointStatus(row.status)
+    variants = tuple(VariantState(**variant) for variant in members.pop("variants"))
+    return EndpointRecord(**columns, **members, scope=Scope(row.account, row.region), variants=variants)

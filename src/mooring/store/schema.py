@@ -1,0 +1,74 @@
+"""The tables of `state.db`, as SQLAlchemy knows them; `migrations` holds how older ones become these.
+
+A column exists for what is searched or must be unique; the rest of a resource is one JSON text. Whatever changes,
+a column or a member of those texts, gets a revision, so that an older Mooring refuses the file and does not guess.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint, func
+
+HEAD = "0001"
+"""The newest revision in `migrations/versions`."""
+
+metadata = MetaData()
+
+revision = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
+
+meta = Table("meta", metadata, Column("name", String, primary_key=True), Column("value", Integer, nullable=False))
+"""Single numbers: `epoch`, how often the file was opened."""
+
+
+def _documents(name: str) -> Table:
+    table = Table(
+        name,
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("account", String, nullable=False),
+        Column("region", String, nullable=False),
+        Column("name", String, nullable=False),
+        Column("created_at", Float, nullable=False),
+        Column("document", Text, nullable=False),
+    )
+    Index(f"{name}_name", table.c.account, table.c.region, func.lower(table.c.name), unique=True)
+    return table
+
+
+models = _documents("models")
+endpoint_configs = _documents("endpoint_configs")
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("uid", String, primary_key=True),
+    Column("account", String, nullable=False),
+    Column("region", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("modified_at", Float, nullable=False),
+    Column("document", Text, nullable=False),
+)
+Index("endpoints_name", endpoints.c.account, endpoints.c.region, func.lower(endpoints.c.name), unique=True)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("arn", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("value", String, nullable=False),
+    UniqueConstraint("arn", "key", name="tags_key"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("invocation_id", String, primary_key=True),
+    Column("digest", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("content_type", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("answered_at", Float, nullable=False),
+)
+Index("answers_answered_at", answers.c.answered_at)

@@ -1,0 +1,72 @@
+"""`Store`: Mooring's state on disk, for one asyncio process.
+
+A write returns when its change survives power loss. A read runs on a connection of its own, in one snapshot that holds
+every write which has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from mooring.errors import Unavailable
+from mooring.store.opening import open_engine
+from mooring.store.writer import Writer
+
+T = TypeVar("T")
+
+
+class Store:
+    """Open with `Store.open`; queries and changes are functions of the modules beside this one."""
+
+    def __init__(self, engine: Engine, epoch: int) -> None:
+        self.epoch = epoch
+        """Grows by one at every opening of the file."""
+        self._engine = engine
+        self._writer = Writer(engine)
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-reader")
+        self._reading = engine.connect()
+        self._closed = False
+
+    @staticmethod
+    async def open(path: Path) -> Store:
+        """Create or migrate the file where needed, and count this opening. Raises `DataDirectoryError`."""
+        engine, epoch = await asyncio.to_thread(open_engine, path)
+        store = Store(engine, epoch)
+        store._writer.start()
+        return store
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """What `query` returns, from one snapshot; it must not write."""
+        if self._closed:
+            raise Unavailable("The store is closed.")
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, query)
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        """What `change` returns, once it is durable. When it raises, nothing of it was done.
+
+        Changes run one after the other, so what a change reads cannot be altered before it writes.
+        """
+        return await asyncio.wrap_future(self._writer.submit(change))
+
+    async def close(self) -> None:
+        """Write what is queued and close the file."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._close)
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        with self._reading.begin():
+            return query(self._reading)
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._reader.shutdown()
+        self._reading.close()
+        self._engine.dispose()
