@@ -1,0 +1,73 @@
+"""Running a child that may be slow or hostile: own session, a deadline, and killed whole.
+
+Guarantees: when `run` returns or is cancelled, the child and everything in its session that did not leave it is
+dead and reaped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+OUTPUT_LIMIT_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a child ended. `returncode` is negative for a signal; `output` is stdout, cut at a megabyte."""
+
+    returncode: int
+    output: bytes
+    timed_out: bool
+
+
+async def run(
+    command: Sequence[str],
+    *,
+    stdin: bytes,
+    environment: Mapping[str, str],
+    timeout_s: float,
+    stderr: Path | None = None,
+) -> Finished:
+    """Run `command` to its end, or kill its session after `timeout_s`. `stderr` is appended to that file."""
+    sink = os.open(stderr or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=sink,
+            env=dict(environment),
+            start_new_session=True,
+        )
+    finally:
+        os.close(sink)
+    try:
+        async with asyncio.timeout(timeout_s):
+            output = await _converse(process, stdin)
+            return Finished(await process.wait(), output, timed_out=False)
+    except TimeoutError:
+        return Finished(-signal.SIGKILL, b"", timed_out=True)
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.shield(process.wait())
+
+
+async def _converse(process: asyncio.subprocess.Process, stdin: bytes) -> bytes:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(stdin)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        await process.stdin.drain()
+    process.stdin.close()
+    output = b""
+    while chunk := await process.stdout.read(65536):
+        output = (output + chunk)[-OUTPUT_LIMIT_BYTES:]
+    return output

@@ -1,0 +1,64 @@
+"""Replica logs: append-only files that stay bounded without their writer's help.
+
+The replica writes with O_APPEND and never reopens. On Linux the oldest part of a long file is given back to the
+disk by punching a hole: offsets stay true for whoever follows the file, and nothing that is being written can be
+lost. Elsewhere the file is cut to nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+import sys
+from pathlib import Path
+
+_KEEP_SIZE_PUNCH_HOLE = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, linux/falloc.h
+_BLOCK = 4096
+
+
+def open_log(path: Path) -> int:
+    """A descriptor to append to `path`, private to this user."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def bound_log(path: Path, limit_bytes: int) -> None:
+    """Give back all but the newest half of `limit_bytes` when the file takes more than that on the disk."""
+    found = path.stat()
+    if found.st_blocks * 512 <= limit_bytes:
+        return
+    if sys.platform != "linux":
+        os.truncate(path, 0)
+        return
+    length = (found.st_size - limit_bytes // 2) // _BLOCK * _BLOCK
+    libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        arguments = (descriptor, _KEEP_SIZE_PUNCH_HOLE, ctypes.c_int64(0), ctypes.c_int64(length))
+        if libc.fallocate(*arguments) != 0:
+            os.truncate(path, 0)
+    finally:
+        os.close(descriptor)
+
+
+def tail(path: Path, limit_bytes: int) -> str:
+    """The last whole lines of a log, at most `limit_bytes` of them."""
+    with path.open("rb") as log:
+        size = log.seek(0, os.SEEK_END)
+        log.seek(max(0, size - limit_bytes))
+        data = log.read()
+    if size > limit_bytes:
+        data = data.partition(b"\n")[2]
+    return data.lstrip(b"\0").decode("utf-8", "replace")
+
+
+def read_after(path: Path, offset: int, limit_bytes: int) -> tuple[str, int]:
+    """Whole lines from `offset` on, and the offset behind them; a last line without its end is left for later."""
+    with path.open("rb") as log:
+        size = log.seek(0, os.SEEK_END)
+        offset = max(offset if offset <= size else 0, size - limit_bytes)
+        log.seek(offset)
+        data = log.read(limit_bytes)
+    whole = data.rfind(b"\n") + 1
+    return data[:whole].lstrip(b"\0").decode("utf-8", "replace"), offset + whole
