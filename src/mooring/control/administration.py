@@ -1,0 +1,128 @@
+"""What control can tell a person: how things are, and what the replicas said.
+
+Everything here only looks. Log positions travel to the caller as an opaque token, so that following a log needs no
+state on this side.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mooring import __version__
+from mooring.control.endpoint_worker import EndpointWorker
+from mooring.engines.logs import read_after
+from mooring.hosting.endpoints import EndpointRecord, VariantState
+
+LOG_BYTES_A_CALL = 256 * 1024
+FORGOTTEN_LOGS_AFTER_S = 7 * 86_400.0
+_PROC = Path("/proc")
+
+
+def endpoint_status(record: EndpointRecord, worker: EndpointWorker | None) -> dict[str, Any]:
+    """One endpoint for `mooring status`."""
+    return {
+        "name": record.name,
+        "region": record.scope.region,
+        "account": record.scope.account,
+        "status": record.status,
+        "failure_reason": record.failure_reason,
+        "variants": [_variant_status(variant, worker) for variant in record.variants],
+    }
+
+
+def _variant_status(variant: VariantState, worker: EndpointWorker | None) -> dict[str, Any]:
+    lives = [life for life in worker.fleet.lives if life.variant == variant.name] if worker is not None else []
+    return {
+        "name": variant.name,
+        "shadow": variant.shadow,
+        "current_weight": variant.current_weight,
+        "desired_weight": variant.desired_weight,
+        "current_count": variant.current_count,
+        "desired_count": variant.desired_count,
+        "replicas": [
+            {
+                "id": life.id,
+                "pid": life.replica.identity.pid if life.replica is not None else None,
+                "state": life.state,
+                "address": life.replica.address if life.replica is not None else None,
+                "rss_bytes": _resident(life.replica.identity.pid) if life.replica is not None else None,
+            }
+            for life in lives
+        ],
+    }
+
+
+def processes(gateways: Iterable[tuple[int, int]], zygotes: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
+    """The processes of this Mooring that are not replicas."""
+    known = {os.getppid(): "supervisor", os.getpid(): "control"}
+    known.update({pid: f"gateway {index}" for index, pid in gateways})
+    known.update({pid: f"zygote {framework}" for framework, pid in zygotes})
+    for pid in _children(os.getppid()):
+        known.setdefault(pid, _program(pid))
+    return [{"name": name, "pid": pid, "rss_bytes": _resident(pid)} for pid, name in known.items() if name]
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in (_PROC / str(pid) / "task" / str(pid) / "children").read_text().split()]
+    except (OSError, ValueError):
+        return []
+
+
+def _program(pid: int) -> str:
+    """`objects` or `rclone`; empty for what is none of ours to name (an adopted replica)."""
+    try:
+        arguments = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    if b"mooring.objects" in arguments:
+        return "objects"
+    return "rclone" if arguments[0].endswith(b"rclone") else ""
+
+
+def _resident(pid: int) -> int | None:
+    try:
+        return int((_PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def log_lines(directory: Path, after: str | None) -> dict[str, Any]:
+    """Lines of all replicas of an endpoint since the token `after`; a missing or broken token begins at the start."""
+    offsets = _offsets(after)
+    lines: list[dict[str, str]] = []
+    for path in sorted(directory.glob("*/*.log"), key=lambda path: path.stat().st_mtime):
+        name = str(path.relative_to(directory))
+        text, offsets[name] = read_after(path, offsets.get(name, 0), LOG_BYTES_A_CALL)
+        lines += [{"variant": path.parent.name, "replica": path.stem, "text": line} for line in text.splitlines()]
+    token = base64.urlsafe_b64encode(json.dumps(offsets, separators=(",", ":")).encode()).decode()
+    return {"lines": lines, "next": token}
+
+
+def _offsets(token: str | None) -> dict[str, int]:
+    if not token:
+        return {}
+    try:
+        found = json.loads(base64.urlsafe_b64decode(token))
+        return {str(name): max(0, int(offset)) for name, offset in found.items()}
+    except (ValueError, AttributeError, TypeError):
+        return {}
+
+
+def prune_logs(logs: Path, known: set[str]) -> None:
+    """Remove logs of endpoints that are gone for a week: on AWS logs outlive their endpoint, here they must end."""
+    for directory in logs.iterdir():
+        if directory.name not in known and time.time() - directory.stat().st_mtime > FORGOTTEN_LOGS_AFTER_S:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def heading(url: str, region: str, account: str, started_at: float, now: float) -> dict[str, Any]:
+    """What `mooring status` says first."""
+    return {"version": __version__, "url": url, "uptime_s": now - started_at, "account": account, "region": region}

@@ -1,0 +1,187 @@
+"""Control's side of the route channel: publish, wait until every live gateway follows, learn what is still busy.
+
+Gateways connect to `run/sockets/routes.sock`, say which routes they hold, and acknowledge each one that they take.
+A version *is in effect* when every connected gateway has acknowledged it or a newer one; while fewer gateways are
+connected than should run (one is being restarted) that is waited for, within bounds, as a gateway that comes up
+serves the routes on its disk first.
+
+Messages are JSON, one a line; `mooring.gateway` documents the other side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+from typing import Any
+
+from mooring.hosting.routes import Route, Version
+from mooring.paths import Paths
+
+log = logging.getLogger("mooring.control")
+
+MISSING_GATEWAY_WAIT_S = 2.0
+SETTLE_WAIT_S = 15.0
+LONGEST_LINE_BYTES = 4 * 1024 * 1024
+UNPUBLISHED = Version(0, 0)
+
+
+class GatewayLink:
+    """One connected gateway."""
+
+    def __init__(self, writer: asyncio.StreamWriter, hello: dict[str, Any]) -> None:
+        self.index = int(hello["gateway"])
+        self.pid = int(hello["pid"])
+        self.acknowledged = {key: Version(*version) for key, version in hello["routes"].items()}
+        self.busy: set[str] = set()
+        self._writer = writer
+
+    def send(self, message: dict[str, Any]) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class RoutePublisher:
+    """All routes of this control's life, and the gateways that follow them."""
+
+    def __init__(self, paths: Paths, epoch: int, gateways: int) -> None:
+        self._paths = paths
+        self._epoch = epoch
+        self._expected = gateways
+        self._generation = 0
+        self._routes: dict[str, Route] = {}
+        self._dropped: dict[str, Version] = {}
+        self._links: set[GatewayLink] = set()
+        self._changed = asyncio.Condition()
+        self._settled = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen for gateways."""
+        path = self._paths.routes_socket
+        path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, path, limit=LONGEST_LINE_BYTES)
+
+    def settle(self) -> None:
+        """Say that every endpoint of the store has been looked at: a gateway may now drop what is not published."""
+        self._settled.set()
+
+    async def close(self) -> None:
+        """Disconnect everyone."""
+        if self._server is not None:
+            self._server.close()
+            for link in list(self._links):
+                link.close()
+            await self._server.wait_closed()
+
+    @property
+    def gateways(self) -> list[tuple[int, int]]:
+        """(index, pid) of the connected gateways."""
+        return sorted((link.index, link.pid) for link in self._links)
+
+    def publish(self, route: Route) -> Version:
+        """Send a route to every gateway, unless the same one is out already; returns its version."""
+        held = self._routes.get(route.key)
+        if held is not None and dataclasses.replace(route, version=held.version) == held:
+            return held.version
+        route = dataclasses.replace(route, version=self._next())
+        self._routes[route.key] = route
+        self._dropped.pop(route.key, None)
+        self._send({"route": route.to_document()})
+        return route.version
+
+    def drop(self, key: str) -> Version:
+        """Withdraw a route; returns the version of its absence."""
+        if key in self._dropped:
+            return self._dropped[key]
+        self._routes.pop(key, None)
+        version = self._dropped[key] = self._next()
+        self._send({"drop": {"key": key, "version": version}})
+        return version
+
+    async def wait_in_effect(self, key: str, version: Version, timeout_s: float) -> bool:
+        """Whether every live gateway follows `version` within `timeout_s`."""
+        loop = asyncio.get_running_loop()
+        give_up_on_missing = loop.time() + MISSING_GATEWAY_WAIT_S
+
+        def in_effect() -> bool:
+            if len(self._links) < self._expected and loop.time() < give_up_on_missing:
+                return False
+            return all(link.acknowledged.get(key, UNPUBLISHED) >= version for link in self._links)
+
+        return await self._wait_until(in_effect, timeout_s)
+
+    async def wait_idle(self, replica_id: str, timeout_s: float) -> bool:
+        """Whether no gateway has a call outstanding on a replica that left its route, within `timeout_s`."""
+        return await self._wait_until(lambda: all(replica_id not in link.busy for link in self._links), timeout_s)
+
+    async def _wait_until(self, condition: Any, timeout_s: float) -> bool:
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        async with self._changed:
+            while not condition():
+                left = deadline - asyncio.get_running_loop().time()
+                if left <= 0:
+                    return False
+                with contextlib.suppress(TimeoutError):
+                    # A second at the most, since a condition may also change with time alone.
+                    await asyncio.wait_for(self._changed.wait(), min(left, 1.0))
+        return True
+
+    def _next(self) -> Version:
+        self._generation += 1
+        return Version(self._epoch, self._generation)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        for link in self._links:
+            link.send(message)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link: GatewayLink | None = None
+        try:
+            hello = json.loads(await reader.readline() or b"null")
+            if not hello:
+                return
+            link = GatewayLink(writer, hello["hello"])
+            await self._synchronize(link)
+            while line := await reader.readline():
+                await self._received(link, json.loads(line))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("a gateway's route channel broke: %s", error)
+        finally:
+            if link is not None:
+                self._links.discard(link)
+                log.info("gateway %d (pid %d) has left", link.index, link.pid)
+                await self._notify()
+            writer.close()
+
+    async def _synchronize(self, link: GatewayLink) -> None:
+        """Bring a gateway up to date; once it is among the links it also gets what is published meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_WAIT_S):
+                await self._settled.wait()
+        self._links.add(link)
+        for key in [key for key in link.acknowledged if key not in self._routes]:
+            link.send({"drop": {"key": key, "version": self._dropped.get(key) or self._next()}})
+        for key, route in self._routes.items():
+            if link.acknowledged.get(key, UNPUBLISHED) < route.version:
+                link.send({"route": route.to_document()})
+        link.send({"synced": {"epoch": self._epoch}})
+        log.info("gateway %d (pid %d) follows", link.index, link.pid)
+        await self._notify()
+
+    async def _received(self, link: GatewayLink, message: dict[str, Any]) -> None:
+        if acknowledgement := message.get("ack"):
+            link.acknowledged[acknowledgement["key"]] = Version(*acknowledgement["version"])
+            link.busy.update(acknowledgement.get("busy", ()))
+        elif idle := message.get("idle"):
+            link.busy.discard(idle["replica"])
+        await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()

@@ -1,0 +1,164 @@
+"""Control as the API sees it: wake an endpoint, say how things are, force a deletion.
+
+`start` adopts the replicas that an earlier control left running before any route goes out, so that gateways never
+lose one that still serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from typing import Any
+
+from mooring.clock import Clock
+from mooring.control.administration import endpoint_status, heading, log_lines, processes, prune_logs
+from mooring.control.endpoint_worker import EndpointWorker, Surroundings
+from mooring.control.publishing import RoutePublisher
+from mooring.engines.process import ProcessEngine, Replica
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
+from mooring.hosting.naming import Scope
+from mooring.paths import Paths
+from mooring.settings import Settings
+from mooring.store import Connection, Store, endpoints
+
+log = logging.getLogger("mooring.control")
+
+FIRST_PASS_TIMEOUT_S = 10.0
+HOUSEKEEPING_S = 30.0
+STOP_TIMEOUT_S = 30.0
+
+
+class ControlService:
+    """All endpoint workers."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._workers: dict[str, EndpointWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._housekeeping: asyncio.Task[None] | None = None
+        self._started_at = around.clock.wall()
+
+    def wake(self, uid: str) -> None:
+        """The wished state of this endpoint changed, or it is a new one."""
+        worker = self._workers.get(uid)
+        if worker is None:
+            self._begin(uid)
+        else:
+            worker.wake()
+
+    def prewarm(self, model: dict[str, Any]) -> None:
+        """A model was created: import its framework while the caller goes on to its config."""
+        self._around.engine.prewarm(model)
+
+    async def status(self) -> dict[str, Any]:
+        """For `mooring status`: this server, its processes, every endpoint with its replicas."""
+        around = self._around
+        records = await around.store.read(endpoints.all)
+        account, server = around.settings.account, around.settings.server
+        url = f"http://{server.host}:{server.port}"
+        return {
+            **heading(url, account.region, account.id, self._started_at, around.clock.wall()),
+            "processes": processes(around.publisher.gateways, around.engine.zygotes.listing()),
+            "endpoints": [endpoint_status(record, self._workers.get(record.uid)) for record in records],
+        }
+
+    async def logs(self, scope: Scope, name: str, after: str | None) -> dict[str, Any]:
+        """Log lines of an endpoint's replicas since `after`. Raises `NotFound`."""
+        record = await self._around.store.read(lambda connection: endpoints.require(connection, scope, name))
+        return await asyncio.to_thread(log_lines, self._around.paths.logs / record.uid, after)
+
+    async def force_delete(self, scope: Scope, name: str) -> None:
+        """Delete an endpoint in whatever state it is, without draining. Raises `NotFound`. Returns when it is gone."""
+
+        def mark(connection: Connection) -> str:
+            found = endpoints.require(connection, scope, name)
+            endpoints.save(connection, dataclasses.replace(found, status=EndpointStatus.DELETING, forced=True))
+            return found.uid
+
+        uid = await self._around.store.write(mark)
+        self.wake(uid)
+        if task := self._tasks.get(uid):
+            await asyncio.wait({task})
+
+    async def stop(self) -> None:
+        """Stop every replica and zygote. What is wished stays: the next start brings it up again."""
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await asyncio.gather(*(worker.fleet.stop(at_once=True) for worker in self._workers.values()))
+        await self._around.engine.close()
+        await self._around.publisher.close()
+
+    def _begin(self, uid: str) -> EndpointWorker:
+        worker = self._workers[uid] = EndpointWorker(uid, self._around)
+        task = self._tasks[uid] = asyncio.create_task(worker.run(), name=f"endpoint {uid}")
+        task.add_done_callback(lambda done: self._ended(uid, done))
+        return worker
+
+    def _ended(self, uid: str, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._workers.pop(uid, None)
+            self._tasks.pop(uid, None)
+
+    async def adopt(self) -> None:
+        """Take over what runs, then let every endpoint have its first pass."""
+        records = await self._around.store.read(endpoints.all)
+        by_uid = {record.uid: record for record in records}
+        strays = []
+        adopted: dict[str, list[Replica]] = {}
+        for replica in await asyncio.to_thread(lambda: list(self._around.engine.recorded())):
+            if _variant(by_uid, replica) is None:
+                strays.append(replica)
+            else:
+                adopted.setdefault(replica.owner["endpoint_uid"], []).append(replica)
+        await asyncio.gather(*(self._around.engine.stop(replica) for replica in strays))
+        await self._around.engine.artifacts.keep_only(lambda uid: uid in by_uid)
+        await asyncio.to_thread(prune_logs, self._around.paths.logs, set(by_uid))
+        for record in records:
+            worker = self._begin(record.uid)
+            for replica in adopted.get(record.uid, ()):
+                variant = _variant(by_uid, replica)
+                assert variant is not None
+                worker.fleet.adopt(replica, variant)
+        if records:
+            log.info("%d endpoints, %d replicas adopted", len(records), sum(map(len, adopted.values())))
+            await self._first_passes([self._workers[record.uid] for record in records])
+        self._around.publisher.settle()
+        self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+
+    async def _first_passes(self, workers: list[EndpointWorker]) -> None:
+        waits = [asyncio.create_task(worker.looked.wait(), name=f"first look at {worker.uid}") for worker in workers]
+        _, late = await asyncio.wait(waits, timeout=FIRST_PASS_TIMEOUT_S)
+        for wait in late:
+            wait.cancel()
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            self._around.engine.zygotes.evict_idle()
+            await self._around.engine.zygotes.reap()
+
+
+def _variant(records: dict[str, EndpointRecord], replica: Replica) -> Any:
+    """The variant that a recorded replica belongs to, if it still has one."""
+    record = records.get(str(replica.owner.get("endpoint_uid")))
+    if record is None or record.status is EndpointStatus.FAILED:
+        return None
+    return next((each for each in record.variants if each.name == replica.owner.get("variant")), None)
+
+
+async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) -> ControlService:
+    """Bring control up: listen for gateways, adopt, reconcile."""
+    engine = ProcessEngine(paths, settings, clock)
+    publisher = RoutePublisher(paths, store.epoch, settings.server.workers)
+    await publisher.start()
+    service = ControlService(Surroundings(settings, paths, store, clock, engine, publisher))
+    await service.adopt()
+    return service
