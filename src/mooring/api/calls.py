@@ -1,0 +1,59 @@
+"""One API call, as the operations see it, and what they ask of control."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mooring.hosting.naming import Scope
+
+
+class Control(Protocol):
+    """What the API needs of control; the wished state itself goes through the store."""
+
+    def wake(self, uid: str) -> None:
+        """The wished state of this endpoint has changed: reconcile soon."""
+
+    def prewarm(self, model: dict[str, Any]) -> None:
+        """A model was made: its framework may be loaded ahead of its first endpoint."""
+
+    async def status(self) -> dict[str, Any]:
+        """What `mooring status` shows."""
+        ...
+
+    async def force_delete(self, scope: Scope, name: str) -> None:
+        """Delete an endpoint whatever it is doing. Raises `NotFound`."""
+
+    async def logs(self, scope: Scope, name: str, after: str | None) -> dict[str, Any]:
+        """`{"lines": [...], "next": token}` of an endpoint's replicas. Raises `NotFound`."""
+        ...
+
+
+@dataclass(slots=True)
+class Call:
+    """A call on its way: whose it is, what it asks, and what is to be told to control once it is durable."""
+
+    scope: Scope
+    operation: str
+    input: dict[str, Any]
+    now: float
+    """Wall clock, in whole milliseconds as AWS shows it: what was shown can be given back as a filter."""
+    woken: list[str] = field(default_factory=list)
+    """uids of endpoints to reconcile."""
+    made_models: list[dict[str, Any]] = field(default_factory=list)
+    """Documents of models to prewarm."""
+
+    @property
+    def resource(self) -> str:
+        """What the call is about, for the log; `-` when it names nothing."""
+        for member in ("EndpointName", "EndpointConfigName", "ModelName", "ResourceArn"):
+            if isinstance(name := self.input.get(member), str):
+                return name
+        return "-"
+
+    def tell(self, control: Control) -> None:
+        """Pass on what the call has changed."""
+        for uid in self.woken:
+            control.wake(uid)
+        for model in self.made_models:
+            control.prewarm(model)

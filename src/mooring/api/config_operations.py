@@ -1,0 +1,49 @@
+"""CreateEndpointConfig, DescribeEndpointConfig, ListEndpointConfigs, DeleteEndpointConfig."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mooring.api.calls import Call
+from mooring.api.listing import page_answer, selection_of
+from mooring.hosting.config_rules import check_config, completed_config, variants_of
+from mooring.hosting.resources import Resource
+from mooring.hosting.tag_rules import tags_of
+from mooring.store import Connection, endpoint_configs, models, tags
+
+
+def create_endpoint_config(conn: Connection, call: Call) -> dict[str, Any]:
+    check_config(call.input)
+    added = tags_of(call.input.get("Tags", ()))
+    for variant in variants_of(call.input):
+        if "ModelName" in variant:
+            models.require(conn, call.scope, variant["ModelName"])
+    document = completed_config(call.input)
+    config = Resource("endpoint-config", call.scope, call.input["EndpointConfigName"], document, call.now)
+    endpoint_configs.insert(conn, config)
+    tags.put(conn, config.arn, added)
+    return {"EndpointConfigArn": config.arn}
+
+
+def describe_endpoint_config(conn: Connection, call: Call) -> dict[str, Any]:
+    config = endpoint_configs.require(conn, call.scope, call.input["EndpointConfigName"])
+    return {**config.document, "EndpointConfigArn": config.arn, "CreationTime": config.created_at}
+
+
+def list_endpoint_configs(conn: Connection, call: Call) -> dict[str, Any]:
+    selection = selection_of(call)
+    return page_answer("EndpointConfigs", endpoint_configs.page(conn, call.scope, selection), selection, _summary)
+
+
+def delete_endpoint_config(conn: Connection, call: Call) -> dict[str, Any]:
+    """AWS does not ask who uses it: endpoints keep their snapshot, and fail to update from then on."""
+    endpoint_configs.delete(conn, call.scope, call.input["EndpointConfigName"])
+    return {}
+
+
+def _summary(config: Resource) -> dict[str, Any]:
+    return {
+        "EndpointConfigName": config.name,
+        "EndpointConfigArn": config.arn,
+        "CreationTime": config.created_at,
+    }

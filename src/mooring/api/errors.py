@@ -1,0 +1,29 @@
+"""The one table from Mooring's errors to AWS's codes."""
+
+from __future__ import annotations
+
+from mooring.errors import BadInput, LimitExceeded, MooringError, Unavailable
+from mooring.wire.errors import WireError
+
+INTERNAL = "The request processing has failed because of an unknown error, exception or failure."
+
+_CODES: tuple[tuple[type[MooringError], str, int], ...] = (
+    (LimitExceeded, "ResourceLimitExceeded", 400),
+    (BadInput, "ValidationException", 400),
+    (Unavailable, "ServiceUnavailable", 503),
+)
+
+
+def wire_error(error: Exception) -> WireError:
+    """The error as AWS tells it; one that is not meant for the caller becomes InternalFailure."""
+    if isinstance(error, WireError):
+        return error
+    for kind, code, status in _CODES:
+        if isinstance(error, kind):
+            return WireError(code, str(error), status=status)
+    return WireError("InternalFailure", INTERNAL, status=500)
+
+
+def is_expected(error: Exception) -> bool:
+    """False for a defect of ours, whose trace belongs in the log."""
+    return isinstance(error, WireError) or any(isinstance(error, kind) for kind, _, _ in _CODES)

@@ -1,0 +1,50 @@
+"""CreateModel, DescribeModel, ListModels, DeleteModel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mooring.api.calls import Call
+from mooring.api.listing import page_answer, selection_of
+from mooring.hosting.model_rules import check_model, completed_model
+from mooring.hosting.resources import Resource
+from mooring.hosting.tag_rules import tags_of
+from mooring.store import Connection, models, tags
+
+RECOMMENDATION = {"RealTimeInferenceRecommendations": [], "RecommendationStatus": "COMPLETED"}
+"""AWS shows it with every model."""
+
+
+def create_model(conn: Connection, call: Call) -> dict[str, Any]:
+    check_model(call.input)
+    added = tags_of(call.input.get("Tags", ()))
+    model = Resource("model", call.scope, call.input["ModelName"], completed_model(call.input), call.now)
+    models.insert(conn, model)
+    tags.put(conn, model.arn, added)
+    call.made_models.append(model.document)
+    return {"ModelArn": model.arn}
+
+
+def describe_model(conn: Connection, call: Call) -> dict[str, Any]:
+    model = models.require(conn, call.scope, call.input["ModelName"])
+    return {
+        **model.document,
+        "ModelArn": model.arn,
+        "CreationTime": model.created_at,
+        "DeploymentRecommendation": RECOMMENDATION,
+    }
+
+
+def list_models(conn: Connection, call: Call) -> dict[str, Any]:
+    selection = selection_of(call)
+    return page_answer("Models", models.page(conn, call.scope, selection), selection, _summary)
+
+
+def delete_model(conn: Connection, call: Call) -> dict[str, Any]:
+    """AWS does not ask who uses it: endpoints keep their snapshot."""
+    models.delete(conn, call.scope, call.input["ModelName"])
+    return {}
+
+
+def _summary(model: Resource) -> dict[str, Any]:
+    return {"ModelName": model.name, "ModelArn": model.arn, "CreationTime": model.created_at}

@@ -1,0 +1,56 @@
+"""Every operation that Mooring serves, by AWS's names. What is not here is answered as unknown, and logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mooring.api import config_operations as configs
+from mooring.api import endpoint_operations as endpoints
+from mooring.api import identity_operations as identity
+from mooring.api import model_operations as models
+from mooring.api import tag_operations as tags
+from mooring.api.calls import Call
+from mooring.store import Connection
+
+Function = Callable[[Connection, Call], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Runs on the reader, and may be repeated freely."""
+
+    run: Function
+
+
+@dataclass(frozen=True, slots=True)
+class Changing:
+    """Runs as one durable change, whose answer is kept for a caller that repeats the call."""
+
+    run: Function
+
+
+OPERATIONS: dict[str, dict[str, Reading | Changing]] = {
+    "sagemaker": {
+        "CreateModel": Changing(models.create_model),
+        "DescribeModel": Reading(models.describe_model),
+        "ListModels": Reading(models.list_models),
+        "DeleteModel": Changing(models.delete_model),
+        "CreateEndpointConfig": Changing(configs.create_endpoint_config),
+        "DescribeEndpointConfig": Reading(configs.describe_endpoint_config),
+        "ListEndpointConfigs": Reading(configs.list_endpoint_configs),
+        "DeleteEndpointConfig": Changing(configs.delete_endpoint_config),
+        "CreateEndpoint": Changing(endpoints.create_endpoint),
+        "DescribeEndpoint": Reading(endpoints.describe_endpoint),
+        "ListEndpoints": Reading(endpoints.list_endpoints),
+        "DeleteEndpoint": Changing(endpoints.delete_endpoint),
+        "UpdateEndpointWeightsAndCapacities": Changing(endpoints.update_endpoint_weights_and_capacities),
+        "AddTags": Changing(tags.add_tags),
+        "ListTags": Reading(tags.list_tags),
+        "DeleteTags": Changing(tags.delete_tags),
+    },
+    "sts": {
+        "GetCallerIdentity": Reading(identity.get_caller_identity),
+    },
+}

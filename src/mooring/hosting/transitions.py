@@ -1,0 +1,125 @@
+"""What each operation makes of an endpoint: a new record from an old one, or a refusal in AWS's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from mooring.errors import InProgress, Refused
+from mooring.hosting.config_rules import some_variant_has_weight, variants_of
+from mooring.hosting.endpoints import IN_PROGRESS, EndpointRecord, EndpointStatus, VariantState
+from mooring.hosting.naming import Scope, in_progress, not_found
+from mooring.hosting.rules import Members
+
+UNSUPPORTED = "One or more endpoint features are not supported using this configuration"
+
+
+def created(
+    uid: str, scope: Scope, request: Members, config: Members, models: Mapping[str, Members], now: float
+) -> EndpointRecord:
+    """The endpoint as CreateEndpoint leaves it: Creating, or Failed when a model of its config is gone.
+
+    `models` holds the documents of the models that exist, by name.
+    """
+    if any("ModelName" not in variant for variant in config["ProductionVariants"]):
+        raise Refused(UNSUPPORTED)
+    record = EndpointRecord(
+        uid=uid,
+        scope=scope,
+        name=request["EndpointName"],
+        config_name=config["EndpointConfigName"],
+        config=config,
+        status=EndpointStatus.CREATING,
+        variants=(),
+        created_at=now,
+        modified_at=now,
+        deployment_config=request.get("DeploymentConfig"),
+    )
+    for variant in variants_of(config):
+        if variant["ModelName"] not in models:
+            reason = not_found("model", scope.arn("model", variant["ModelName"]))
+            return replace(record, status=EndpointStatus.FAILED, failure_reason=reason)
+    production = [_variant(variant, models, shadow=False) for variant in config["ProductionVariants"]]
+    shadows = [_variant(variant, models, shadow=True) for variant in config.get("ShadowProductionVariants", ())]
+    return replace(record, variants=(*production, *shadows))
+
+
+def deleting(record: EndpointRecord, now: float, *, forced: bool = False) -> EndpointRecord:
+    """As DeleteEndpoint leaves it. Raises `InProgress`, unless it is forced."""
+    if not forced:
+        refuse_in_progress(record)
+    return replace(record, status=EndpointStatus.DELETING, modified_at=now, forced=record.forced or forced)
+
+
+def reweighted(record: EndpointRecord, changes: Sequence[Members], now: float) -> EndpointRecord:
+    """As UpdateEndpointWeightsAndCapacities leaves it: Updating, with new desired values.
+
+    That the endpoint's config still exists is checked by the caller, between these refusals.
+    """
+    by_name: dict[str, Members] = {}
+    for change in changes:
+        if change["VariantName"] in by_name:
+            raise Refused(f'The variant name "{change["VariantName"]}" was non-unique within the request.')
+        by_name[change["VariantName"]] = change
+    unknown = [name for name in by_name if name not in {variant.name for variant in record.variants}]
+    if unknown:
+        raise Refused(
+            f'The variant name(s) "{", ".join(unknown)}" is/are not present within endpoint configuration '
+            f'"{record.config_name}".'
+        )
+    scales_to_zero = "AsyncInferenceConfig" in record.config
+    variants = tuple(_changed(variant, by_name.get(variant.name, {}), scales_to_zero) for variant in record.variants)
+    _refuse_weightless(variants)
+    return replace(record, status=EndpointStatus.UPDATING, variants=variants, modified_at=now, failure_reason=None)
+
+
+def refuse_in_progress(record: EndpointRecord) -> None:
+    """Raises `InProgress` while an operation runs on the endpoint."""
+    if record.status in IN_PROGRESS:
+        raise InProgress(in_progress(record.arn))
+
+
+def refuse_failed(record: EndpointRecord) -> None:
+    """A failed endpoint can only be deleted."""
+    if record.status is EndpointStatus.FAILED:
+        raise Refused(f'Cannot update failed endpoint "{record.arn}".')
+
+
+def _variant(variant: Members, models: Mapping[str, Members], *, shadow: bool) -> VariantState:
+    return VariantState(
+        name=variant["VariantName"],
+        config=variant,
+        model=models[variant["ModelName"]],
+        desired_weight=float(variant["InitialVariantWeight"]),
+        current_weight=0.0,
+        desired_count=variant.get("InitialInstanceCount", 0),
+        current_count=0,
+        shadow=shadow,
+    )
+
+
+def _changed(variant: VariantState, change: Members, scales_to_zero: bool) -> VariantState:
+    serverless = variant.config.get("ServerlessConfig")
+    count = change.get("DesiredInstanceCount", variant.desired_count)
+    if "DesiredInstanceCount" in change:
+        if serverless is not None:
+            raise Refused(f'DesiredInstanceCount is not supported for serverless variant "{variant.name}".')
+        if count < 1 and not scales_to_zero:
+            raise Refused(f'DesiredInstanceCount must be greater than 0 for variant "{variant.name}".')
+    weight = float(change.get("DesiredWeight", variant.desired_weight))
+    config = variant.config
+    if "ServerlessUpdateConfig" in change:
+        if serverless is None:
+            raise Refused(f'ServerlessUpdateConfig is only supported for serverless variants, not "{variant.name}".')
+        updated = {**serverless, **change["ServerlessUpdateConfig"]}
+        if updated.get("ProvisionedConcurrency", 0) > updated["MaxConcurrency"]:
+            raise Refused("ProvisionedConcurrency must be less than or equal to MaxConcurrency.")
+        config = {**config, "ServerlessConfig": updated}
+    return replace(variant, config=config, desired_count=count, desired_weight=weight)
+
+
+def _refuse_weightless(variants: Sequence[VariantState]) -> None:
+    weights = [{"InitialVariantWeight": variant.desired_weight} for variant in variants if not variant.shadow]
+    message = some_variant_has_weight({"ProductionVariants": weights})
+    if message is not None:
+        raise Refused(message)
