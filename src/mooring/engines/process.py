@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mooring_model_server.preloading import must_exec
+from mooring_model_server.environment import must_exec
 
 from mooring.clock import Clock
 from mooring.engines.artifacts import Artifacts, ArtifactStore
