@@ -1,0 +1,76 @@
+"""The admin API, `/-/mooring/v1/...`: what the command line asks for, in plain JSON.
+
+Every request must carry `X-Mooring-Client`: a web page cannot send that header to another site without being asked
+first, and nobody answers such a question here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from mooring.api.calls import Control
+from mooring.errors import MooringError, NotFound, Unavailable
+from mooring.hosting.naming import Scope
+from mooring.http1.messages import Request, Response
+from mooring.settings import Settings
+
+PREFIX = "/-/mooring/v1/"
+CLIENT_HEADER = b"x-mooring-client"
+
+_log = logging.getLogger("mooring.api")
+
+
+class Administration:
+    """Answers the admin API."""
+
+    def __init__(self, settings: Settings, control: Control, stop_server: Callable[[], None]) -> None:
+        self._settings = settings
+        self._control = control
+        self._stop_server = stop_server
+
+    async def handle(self, request: Request) -> Response:
+        """The answer to a request below `/-/mooring/`; it never raises."""
+        if request.header(CLIENT_HEADER) is None:
+            return _failed(HTTPStatus.FORBIDDEN, "The header X-Mooring-Client is needed.")
+        try:
+            return await self._routed(request)
+        except NotFound as error:
+            return _failed(HTTPStatus.NOT_FOUND, str(error))
+        except Unavailable as error:
+            return _failed(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        except MooringError as error:
+            return _failed(HTTPStatus.BAD_REQUEST, str(error))
+        except Exception:  # noqa: BLE001 - the edge: no trace goes to a client
+            _log.exception("%s failed", request.path)
+            return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error; the log of the server says more.")
+
+    async def _routed(self, request: Request) -> Response:
+        parts = request.path.decode("latin-1").removeprefix(PREFIX).split("/")
+        query = dict(parse_qsl(request.query.decode("latin-1")))
+        scope = Scope(self._settings.account.id, query.get("region", self._settings.account.region))
+        match request.method.decode("latin-1"), [unquote(part) for part in parts]:
+            case "GET", ["status"]:
+                return _json(HTTPStatus.OK, await self._control.status())
+            case "GET", ["endpoints", name, "logs"]:
+                return _json(HTTPStatus.OK, await self._control.logs(scope, name, query.get("after")))
+            case "DELETE", ["endpoints", name]:
+                await self._control.force_delete(scope, name)
+                return _json(HTTPStatus.OK, {})
+            case "POST", ["stop"]:
+                self._stop_server()
+                return _json(HTTPStatus.ACCEPTED, {})
+        return _failed(HTTPStatus.NOT_FOUND, "There is no such page in the admin API.")
+
+
+def _json(status: int, document: dict[str, Any]) -> Response:
+    body = json.dumps(document, separators=(",", ":")).encode()
+    return Response(int(status), ((b"Content-Type", b"application/json"),), body)
+
+
+def _failed(status: int, message: str) -> Response:
+    return _json(status, {"message": message})

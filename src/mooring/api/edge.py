@@ -1,0 +1,161 @@
+"""From an HTTP request to an operation and back: the one handler behind control's socket.
+
+The order is AWS's: whose call it is, which operation, the body, the shapes, and then what it means. A changing call
+that is repeated with its `amz-sdk-invocation-id` gets the first one's answer, which was made durable together with the
+change; since changes run one after the other, a repetition that comes while the first still runs finds it too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mooring.api.administration import Administration
+from mooring.api.calls import Call, Control
+from mooring.api.errors import is_expected, wire_error
+from mooring.api.operations import OPERATIONS, Changing, Function
+from mooring.api.protocols import Protocol, protocol_of, protocol_spoken
+from mooring.clock import Clock
+from mooring.hosting.naming import Scope
+from mooring.http1.messages import Request, Response
+from mooring.settings import Settings
+from mooring.store import Connection, Store, answers
+from mooring.store.answers import Answer
+from mooring.wire import recognition
+from mooring.wire.errors import WireResponse
+from mooring.wire.validation import require_valid
+
+CHANGES_BETWEEN_PRUNINGS = 256
+LONGEST_INVOCATION_ID = 128
+_REQUEST_ID = re.compile(rb"[0-9A-Za-z-]{1,64}")
+
+_log = logging.getLogger("mooring.api")
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is known of one request so far, for its line in the log."""
+
+    operation: str = "-"
+    resource: str = "-"
+    outcome: str = "OK"
+
+
+class Edge:
+    """Serves API calls and the admin API. `stop_server` asks the supervisor to stop everything."""
+
+    def __init__(
+        self, settings: Settings, store: Store, clock: Clock, control: Control, stop_server: Callable[[], None]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._control = control
+        self._administration = Administration(settings, control, stop_server)
+        self._changes = 0
+
+    async def handle(self, request: Request) -> Response:
+        """The answer to any request; it never raises."""
+        began = self._clock.monotonic()
+        progress = Progress()
+        who = recognition.recognize(request.method, request.path, request.query, request.headers, request.body)
+        if who.service == recognition.MOORING:
+            progress.operation = f"{request.method.decode('latin-1')} {request.path.decode('latin-1')}"
+            response = await self._administration.handle(request)
+        else:
+            answer = await self._answer(request, who, progress)
+            response = Response(answer.status, answer.headers, answer.body)
+        took_ms = (self._clock.monotonic() - began) * 1000
+        _log.info(
+            "%s %r %d %s %.1f ms", progress.operation, progress.resource, response.status, progress.outcome, took_ms
+        )
+        return response
+
+    async def _answer(self, request: Request, who: recognition.Recognition, progress: Progress) -> WireResponse:
+        request_id = _request_id(request)
+        protocol = protocol_of(who.service)
+        if protocol is None:
+            progress.outcome = "absent"
+            _log.warning("a call of %s, which Mooring does not have", who.service)
+            spoken = protocol_spoken(request)
+            return spoken.failure(spoken.unimplemented(f"the service {who.service}"), request_id)
+        try:
+            return await self._served(request, who, protocol, request_id, progress)
+        except Exception as error:  # noqa: BLE001 - the edge: whatever happened, the client gets AWS's form of it
+            if not is_expected(error):
+                _log.exception("%s failed, request id %s", progress.operation, request_id)
+            failure = wire_error(error)
+            progress.outcome = failure.code
+            return protocol.failure(failure, request_id)
+
+    async def _served(
+        self, request: Request, who: recognition.Recognition, protocol: Protocol, request_id: str, progress: Progress
+    ) -> WireResponse:
+        parsed = protocol.parse(request)
+        progress.operation = parsed.operation.name
+        operation = OPERATIONS.get(who.service, {}).get(parsed.operation.name)
+        if operation is None:
+            _log.warning("%s of %s is not implemented", parsed.operation.name, who.service)
+            raise protocol.unimplemented(f"the operation {parsed.operation.name} of {who.service}")
+        require_valid(parsed.operation.input, parsed.params)
+        region = who.region or self._settings.account.region
+        scope = Scope(self._settings.account.id, region)
+        call = Call(scope, parsed.operation.name, parsed.params, round(self._clock.wall(), 3))
+        progress.resource = call.resource
+
+        def run(conn: Connection, function: Function = operation.run) -> WireResponse:
+            return protocol.success(parsed.operation, function(conn, call), request_id)
+
+        if isinstance(operation, Changing):
+            return await self._change(request, who.service, protocol, call, run, request_id)
+        return await self._store.read(run)
+
+    async def _change(
+        self,
+        request: Request,
+        service: str,
+        protocol: Protocol,
+        call: Call,
+        run: Callable[[Connection], WireResponse],
+        request_id: str,
+    ) -> WireResponse:
+        """Run once per invocation id. Not under a timeout: a change that is made must reach control."""
+        invocation = (request.header(b"amz-sdk-invocation-id") or b"").decode("latin-1")
+        kept = 0 < len(invocation) <= LONGEST_INVOCATION_ID
+        digest = _digest(service, call, request.body)
+        self._changes += 1
+        prune = self._changes % CHANGES_BETWEEN_PRUNINGS == 1
+
+        def change(conn: Connection) -> WireResponse:
+            if prune:
+                answers.prune(conn, call.now)
+            first = answers.get(conn, invocation) if kept else None
+            if first is not None and first.digest == digest and call.now - first.answered_at <= answers.KEPT_S:
+                return protocol.again(first.status, first.content_type, first.body, request_id)
+            answer = run(conn)
+            if kept:
+                content_type = dict(answer.headers).get(b"Content-Type", b"").decode("latin-1")
+                answers.put(conn, Answer(invocation, digest, answer.status, content_type, answer.body, call.now))
+            return answer
+
+        answer = await self._store.write(change)
+        call.tell(self._control)
+        return answer
+
+
+def _digest(service: str, call: Call, body: bytes) -> str:
+    digest = hashlib.sha256(f"{service} {call.operation} {call.scope.account} {call.scope.region}\n".encode())
+    digest.update(body)
+    return digest.hexdigest()
+
+
+def _request_id(request: Request) -> str:
+    """The gateway's, so that one id is in both logs."""
+    given = request.header(b"x-mooring-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given.decode("ascii")
+    return str(uuid.uuid4())
