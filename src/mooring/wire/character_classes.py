@@ -30,40 +30,8 @@ _POSIX: dict[str, Ranges] = {
     "Upper": ((0x41, 0x5A),),
     "XDigit": ((0x30, 0x39), (0x41, 0x46), (0x61, 0x66)),
 }
-_CATEGORIES = frozenset(
-    [
-        "Lu",
-        "Ll",
-        "Lt",
-        "Lm",
-        "Lo",
-        "Mn",
-        "Mc",
-        "Me",
-        "Nd",
-        "Nl",
-        "No",
-        "Pc",
-        "Pd",
-        "Ps",
-        "Pe",
-        "Pi",
-        "Pf",
-        "Po",
-        "Sm",
-        "Sc",
-        "Sk",
-        "So",
-        "Zs",
-        "Zl",
-        "Zp",
-        "Cc",
-        "Cf",
-        "Cs",
-        "Co",
-        "Cn",
-    ]
-)
+_SUBCATEGORIES = {"L": "ultmo", "M": "nce", "N": "dlo", "P": "cdseifo", "S": "mcko", "Z": "slp", "C": "cfson"}
+_CATEGORIES = frozenset(major + minor for major, minors in _SUBCATEGORIES.items() for minor in minors)
 
 
 def ranges_of(name: str) -> Ranges:

@@ -8,7 +8,7 @@ set look-up each). A request without violations allocates nothing that lives on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from mooring.wire.errors import WireError
@@ -22,7 +22,7 @@ _LONGEST_REMEMBERED: Final = 128
 
 
 class _Check:
-    """One member's constraints, with a small memory of values that met them; it only fills, so it cannot be thrashed."""
+    """One member's constraints, and some values that met them; that memory only fills, so nobody can thrash it."""
 
     __slots__ = ("order", "path", "remembered", "shape")
 
@@ -49,7 +49,7 @@ class InvocationChecks:
         if shape is None:
             raise ValueError(f"{operation} has no input")
         self._headers: dict[bytes, _Check] = {}
-        self._required: dict[int, bytes] = {}
+        self._required: list[bytes] = []
         self._label: _Check | None = None
         self._payload: _Check | None = None
         for order, (name, member) in enumerate(shape.members.items()):
@@ -58,19 +58,18 @@ class InvocationChecks:
                 wire_name = member.wire_name.lower().encode("ascii")
                 self._headers[wire_name] = check
                 if name in shape.required:
-                    self._required[order] = wire_name
+                    self._required.append(wire_name)
             elif member.location == "uri":
                 self._label = check
             elif name == shape.payload:
                 self._payload = check
         bound = self._payload.shape.maximum if self._payload else None
-        self.body_limit: int | None = (
-            body_limit if body_limit is not None else int(bound) if bound is not None else None
-        )
+        modelled = None if bound is None else int(bound)
+        self.body_limit: int | None = modelled if body_limit is None else body_limit
         """The most bytes that a body may have; None means no bound."""
 
     def violation(
-        self, endpoint_name: bytes, headers: Iterable[tuple[bytes, bytes]], body_length: int
+        self, endpoint_name: bytes, headers: Sequence[tuple[bytes, bytes]], body_length: int
     ) -> WireError | None:
         """The ValidationError of a request, or None; the name is percent-decoded, header names are lower-cased."""
         found: list[tuple[int, str]] | None = None
@@ -98,12 +97,11 @@ class InvocationChecks:
         return [*(found or ()), (order, clause(path, None, constraint))]
 
     def _missing(
-        self, found: list[tuple[int, str]] | None, headers: Iterable[tuple[bytes, bytes]]
+        self, found: list[tuple[int, str]] | None, headers: Sequence[tuple[bytes, bytes]]
     ) -> list[tuple[int, str]] | None:
         present = {name for name, _ in headers}
-        missing = [
-            (order, null_clause(self._headers[n].path)) for order, n in self._required.items() if n not in present
-        ]
+        absent = [self._headers[name] for name in self._required if name not in present]
+        missing = [(check.order, null_clause(check.path)) for check in absent]
         return [*(found or ()), *missing] if missing else found
 
 

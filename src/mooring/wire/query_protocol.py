@@ -118,7 +118,7 @@ def _value(member: Member, node: _Tree) -> Any:
         items = node if flattened else node.get(shape.element.wire_name, {})
         return [_value(shape.element, item) for item in _numbered(items)]
     if isinstance(shape, MapShape):
-        entries = [entry for entry in _numbered(node if flattened else node.get("entry", {}))]
+        entries = _numbered(node if flattened else node.get("entry", {}))
         key, value = shape.key, shape.value
         return {
             entry[key.wire_name].get("", ""): _value(value, entry.get(value.wire_name, {}))

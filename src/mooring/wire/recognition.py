@@ -43,6 +43,7 @@ _SERVICE_OF_VERSION = {
     b"2010-08-01": "monitoring",
 }
 _BUCKET_HOST = re.compile(rb"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\.localhost\.?(?::[0-9]{1,5})?", re.IGNORECASE)
+_LOOKED_AT = 65_536
 _FORM = b"application/x-www-form-urlencoded"
 
 
@@ -89,7 +90,7 @@ def _query_service(method: bytes, path: bytes, query: bytes, content_type: bytes
     if path != b"/":
         return None
     is_form = method == b"POST" and content_type.partition(b";")[0].strip().lower() == _FORM
-    pairs = dict(query_pairs(query + b"&" + body if is_form else query))
+    pairs = dict(query_pairs(query + b"&" + body[:_LOOKED_AT] if is_form else query))
     if b"Action" not in pairs and not is_form:
         return None
     return _SERVICE_OF_VERSION.get(pairs.get(b"Version", b""), STS)
