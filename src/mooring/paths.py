@@ -6,9 +6,7 @@ Nothing else in Mooring spells a path below the data directory. Socket paths are
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +26,11 @@ class Paths:
     def lock(self) -> Path:
         """Held with `fcntl.lockf` by the supervisor; its content is the supervisor's pid."""
         return self.root / "lock"
+
+    @property
+    def children_lock(self) -> Path:
+        """Held with flock by every child of the supervisor, so that a successor sees when the last one is gone."""
+        return self.run / "children.lock"
 
     @property
     def format(self) -> Path:
@@ -83,6 +86,9 @@ class Paths:
         direct = self.run / "sockets"
         if len(os.fsencode(direct)) + 1 + LONGEST_SOCKET_NAME <= LONGEST_SOCKET_PATH:
             return direct
+        import hashlib  # with `tempfile` 5 MB, which most processes never need
+        import tempfile
+
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"mooring-{os.getuid()}-{digest}"
 

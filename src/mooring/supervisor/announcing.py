@@ -1,0 +1,106 @@
+"""What `mooring serve` tells people and other commands: what it waits for, that it is ready, and where.
+
+People read a line on standard error while something takes longer than a second, and one line on standard output when
+Mooring is ready. `mooring status` and the like read `server.json`, which exists only while the server accepts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from mooring import __version__
+from mooring.paths import Paths
+from mooring.processes import identity
+from mooring.processes.files import write_atomically
+from mooring.settings import Settings
+from mooring.supervisor.listening import url_of
+
+logger = logging.getLogger("mooring.supervisor")
+
+PATIENCE_S = 1.0
+REPEAT_S = 5.0
+
+
+class Announcer:
+    """Says each thing once, and repeats what it waits for every `REPEAT_S`."""
+
+    def __init__(self, settings: Settings, paths: Paths) -> None:
+        self.announced = False
+        self._settings = settings
+        self._paths = paths
+        self._next_line = time.monotonic() + PATIENCE_S
+        self._stop_began = False
+        self._running: dict[str, int] = {}
+
+    def patience(self) -> float:
+        """Seconds until `look` has something to say, as far as it knows."""
+        return REPEAT_S if self.announced else max(0.01, self._next_line - time.monotonic())
+
+    def look(self, waiting_for: Sequence[str]) -> None:
+        """Announce the server when it waits for nothing more."""
+        if self.announced:
+            return
+        if waiting_for:
+            self._progress("starting", waiting_for)
+        else:
+            self._announce()
+
+    def stopping(self, waiting_for: Sequence[str]) -> None:
+        """Say what the stop waits for, if that takes long."""
+        if not self._stop_began:
+            self._stop_began = True
+            self._next_line = time.monotonic() + PATIENCE_S
+        if waiting_for:
+            self._progress("stopping", waiting_for)
+
+    def processes(self, running: Mapping[str, int]) -> None:
+        """Keep the pids in `server.json` true, which the status command shows."""
+        if running == self._running:
+            return
+        self._running = dict(running)
+        if self.announced:
+            self._write()
+
+    def withdraw(self) -> None:
+        """The server is gone."""
+        self._paths.server_file.unlink(missing_ok=True)
+
+    def _progress(self, activity: str, waiting_for: Sequence[str]) -> None:
+        now = time.monotonic()
+        if now >= self._next_line:
+            self._next_line = now + REPEAT_S
+            _say(f"{activity}… waiting for {', '.join(waiting_for)}", sys.stderr)
+
+    def _announce(self) -> None:
+        self.announced = True
+        self._write()
+        url = url_of(self._settings)
+        _say(f"Mooring {__version__} is ready at {url} (data in {self._paths.root})", sys.stdout)
+
+    def _write(self) -> None:
+        me = identity.of(os.getpid())
+        assert me is not None
+        document = {
+            **me.to_document(),
+            "url": url_of(self._settings),
+            "version": __version__,
+            "workers": self._settings.server.workers,
+            "processes": [{"name": name, "pid": pid} for name, pid in self._running.items()],
+        }
+        try:
+            write_atomically(self._paths.server_file, json.dumps(document).encode())
+        except OSError as error:
+            logger.error("cannot write %s: %s", self._paths.server_file, error)
+
+
+def _say(line: str, stream: TextIO) -> None:
+    # Nobody may be reading any more: that is no reason to stop serving.
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=stream, flush=True)
