@@ -1,0 +1,226 @@
+"""One HTTP/1.1 connection: requests come out one at a time and in order, each is answered before the next.
+
+A connection holds at most one request that is being answered; what a client pipelines behind it waits unread beyond one
+chunk. Head and body are bounded before they are kept. All methods run in the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from mooring_model_server.contract import TEXT, Answer
+
+try:
+    from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+except ImportError:
+    from mooring_model_server.parsing import NeverUpgrade as HttpParserUpgrade  # type: ignore[assignment]
+    from mooring_model_server.parsing import ParseError as HttpParserError  # type: ignore[assignment]
+    from mooring_model_server.parsing import RequestParser as HttpRequestParser  # type: ignore[assignment]
+
+HEAD_LIMIT = 64 * 1024
+LINGER_S = 2.0
+"""How long a refused client may go on sending, so that it reads why instead of seeing a reset."""
+
+REASONS = {status.value: status.phrase for status in HTTPStatus}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+OURS = frozenset({"content-type", "content-length", "connection", "transfer-encoding", "keep-alive", "upgrade"})
+
+
+class Request:
+    """A request as it is read; header names in lower case."""
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "url")
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.url = b""
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.keep_alive = True
+
+
+class Application(Protocol):
+    """What a connection asks of its server."""
+
+    body_limit: int
+    draining: bool
+    closes_after_each: bool
+
+    def opened(self, connection: Connection) -> None:
+        """A client connected."""
+
+    def closed(self, connection: Connection) -> None:
+        """The connection is gone; an answer for it would go nowhere."""
+
+    def handle(self, connection: Connection, request: Request) -> None:
+        """Answer with `connection.respond`, now or later."""
+
+
+class Connection(asyncio.Protocol):
+    """The server's side of one connection."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._parser: Any = HttpRequestParser(self)
+        self._transport: Any = None
+        self._waiting: deque[Request] = deque()
+        self._request = Request()
+        self._in_head = True
+        self._head_bytes = 0
+        self._begun = False
+        self._discarding = False
+        self._advancing = False
+        self.answering: Request | None = None
+        self.last_use = time.monotonic()
+
+    @property
+    def open(self) -> bool:
+        """Whether an answer can still be sent."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no message is being read or answered."""
+        return self.answering is None and not self._begun and not self._waiting
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._application.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._application.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.last_use = time.monotonic()
+        if self._discarding:
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:  # what was asked is answered, the other protocol is not spoken
+            self._discarding = True
+            if self.answering is not None:
+                self.answering.keep_alive = False
+            else:
+                self.close()
+            return
+        except HttpParserError:
+            if not self._discarding:  # a callback's refusal arrives here too
+                self._refuse(400, "Bad Request: this is not HTTP/1.1")
+            return
+        if self._in_head and self._begun and self._head_bytes > HEAD_LIMIT:
+            self._refuse(431, "Request Header Fields Too Large")
+
+    def eof_received(self) -> bool:
+        return self.answering is not None  # a half-closed client still gets its answer
+
+    def close(self) -> None:
+        """Close after what was written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # The parser calls these.
+
+    def on_message_begin(self) -> None:
+        self._request = Request()
+        self._in_head = self._begun = True
+
+    def on_url(self, url: bytes) -> None:
+        self._request.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = name.decode("latin-1").lower()
+        held = self._request.headers.get(key)
+        text = value.decode("latin-1")
+        self._request.headers[key] = text if held is None else held + ", " + text
+
+    def on_headers_complete(self) -> None:
+        request = self._request
+        self._in_head, self._head_bytes = False, 0
+        request.method = self._parser.get_method().decode("latin-1")
+        request.keep_alive = self._parser.should_keep_alive()
+        length = request.headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self._application.body_limit:
+            self._refuse(413, f"Request Entity Too Large: the limit is {self._application.body_limit} bytes")
+        elif self.open and request.headers.get("expect", "").lower() == "100-continue":
+            self._transport.write(CONTINUE)
+
+    def on_body(self, part: bytes) -> None:
+        if self._discarding:
+            return
+        if len(self._request.body) + len(part) > self._application.body_limit:
+            self._refuse(413, f"Request Entity Too Large: the limit is {self._application.body_limit} bytes")
+            return
+        self._request.body += part
+
+    def on_message_complete(self) -> None:
+        self._begun, self._in_head = False, True
+        if self._discarding:
+            self.close()
+            return
+        self._waiting.append(self._request)
+        if self.answering is None and not self._advancing:
+            self._advance()
+        elif self.open:
+            self._transport.pause_reading()
+
+    def respond(self, answer: Answer) -> None:
+        """Send the answer of the request that is being answered."""
+        request, self.answering = self.answering, None
+        self.last_use = time.monotonic()
+        if request is None or not self.open:
+            return
+        keep = request.keep_alive and not self._application.draining and not self._application.closes_after_each
+        self._transport.write(render(answer, keep, head_only=request.method == "HEAD"))
+        if not keep:
+            self.close()
+        elif self._waiting and not self._advancing:
+            self._advance()
+
+    def _advance(self) -> None:
+        self._advancing = True  # an answer given at once comes back here: a loop, lest pipelining exhaust the stack
+        while self._waiting and self.answering is None and self.open:
+            self.answering = self._waiting.popleft()
+            self._application.handle(self, self.answering)
+        self._advancing = False
+        if not self._waiting and self.open:
+            self._transport.resume_reading()
+
+    def _refuse(self, status: int, text: str) -> None:
+        self._discarding = True
+        self._waiting.clear()
+        if not self.open:
+            return
+        if self.answering is None:  # else its answer is on the way and must not be mixed with ours
+            self._transport.write(render(Answer(status, TEXT, (text + "\n").encode()), keep=False))
+        else:
+            self.answering.keep_alive = False
+            return
+        asyncio.get_running_loop().call_later(LINGER_S, self.close)
+
+
+def render(answer: Answer, keep: bool, head_only: bool = False) -> bytes:
+    """An answer as bytes; no header that user code set can end the head early."""
+    lines = [f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, 'Unknown')}"]
+    if answer.content_type:
+        lines.append("Content-Type: " + _one_line(answer.content_type))
+    for name, value in answer.headers:
+        if name.lower() not in OURS:
+            lines.append(_one_line(name).replace(":", "") + ": " + _one_line(value))
+    bodiless = answer.status in (204, 304) or answer.status < 200
+    if not bodiless:
+        lines.append(f"Content-Length: {len(answer.body)}")
+    if not keep:
+        lines.append("Connection: close")
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+    return head if bodiless or head_only else head + answer.body
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.replace("\0", " ").split("\n")).replace("\r", " ")

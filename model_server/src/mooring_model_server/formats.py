@@ -1,0 +1,89 @@
+"""JSON, CSV and NPY as AWS's containers read and write them.
+
+There are two families: sagemaker-containers (scikit-learn, XGBoost) and sagemaker-inference, the toolkit (PyTorch and
+others). They differ in CSV: the former squeezes what it read, so one row becomes one dimension and a plain
+`model.predict` refuses it, exactly as on AWS. Pickled NPY arrays are refused in both, as AWS's newest images do:
+whoever may invoke a model may not run code in it. numpy is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from mooring_model_server.negotiation import CSV, JSON, NPY, NPZ, UnsupportedFormatError, media_type
+
+
+def as_text(body: bytes | str) -> str:
+    """A body as text; it is text already where AWS decodes it."""
+    return body if isinstance(body, str) else body.decode("utf-8")
+
+
+def as_bytes(body: bytes | str) -> bytes:
+    """A body as bytes."""
+    return body.encode("utf-8") if isinstance(body, str) else bytes(body)
+
+
+def decode_array(body: bytes | str, content_type: str | None) -> Any:
+    """sagemaker-containers: an array, its CSV and JSON in numpy's own type; raises UnsupportedFormatError."""
+    import numpy as np
+
+    kind = media_type(content_type)
+    if kind == JSON:
+        return np.array(json.loads(as_text(body)))
+    if kind == CSV:
+        rows = csv.reader(io.StringIO(as_text(body)), delimiter=",", quotechar='"', doublequote=True, strict=True)
+        return np.array(list(rows)).squeeze().astype(None)
+    if kind == NPY:
+        return np.load(io.BytesIO(as_bytes(body)), allow_pickle=False)
+    raise UnsupportedFormatError(content_type)
+
+
+def decode_toolkit(body: bytes | str, content_type: str | None) -> Any:
+    """sagemaker-inference: an array, or a sparse matrix from NPZ; raises UnsupportedFormatError."""
+    import numpy as np
+
+    kind = media_type(content_type)
+    if kind == JSON:
+        return np.array(json.loads(as_text(body)))
+    if kind == CSV:
+        return np.genfromtxt(io.StringIO(as_text(body)), delimiter=",")
+    if kind == NPY:
+        return np.load(io.BytesIO(as_bytes(body)), allow_pickle=False)
+    if kind == NPZ:
+        import scipy.sparse
+
+        return scipy.sparse.load_npz(io.BytesIO(as_bytes(body)))
+    raise UnsupportedFormatError(content_type)
+
+
+def encode(prediction: Any, content_type: str) -> bytes:
+    """A prediction as JSON, CSV (a value a line when it has one dimension) or NPY."""
+    kind = media_type(content_type)
+    if kind == JSON:
+        return json.dumps(prediction, default=plain).encode("utf-8")
+    if kind not in (CSV, NPY):
+        raise UnsupportedFormatError(content_type)
+    import numpy as np
+
+    if kind == CSV:
+        text = io.StringIO()
+        np.savetxt(text, np.atleast_1d(prediction), delimiter=",", fmt="%s")
+        return text.getvalue().encode("utf-8")
+    stream = io.BytesIO()
+    np.save(stream, np.asarray(prediction), allow_pickle=False)
+    return stream.getvalue()
+
+
+def plain(value: Any) -> Any:
+    """What `json` cannot write by itself: arrays, numpy's scalars, tensors, dates."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+ENCODABLE = (JSON, CSV, NPY)
