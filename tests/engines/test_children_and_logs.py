@@ -1,0 +1,82 @@
+"""Killable children, and logs that stay bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from mooring.engines.children import run
+from mooring.engines.logs import bound_log, open_log, read_after, tail
+from mooring.processes.identity import of
+
+
+def test_a_child_is_heard(tmp_path: Path) -> None:
+    script = "import sys; sys.stderr.write('said'); print(sys.stdin.read() + '!')"
+    command = (sys.executable, "-c", script)
+    finished = asyncio.run(run(command, stdin=b"hello", environment={}, timeout_s=20, stderr=tmp_path / "log"))
+    assert (finished.returncode, finished.output, finished.timed_out) == (0, b"hello!\n", False)
+    assert (tmp_path / "log").read_text() == "said"
+
+
+def test_a_slow_child_dies_with_its_own_children(tmp_path: Path) -> None:
+    script = (
+        "import os, subprocess, sys, time;"
+        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+        f"open({str(tmp_path / 'pids')!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}'); time.sleep(60)"
+    )
+    command = (sys.executable, "-c", script)
+
+    async def conversation() -> None:
+        task = asyncio.create_task(run(command, stdin=b"", environment={}, timeout_s=60))
+        while not (tmp_path / "pids").exists() or len((tmp_path / "pids").read_text().split()) < 2:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(conversation())
+    for pid in (tmp_path / "pids").read_text().split():
+        found = of(int(pid))
+        assert found is None or not found.alive()
+
+
+def test_a_child_over_its_time_is_killed() -> None:
+    command = (sys.executable, "-c", "import time; time.sleep(60)")
+    assert asyncio.run(run(command, stdin=b"", environment={}, timeout_s=0.3)).timed_out
+
+
+def test_a_log_gives_back_its_oldest_part(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    descriptor = open_log(path)
+    line = b"x" * 99 + b"\n"
+    os.write(descriptor, line * 10_000)
+    size = path.stat().st_size
+    bound_log(path, 200_000)
+    if sys.platform == "linux":
+        assert path.stat().st_size == size
+    assert path.stat().st_blocks * 512 <= 200_000
+    os.write(descriptor, b"the last\n")
+    os.close(descriptor)
+    assert tail(path, 1000).endswith("the last\n")
+    assert "\0" not in read_after(path, 0, 500_000)[0]
+
+
+def test_a_short_log_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    os.close(open_log(path))
+    path.write_bytes(b"one\ntwo\n")
+    bound_log(path, 100_000)
+    assert path.read_bytes() == b"one\ntwo\n"
+
+
+def test_following_a_log_gives_each_line_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_bytes(b"one\ntw")
+    text, offset = read_after(path, 0, 1000)
+    assert text == "one\n"
+    path.write_bytes(b"one\ntwo\nthree\n")
+    assert read_after(path, offset, 1000)[0] == "two\nthree\n"
