@@ -68,6 +68,11 @@ class GatewaySettings:
     """How long a call that was not yet sent waits for a control that is being restarted."""
     drain_s: float = 10.0
     """How long a stopping gateway lets what is in flight finish."""
+    buffered_limit_bytes: int = 536_870_912
+    """Request bodies that one gateway holds at a time, all clients together; above it large ones get a 503."""
+    retry_stale_connection: bool = True
+    """Whether a call is sent once more when a kept connection to its replica closed just as it was taken. The replica
+    may then see it twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +185,20 @@ def _from_environment(topic: str, cls: Any, environ: Mapping[str, str]) -> dict[
         if text is None or text == "":
             continue
         try:
-            values[name] = kind(text)
+            values[name] = _boolean(text) if kind is bool else kind(text)
         except ValueError:
-            wanted = {int: "a whole number", float: "a number"}[kind]
+            wanted = {int: "a whole number", float: "a number", bool: "on or off"}[kind]
             raise SettingsError(f"{variable_name(topic, name)}={text!r}: {wanted} is needed") from None
     return values
+
+
+def _boolean(text: str) -> bool:
+    word = text.strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(text)
 
 
 def _check(settings: Settings) -> None:

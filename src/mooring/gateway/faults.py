@@ -1,0 +1,138 @@
+"""Every answer of the gateway that is not a model's: the error shapes of InvokeEndpoint, and 503 in three protocols.
+
+botocore tells an error apart by `x-amzn-ErrorType`; a body without that header becomes a bare ClientError.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from xml.sax.saxutils import escape
+
+from mooring.gateway.request_ids import new_request_id
+from mooring.hosting.naming import partition
+from mooring.hosting.routes import Route
+from mooring.http1.messages import Response
+
+MESSAGE_LIMIT = 2048
+"""Characters of a Message; the shape's own bound."""
+
+TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container {container}. Review the latency metrics"
+    " for each container in Amazon CloudWatch, resolve the issue, and try again."
+)
+BROKEN = "The container closed the connection before its response was complete."
+MALFORMED = "The response of the container is not valid HTTP."
+
+
+def fault(status: int, code: str, members: Mapping[str, object]) -> Response:
+    """An error in rest-json, the protocol of invocations."""
+    headers = (
+        (b"Content-Type", b"application/json"),
+        (b"x-amzn-RequestId", new_request_id()),
+        (b"x-amzn-ErrorType", code.encode()),
+    )
+    return Response(status, headers, json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def validation_error(message: str, error_code: str | None = None) -> Response:
+    """The request cannot be served as it is."""
+    members = {"Message": message} if error_code is None else {"ErrorCode": error_code, "Message": message}
+    return fault(400, "ValidationError", members)
+
+
+def no_such_endpoint(name: str, account: str) -> Response:
+    """The endpoint does not exist, or has never been in service."""
+    return validation_error(f"Endpoint {name} of account {account} not found.", "NO_SUCH_ENDPOINT")
+
+
+def no_such_variant(variant: str, endpoint: str) -> Response:
+    """TargetVariant names none of the endpoint's variants."""
+    return validation_error(f"Variant {variant} does not exist in endpoint {endpoint}.")
+
+
+def no_weight(endpoint: str) -> Response:
+    """All variants have weight zero, and TargetVariant was not given."""
+    return validation_error(
+        f"No variant of endpoint {endpoint} takes traffic: every weight is 0. Name a TargetVariant."
+    )
+
+
+def no_replica(endpoint: str, variant: str) -> Response:
+    """No healthy replica; SDKs try again on this one."""
+    message = f"Variant {variant} of endpoint {endpoint} has no healthy instance to serve this request."
+    return fault(503, "ServiceUnavailable", {"Message": message})
+
+
+def no_memory() -> Response:
+    """Too many large bodies at a time."""
+    return fault(503, "ServiceUnavailable", {"Message": "Too many large requests are being received. Try again later."})
+
+
+def not_there_yet(api: str) -> Response:
+    """An invocation of a kind that this version does not serve."""
+    return validation_error(f"{api} is not available: this version of Mooring does not do it yet.")
+
+
+def model_error(route: Route, container: str, status: int, body: bytes | None) -> Response:
+    """The container answered with an error; `body` is None when it is too large to be told."""
+    text = None if body is None else body.decode("utf-8", "replace")
+    return _model_error(route, container, status, text)
+
+
+def no_answer(route: Route, container: str, reason: str) -> Response:
+    """The container did not answer: status 0."""
+    return _model_error(route, container, 0, reason.format(container=container))
+
+
+def _model_error(route: Route, container: str, status: int, text: str | None) -> Response:
+    account, region = route.scope.account, route.scope.region
+    group = f"/aws/sagemaker/Endpoints/{route.endpoint}"
+    side = "client" if 400 <= status < 500 else "server"
+    received = f"Received {side} error ({status}) from {container}"
+    see = (
+        f" See https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+        f"#logEventViewer:group={group} in account {account} for more information."
+    )
+    if text is None:
+        message = f"{received} and could not load the entire response body.{see}"
+    else:
+        room = MESSAGE_LIMIT - len(received) - len(see) - len(' with message "".')
+        message = f'{received} with message "{text[:room]}".{see}'
+    members = {
+        "ErrorCode": "CLIENT_ERROR_FROM_MODEL" if side == "client" else "SERVER_ERROR_FROM_MODEL",
+        "LogStreamArn": f"arn:{partition(region)}:logs:{region}:{account}:log-group:{group}",
+        "Message": message,
+        "OriginalMessage": (text or "")[:MESSAGE_LIMIT],
+        "OriginalStatusCode": status,
+    }
+    return fault(424, "ModelError", members)
+
+
+def control_away(form_encoded: bool) -> Response:
+    """Control does not answer: a 503 in the protocol of the call (form-encoded calls are answered in XML)."""
+    message = "The control plane is not available right now. Try again in a moment."
+    request_id = new_request_id()
+    if form_encoded:
+        body = (
+            "<ErrorResponse><Error><Type>Receiver</Type><Code>ServiceUnavailable</Code>"
+            f"<Message>{message}</Message></Error><RequestId>{request_id.decode()}</RequestId></ErrorResponse>"
+        ).encode()
+        return Response(503, ((b"Content-Type", b"text/xml"), (b"x-amzn-RequestId", request_id)), body)
+    headers = (
+        (b"Content-Type", b"application/x-amz-json-1.1"),
+        (b"x-amzn-RequestId", request_id),
+        (b"x-amzn-ErrorType", b"ServiceUnavailable"),
+    )
+    return Response(503, headers, json.dumps({"__type": "ServiceUnavailable", "message": message}).encode())
+
+
+def s3_error(status: int, code: str, message: str) -> Response:
+    """An error as S3 words it."""
+    request_id = new_request_id()
+    body = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>{code}</Code><Message>{escape(message)}</Message>"
+        f"<RequestId>{request_id.decode()}</RequestId></Error>"
+    ).encode()
+    return Response(status, ((b"Content-Type", b"application/xml"), (b"x-amz-request-id", request_id)), body)

@@ -1,0 +1,97 @@
+"""API calls: handed to control as they are, with a wait while control is being restarted.
+
+A call whose connection was refused has not been sent, so it may wait and be sent later. A call that was sent is never
+sent again: control may have acted on it, and answers a client's repetition from its memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from mooring.gateway import faults
+from mooring.gateway.request_ids import new_request_id
+from mooring.http1.client import Answer, Interrupted, NotConnected, fetch
+from mooring.http1.connection import ServerConnection
+from mooring.http1.messages import Request
+
+log = logging.getLogger("mooring.gateway")
+
+API_BODY_LIMIT_BYTES = 8 * 1024 * 1024
+ANSWER_WITHIN_S = 60.0
+RETRY_AFTER_S = 0.02
+RETRY_AFTER_MAX_S = 0.25
+
+_FORWARDED = frozenset(
+    (
+        b"accept",
+        b"amz-sdk-invocation-id",
+        b"amz-sdk-request",
+        b"authorization",
+        b"content-type",
+        b"host",
+        b"user-agent",
+        b"x-amz-content-sha256",
+        b"x-amz-date",
+        b"x-amz-security-token",
+        b"x-amz-target",
+    )
+)
+_REQUEST_ID = b"x-mooring-request-id"
+_OWN_PREFIX = b"x-mooring-"
+_PER_CONNECTION = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"date"))
+
+
+class Forwarder:
+    """Calls control for the clients of one gateway, a task per call."""
+
+    def __init__(self, control_socket: str, wait_s: float) -> None:
+        self._control = control_socket
+        self._wait_s = wait_s
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def forward(self, request: Request, client: ServerConnection) -> None:
+        """Answer `client` with what control says. The call runs on when the client leaves."""
+        task = asyncio.create_task(self._forward(request, client), name="forward to control")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _forward(self, request: Request, client: ServerConnection) -> None:
+        try:
+            answer = await self._call(request)
+        except (NotConnected, Interrupted) as error:
+            log.warning("control did not answer %s %s: %s", request.method, request.path, error)
+            away = faults.control_away(_is_form(request))
+            client.respond(away.status, away.headers, away.body)
+            return
+        headers = [header for header in answer.headers if header[0] not in _PER_CONNECTION]
+        client.respond(answer.status, headers, answer.body)
+
+    async def _call(self, request: Request) -> Answer:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._wait_s
+        delay = RETRY_AFTER_S
+        headers = control_headers(request)
+        method, target = request.method.decode("ascii"), request.target.decode("latin-1")
+        while True:
+            try:
+                return await fetch(self._control, method, target, headers, request.body, ANSWER_WITHIN_S)
+            except NotConnected:
+                if loop.time() + delay > deadline:
+                    raise
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RETRY_AFTER_MAX_S)
+
+
+def control_headers(request: Request) -> list[tuple[bytes, bytes]]:
+    """The headers that control gets: those it reads, and the id that it answers with."""
+    headers = [
+        (name, value)
+        for name, value in request.headers
+        if name in _FORWARDED or (name.startswith(_OWN_PREFIX) and name != _REQUEST_ID)
+    ]
+    return [*headers, (_REQUEST_ID, new_request_id())]
+
+
+def _is_form(request: Request) -> bool:
+    return (request.header(b"content-type") or b"").startswith(b"application/x-www-form-urlencoded")

@@ -1,0 +1,236 @@
+"""The client's side of a gateway: what each request is, and where it goes.
+
+S3 is told apart on the raw head, before the parser has eaten any of it, because such a connection leaves this process
+with its bytes. For an invocation that costs one comparison of the first bytes. Everything that is neither is an API
+call for control.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+from mooring.gateway import faults
+from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
+from mooring.gateway.handover import Handover, is_for_s3
+from mooring.gateway.headers import AUTHORIZATION, KNOWN, TARGET_VARIANT, container_head, violation
+from mooring.gateway.invocation import Invocation
+from mooring.gateway.pipeline import Pipeline
+from mooring.gateway.routes import RouteTable
+from mooring.http1.connection import ServerConnection
+from mooring.http1.listening import Limits, Listening, plain_text, too_long
+from mooring.http1.messages import Request, Response
+from mooring.http1.ticking import Ticker
+from mooring.wire.sigv4 import claimed_credential
+
+_PREFIX = b"POST /endpoints/"
+_SUFFIX = b"/invocations HTTP/1.1\r\n"
+_SUFFIX_BEFORE = len(_PREFIX) + 63 + len(_SUFFIX)  # a name has 63 characters
+_OTHER_INVOCATIONS = {
+    b"async-invocations": "InvokeEndpointAsync",
+    b"invocations-response-stream": "InvokeEndpointWithResponseStream",
+    b"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream",
+}
+_SMALL_BODY = 65_536
+
+
+class Front(Listening):
+    """What a gateway's connections share."""
+
+    __slots__ = ("account", "buffered", "buffered_limit", "forwarder", "handover", "region", "routes")
+
+    def __init__(
+        self,
+        limits: Limits,
+        ticker: Ticker,
+        routes: RouteTable,
+        forwarder: Forwarder,
+        handover: Handover,
+        *,
+        account: str,
+        region: str,
+        buffered_limit: int,
+    ) -> None:
+        super().__init__(limits, ticker)
+        self.routes = routes
+        self.forwarder = forwarder
+        self.handover = handover
+        self.account = account
+        self.region = region.encode()
+        self.buffered = 0  # bytes of bodies that are being received, or reserved for them
+        self.buffered_limit = buffered_limit
+
+    def region_of(self, authorization: bytes | None, query: bytes = b"") -> bytes:
+        """The region that a call's credential names; the account's own for an unsigned one."""
+        if authorization is not None and not query:
+            parts = authorization.split(b"/", 3)  # …Credential=KEY/date/region/service/…
+            if len(parts) == 4:
+                return parts[2]
+        credential = claimed_credential(authorization, query)
+        return self.region if credential is None or credential.region is None else credential.region.encode()
+
+
+def endpoint_and_api(target: bytes) -> tuple[bytes, bytes] | None:
+    """The raw endpoint name and the last part of `/endpoints/NAME/API`; None for any other path."""
+    parts = target.partition(b"?")[0].split(b"/")
+    if len(parts) != 4 or parts[1] != b"endpoints" or not parts[2]:
+        return None
+    return unquote_to_bytes(parts[2]), parts[3]
+
+
+class FrontConnection(ServerConnection):
+    """One client."""
+
+    __slots__ = ("_front", "_head", "_held", "_invocation", "_known", "_leaving", "_reserved")
+
+    def __init__(self, front: Front) -> None:
+        super().__init__(front)
+        self._front = front
+        self._held = bytearray()  # the beginning of a message whose head is not complete
+        self._invocation: Invocation | None = None
+        self._known: dict[bytes, bytes] = {}  # of the last invocation: clients repeat their headers
+        self._head = container_head({})
+        self._reserved = 0
+        self._leaving = False  # being handed over
+
+    def data_received(self, data: bytes) -> None:
+        if self._request is None and (
+            self._held or not (data.startswith(_PREFIX) and data.find(_SUFFIX, 17, _SUFFIX_BEFORE) > 0)
+        ):
+            self._unusual(data)
+        else:
+            ServerConnection.data_received(self, data)
+
+    def request_received(self, request: Request) -> None:
+        known = {name: value for name, value in request.headers if name in KNOWN}
+        region = self._front.region_of(known.pop(AUTHORIZATION, None))
+        pipeline = self._front.routes.by_target.get((region, request.target))
+        if pipeline is None or request.method != b"POST":
+            self._rare(request, known)
+        else:
+            self._invoke(request, known, pipeline)
+
+    def client_lost(self) -> None:
+        invocation, self._invocation = self._invocation, None
+        if invocation is not None:
+            invocation.cancel()
+
+    def writing_paused(self) -> None:
+        if self._invocation is not None:
+            self._invocation.pause()
+
+    def writing_resumed(self) -> None:
+        if self._invocation is not None:
+            self._invocation.resume()
+
+    def head_received(self, request: Request, length: int | None) -> Response | int:
+        """Refuse before the body comes, where that is possible; else its limit."""
+        limit = API_BODY_LIMIT_BYTES
+        if request.method == b"POST" and (named := endpoint_and_api(request.target)) is not None:
+            pipeline = self._find(request, named[0])
+            if pipeline is None:
+                return self._unknown(named[0])
+            limit = pipeline.body_limit
+        expected = limit if length is None else min(length, limit)
+        if expected > _SMALL_BODY:
+            if self._front.buffered + expected > self._front.buffered_limit:
+                return faults.no_memory()
+            self._reserved += expected
+            self._front.buffered += expected
+        return limit
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._release_buffer()
+        super().connection_lost(exc)
+
+    def close_if_idle(self) -> None:
+        if not self._held and not self._leaving:
+            super().close_if_idle()
+
+    def sweep(self, now: float) -> None:
+        if self._leaving:
+            return
+        if self._reserved and not self.busy and self._request is None:
+            self._release_buffer()
+        super().sweep(now)
+
+    # Invocations
+
+    def _invoke(self, request: Request, known: dict[bytes, bytes], pipeline: Pipeline) -> None:
+        body = request.body
+        if len(body) > pipeline.body_limit:
+            self.respond_with(too_long(pipeline.body_limit))
+            return
+        if known != self._known:
+            refusal = violation(known)
+            if refusal is not None:
+                self.respond_with(refusal)
+                return
+            self._known = known
+            self._head = container_head(known)
+        invocation = Invocation(self, pipeline, b"%b%d\r\n\r\n" % (self._head, len(body)), body)
+        self._invocation = invocation
+        invocation.invoke(known.get(TARGET_VARIANT))
+
+    def _rare(self, request: Request, known: dict[bytes, bytes]) -> None:
+        """Not an invocation of an endpoint in service under its plain name."""
+        named = endpoint_and_api(request.target) if request.method == b"POST" else None
+        if named is None:
+            self._front.forwarder.forward(request, self)
+            return
+        name, api = named
+        if api in _OTHER_INVOCATIONS:
+            self.respond_with(faults.not_there_yet(_OTHER_INVOCATIONS[api]))
+            return
+        if api != b"invocations":
+            self._front.forwarder.forward(request, self)
+            return
+        pipeline = self._find(request, name)
+        if pipeline is None:
+            self.respond_with(self._unknown(name))
+        else:
+            self._invoke(request, known, pipeline)
+
+    def _find(self, request: Request, name: bytes) -> Pipeline | None:
+        region = self._front.region_of(request.header(AUTHORIZATION), request.query)
+        return self._front.routes.find(region, name)
+
+    def _unknown(self, name: bytes) -> Response:
+        return faults.no_such_endpoint(name.decode("utf-8", "replace"), self._front.account)
+
+    def respond_with(self, response: Response) -> None:
+        """Answer the current request."""
+        self.respond(response.status, response.headers, response.body)
+
+    def _release_buffer(self) -> None:
+        self._front.buffered -= self._reserved
+        self._reserved = 0
+
+    # Messages that do not begin like an invocation
+
+    def _unusual(self, data: bytes) -> None:
+        held = self._held
+        if not held:
+            self._since = self._front.ticker.now
+        searched = max(0, len(held) - 3)
+        held += data
+        end = held.find(b"\r\n\r\n", searched)
+        limit = self._front.limits.header_bytes
+        if end < 0 and len(held) <= limit:
+            return
+        if self.busy or self._queue:
+            self._pause_reading()  # goes on in `reading_resumed`
+            return
+        message = bytes(held)
+        held.clear()
+        if end < 0 or end > limit:
+            self.refuse(plain_text(431, f"The head of a request may have {limit} bytes."))
+        elif is_for_s3(message, end):
+            self._leaving = True
+            self._pause_reading()
+            self._front.handover.begin(self, message)
+        else:
+            ServerConnection.data_received(self, message)
+
+    def reading_resumed(self) -> None:
+        if self._held:
+            self._unusual(b"")

@@ -1,0 +1,109 @@
+"""S3's connections leave for the objects front: the descriptor and the bytes already read, over a Unix socket.
+
+Large uploads would otherwise share the loop with invocations. After the descriptor has been sent this process closes
+its own copy without shutting the connection down, so the client notices nothing.
+
+The message is one per connection: four bytes, big-endian, that say how many follow; those bytes; the descriptor rides
+on the first of them (SCM_RIGHTS).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from mooring.gateway.faults import s3_error
+from mooring.http1.messages import Response
+from mooring.wire.recognition import S3, recognize
+
+if TYPE_CHECKING:
+    from mooring.gateway.front import FrontConnection
+
+log = logging.getLogger("mooring.gateway")
+
+RETRY_AFTER_S = 0.05
+SEND_WITHIN_S = 5.0
+
+
+def is_for_s3(message: bytes, end: int) -> bool:
+    """Whether the message, whose head ends at `end`, is S3's. A head that is not HTTP is not: the parser says so."""
+    request_line, _, rest = message[:end].lstrip(b"\r\n").partition(b"\r\n")
+    method, _, target = request_line.partition(b" ")
+    path, _, query = target.rpartition(b" ")[0].partition(b"?")
+    if not method.isalpha() or not path:
+        return False
+    headers = []
+    for line in rest.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        headers.append((name.lower(), value.strip()))
+    return recognize(method, path, query, headers, message[end + 4 :]).service == S3
+
+
+class Handover:
+    """Gives connections away, a task each."""
+
+    def __init__(self, handover_socket: str, wait_s: float, endpoint_url: str) -> None:
+        self._socket_path = handover_socket
+        self._wait_s = wait_s
+        self._endpoint_url = endpoint_url
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, client: FrontConnection, message: bytes) -> None:
+        """Give `client` away with `message`, all that was read of its request. Its reading is paused already."""
+        if self._endpoint_url:
+            text = f"This Mooring keeps its objects in {self._endpoint_url}: set AWS_ENDPOINT_URL_S3 to that."
+            client.refuse(s3_error(400, "InvalidRequest", text))
+            return
+        task = asyncio.create_task(self._hand_over(client, message), name="hand over to the objects front")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hand_over(self, client: FrontConnection, message: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._wait_s):
+                channel = await self._connect()
+        except TimeoutError:
+            log.warning("the objects front does not take connections")
+            client.refuse(_away())
+            return
+        with channel:
+            transport = client.transport
+            if transport is None:  # the client left
+                return
+            try:
+                async with asyncio.timeout(SEND_WITHIN_S):
+                    await _send(channel, transport.get_extra_info("socket").fileno(), message)
+            except (OSError, TimeoutError) as error:
+                # Whether the descriptor arrived is not known: two processes must not answer one client.
+                log.warning("a connection was lost on its way to the objects front: %s", error)
+        transport.abort()
+
+    async def _connect(self) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        while True:
+            channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            channel.setblocking(False)
+            try:
+                await loop.sock_connect(channel, self._socket_path)
+            except OSError:
+                channel.close()
+                await asyncio.sleep(RETRY_AFTER_S)
+            except BaseException:
+                channel.close()
+                raise
+            else:
+                return channel
+
+
+async def _send(channel: socket.socket, descriptor: int, message: bytes) -> None:
+    payload = struct.pack(">I", len(message)) + message
+    sent = socket.send_fds(channel, [payload], [descriptor])
+    if sent < len(payload):
+        await asyncio.get_running_loop().sock_sendall(channel, payload[sent:])
+
+
+def _away() -> Response:
+    return s3_error(503, "ServiceUnavailable", "The object store is not available right now. Please try again.")

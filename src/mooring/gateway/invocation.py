@@ -1,0 +1,131 @@
+"""One invocation: from the choice of a variant to the answer. No coroutine, no future.
+
+It is the call that the pool carries (`mooring.upstream.call`) and knows the client that waits for it. A replica that
+cannot be reached has seen nothing, so another is tried; after that every failure is the container's, ModelError 424.
+"""
+
+from __future__ import annotations
+
+from mooring.gateway import faults
+from mooring.gateway.pipeline import Pipeline, Variant, failed_longest_ago
+from mooring.gateway.request_ids import new_request_id
+from mooring.http1.connection import ServerConnection
+from mooring.http1.messages import Response
+from mooring.upstream.call import Call, Failure
+from mooring.upstream.replica import Replica
+
+ATTEMPTS = 3
+"""Replicas that are tried when connections are refused; a single one is tried twice."""
+
+_RELAYED = {
+    b"content-type": b"Content-Type: %b\r\n",
+    b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
+    b"x-amzn-sagemaker-session-id": b"X-Amzn-SageMaker-New-Session-Id: %b\r\n",
+    b"x-amzn-sagemaker-closed-session-id": b"X-Amzn-SageMaker-Closed-Session-Id: %b\r\n",
+}
+"""What a container's headers become towards the client; all others stay behind."""
+
+_REASONS = {
+    Failure.TIMED_OUT: faults.TIMED_OUT,
+    Failure.BROKEN: faults.BROKEN,
+    Failure.MALFORMED: faults.MALFORMED,
+}
+
+
+class Invocation(Call):
+    """Made by the front for one request; lives until its answer."""
+
+    __slots__ = ("_answering", "_attempts", "_client", "_pipeline", "_tried", "_variant")
+
+    def __init__(self, client: ServerConnection, pipeline: Pipeline, head: bytes, body: bytes) -> None:
+        super().__init__(pipeline.timeout_s)
+        self.head = head
+        self.body = body
+        self._client = client
+        self._pipeline = pipeline
+        self._variant: Variant | None = None
+        self._attempts = 0
+        self._tried: list[Replica] = []
+        self._answering = False
+
+    def invoke(self, target: bytes | None) -> None:
+        """Choose a variant, or take the one that the client names, and send the request to one of its replicas."""
+        pipeline = self._pipeline
+        variant = pipeline.choose() if target is None else pipeline.by_name.get(target)
+        if variant is None:
+            endpoint = pipeline.route.endpoint
+            self._refuse(
+                faults.no_weight(endpoint) if target is None else faults.no_such_variant(target.decode(), endpoint)
+            )
+            return
+        self._variant = variant
+        replica = variant.pick()
+        if replica is None:
+            self._refuse(faults.no_replica(pipeline.route.endpoint, variant.name))
+        else:
+            replica.begin(self)
+
+    # upstream.Call
+
+    def replied(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.body = b""  # the client's connection keeps this object until its next call
+        if 200 <= status < 300:
+            self._client.send(b"%bContent-Length: %d\r\n" % (self._head(headers), len(body)), body)
+        else:
+            self._refuse(faults.model_error(self._pipeline.route, self._container, status, body))
+
+    def reply_began(self, status: int, headers: list[tuple[bytes, bytes]], length: int | None) -> None:
+        if 200 <= status < 300:
+            self._answering = True
+            self._client.begin(self._head(headers), length)
+        else:
+            self.cancel()
+            self._refuse(faults.model_error(self._pipeline.route, self._container, status, None))
+
+    def reply_data(self, data: bytes) -> None:
+        self._client.write(data)
+
+    def reply_ended(self) -> None:
+        self._client.end()
+
+    def failed(self, failure: Failure) -> None:
+        if self._answering:
+            self._client.break_off()
+        elif failure is Failure.UNREACHABLE:
+            self._try_another()
+        else:
+            self._refuse(faults.no_answer(self._pipeline.route, self._container, _REASONS[failure]))
+
+    # Inside
+
+    @property
+    def _container(self) -> str:
+        return self._variant.container if self._variant is not None else "primary"
+
+    def _head(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        assert self._variant is not None
+        date = self._client.listening.ticker.date_header
+        head = b"%b%b\r\n%b" % (self._variant.answer_head, new_request_id(), date)
+        for name, value in headers:
+            line = _RELAYED.get(name)
+            if line is not None:
+                head += line % value
+        return head
+
+    def _refuse(self, response: Response) -> None:
+        self._client.respond(response.status, response.headers, response.body)
+
+    def _try_another(self) -> None:
+        """The replica refused the connection, so nothing was sent to it."""
+        variant = self._variant
+        assert variant is not None
+        self._attempts += 1
+        if self._attempts < min(ATTEMPTS, max(2, len(variant.replicas))):
+            self._choose_again(variant).begin(self)
+        else:
+            self._refuse(faults.no_replica(self._pipeline.route.endpoint, variant.name))
+
+    def _choose_again(self, variant: Variant) -> Replica:
+        # Those that refused are ejected by now; when all are, the one that failed longest ago is the best guess.
+        replica = variant.pick()
+        return replica if replica is not None else failed_longest_ago(variant.replicas)

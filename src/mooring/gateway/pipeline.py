@@ -1,0 +1,103 @@
+"""A route compiled: everything about an endpoint that does not depend on the request is decided here, once.
+
+A feature that an endpoint does not use leaves nothing behind in its pipeline: one variant means no draw, one replica no
+comparison.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import accumulate
+from random import random, randrange
+
+from mooring.hosting.routes import Route, RouteVariant
+from mooring.upstream.replica import Replica
+
+NOT_IN_SERVICE = frozenset({"Creating", "Failed"})
+"""Statuses in which an endpoint without replicas is unknown to invocations, rather than short of instances."""
+
+Pick = Callable[[], Replica | None]
+
+
+class Variant:
+    """One production variant: its replicas, and the head of its successful answers."""
+
+    __slots__ = ("answer_head", "container", "name", "pick", "replicas")
+
+    def __init__(self, variant: RouteVariant, replicas: tuple[Replica, ...]) -> None:
+        self.name = variant.name
+        self.container = variant.container
+        self.replicas = replicas
+        self.pick: Pick = _picker(variant.strategy, replicas)
+        self.answer_head = (
+            b"HTTP/1.1 200 OK\r\nx-Amzn-Invoked-Production-Variant: %b\r\nx-amzn-RequestId: " % variant.name.encode()
+        )
+
+
+class Pipeline:
+    """One endpoint, ready to serve."""
+
+    __slots__ = ("body_limit", "by_name", "choose", "route", "timeout_s")
+
+    def __init__(self, route: Route, replicas: Mapping[str, Replica]) -> None:
+        self.route = route
+        self.body_limit = route.body_limit_bytes
+        self.timeout_s = route.invocation_timeout_s
+        variants = [Variant(v, tuple(replicas[replica.id] for replica in v.replicas)) for v in route.variants]
+        self.by_name = {variant.name.encode(): variant for variant in variants}
+        self.choose = _chooser([(variant, v.weight) for variant, v in zip(variants, route.variants, strict=True)])
+
+    @property
+    def serves(self) -> bool:
+        """Whether invocations know this endpoint."""
+        return self.route.status not in NOT_IN_SERVICE or any(v.replicas for v in self.by_name.values())
+
+
+def _chooser(weighted: list[tuple[Variant, float]]) -> Callable[[], Variant | None]:
+    """An independent draw per request: AWS's split is random, not in turn."""
+    weighted = [(variant, weight) for variant, weight in weighted if weight > 0]
+    if not weighted:
+        return lambda: None
+    if len(weighted) == 1:
+        only = weighted[0][0]
+        return lambda: only
+    variants = [variant for variant, _ in weighted]
+    return partial(_draw, variants, list(accumulate(weight for _, weight in weighted)))
+
+
+def _draw(variants: list[Variant], bounds: list[float]) -> Variant:
+    # The product can round up to the last bound itself.
+    return variants[min(bisect_right(bounds, random() * bounds[-1]), len(variants) - 1)]
+
+
+def _picker(strategy: str, replicas: tuple[Replica, ...]) -> Pick:
+    if len(replicas) < 2:
+        only = replicas[0] if replicas else None
+        return lambda: only
+    return partial(_any if strategy == "RANDOM" else _least_outstanding, replicas)
+
+
+def _least_outstanding(replicas: tuple[Replica, ...]) -> Replica:
+    """The one with the fewest calls; the random start breaks ties."""
+    best = None
+    start = randrange(len(replicas))
+    for index in range(start - len(replicas), start):
+        replica = replicas[index]
+        if not replica.ejected and (best is None or replica.outstanding < best.outstanding):
+            best = replica
+    return best or failed_longest_ago(replicas)
+
+
+def _any(replicas: tuple[Replica, ...]) -> Replica:
+    replica = replicas[randrange(len(replicas))]
+    if not replica.ejected:
+        return replica
+    healthy = [replica for replica in replicas if not replica.ejected]
+    return healthy[randrange(len(healthy))] if healthy else failed_longest_ago(replicas)
+
+
+def failed_longest_ago(replicas: tuple[Replica, ...]) -> Replica:
+    """The best guess when every replica has refused a connection lately."""
+    return min(replicas, key=lambda replica: replica.failed_at)

@@ -1,0 +1,128 @@
+"""One gateway process, put together: start, serve, drain.
+
+The listening socket belongs to the supervisor. Stopping closes this process's copy only, so what queues meanwhile is
+served by the successor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+from dataclasses import dataclass
+
+from mooring import settings as settings_module
+from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
+from mooring.gateway.front import Front, FrontConnection
+from mooring.gateway.handover import Handover
+from mooring.gateway.route_channel import RouteChannel
+from mooring.gateway.routes import RouteTable
+from mooring.hosting.routes import RouteReplica
+from mooring.http1.listening import Limits
+from mooring.http1.ticking import Ticker
+from mooring.paths import Paths
+from mooring.processes import lifeline
+from mooring.settings import Settings
+from mooring.upstream.replica import Replica
+
+log = logging.getLogger("mooring.gateway")
+
+BACKLOG = 4096
+FIRST_GENERATION_THRESHOLD = 50_000
+"""Allocations between two collections of the youngest generation: requests make no cycles."""
+DRAIN_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What the supervisor hands down."""
+
+    index: int
+    listen_fd: int
+    lifeline_fd: int
+    ready_fd: int
+
+
+class Gateway:
+    """Made and run once per process."""
+
+    def __init__(self, settings: Settings, inherited: Inherited) -> None:
+        self._settings = settings
+        self._inherited = inherited
+        self._ticker = Ticker()
+        paths = Paths(settings_module.data_directory(settings))
+        self._channel = RouteChannel(str(paths.routes_socket), inherited.index)
+        self._routes = RouteTable(
+            paths.gateway_routes(inherited.index), settings.account.id, self._replica, self._channel.replica_idle
+        )
+        limits = settings.gateway
+        self._front = Front(
+            Limits(limits.header_limit_bytes, body_bytes=API_BODY_LIMIT_BYTES, idle_s=limits.idle_timeout_s),
+            self._ticker,
+            self._routes,
+            Forwarder(str(paths.control_socket), limits.control_wait_s),
+            Handover(str(paths.handover_socket), limits.control_wait_s, settings.objects.endpoint_url),
+            account=settings.account.id,
+            region=settings.account.region,
+            buffered_limit=limits.buffered_limit_bytes,
+        )
+
+    def _replica(self, replica: RouteReplica) -> Replica:
+        limits = self._settings.gateway
+        return Replica(
+            replica.id,
+            replica.address,
+            self._ticker,
+            connect_timeout_s=limits.connect_timeout_s,
+            idle_s=limits.upstream_idle_timeout_s,
+            may_retry=limits.retry_stale_connection,
+        )
+
+    async def run(self) -> None:
+        """Serve until SIGTERM, then let what is in flight finish."""
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        lifeline.exit_on_death(self._inherited.lifeline_fd)
+        loop.add_signal_handler(signal.SIGTERM, stopping.set)
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the supervisor's to act on
+        self._ticker.start()
+        self._routes.load()
+        listener = socket.socket(fileno=self._inherited.listen_fd)
+        server = await loop.create_server(lambda: FrontConnection(self._front), sock=listener, backlog=BACKLOG)
+        channel = asyncio.create_task(self._channel.run(self._routes), name="route channel")
+        _settle_memory()
+        os.write(self._inherited.ready_fd, b"1")
+        os.close(self._inherited.ready_fd)
+        await self._until(stopping, channel)
+        server.close()
+        await self._drain()
+        channel.cancel()
+        await asyncio.wait((channel,))
+        self._routes.close()
+        self._ticker.stop()
+
+    async def _until(self, stopping: asyncio.Event, channel: asyncio.Task[None]) -> None:
+        """Wait for the order to stop; a channel that dies takes the process with it, because routes would go stale."""
+        waiter = asyncio.create_task(stopping.wait(), name="wait for SIGTERM")
+        await asyncio.wait((waiter, channel), return_when=asyncio.FIRST_COMPLETED)
+        if channel.done():
+            channel.result()
+
+    async def _drain(self) -> None:
+        """What is in flight stays counted, and busy replicas stay reported, until it is done or the time is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.gateway.drain_s
+        self._front.drain()
+        while self._front.connections and loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_POLL_S)
+        if self._front.connections:
+            log.warning("%d connections were still busy at the end of the drain", len(self._front.connections))
+
+
+def _settle_memory() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(FIRST_GENERATION_THRESHOLD, 20, 50)

@@ -1,0 +1,93 @@
+"""The gateway's end of the route channel: newline-delimited JSON over a Unix socket to control.
+
+It connects again for as long as the gateway lives; serving never waits for it. On every connection it says what it
+holds, and control sends what is newer. Replicas that became idle while control was away are told once it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import uuid
+from typing import Any
+
+from mooring.gateway.routes import Acknowledgement, RouteTable
+from mooring.hosting.routes import Route, Version
+
+log = logging.getLogger("mooring.gateway")
+
+LINE_LIMIT_BYTES = 16 * 1024 * 1024
+RECONNECT_AFTER_S = 0.02
+RECONNECT_AFTER_MAX_S = 0.5
+
+
+class RouteChannel:
+    """Keeps a route table in step with control. `run` is the one task."""
+
+    def __init__(self, socket_path: str, index: int) -> None:
+        self._socket_path = socket_path
+        self._index = index
+        self._incarnation = str(uuid.uuid4())
+        self._writer: asyncio.StreamWriter | None = None
+        self._unsaid: list[str] = []
+
+    def replica_idle(self, replica_id: str) -> None:
+        """A replica that was reported busy has no outstanding call any more."""
+        if self._writer is not None:
+            self._say({"idle": {"replica": replica_id}})
+        else:
+            self._unsaid.append(replica_id)
+
+    async def run(self, table: RouteTable) -> None:
+        """Stay connected until cancelled."""
+        delay = RECONNECT_AFTER_S
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(self._socket_path, limit=LINE_LIMIT_BYTES)
+            except OSError:
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RECONNECT_AFTER_MAX_S)
+                continue
+            try:
+                self._writer = writer
+                self._greet(table)
+                while line := await reader.readline():
+                    self._heed(json.loads(line), table)
+                    await writer.drain()
+                    delay = RECONNECT_AFTER_S
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.warning("the route channel broke: %s", error)
+            finally:
+                self._writer = None
+                writer.close()
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RECONNECT_AFTER_MAX_S)
+
+    def _greet(self, table: RouteTable) -> None:
+        held = {key: list(version) for key, version in table.versions().items()}
+        hello = {"gateway": self._index, "incarnation": self._incarnation, "pid": os.getpid(), "routes": held}
+        self._say({"hello": hello})
+        unsaid, self._unsaid = self._unsaid, []
+        for replica_id in unsaid:
+            self._say({"idle": {"replica": replica_id}})
+
+    def _heed(self, message: dict[str, Any], table: RouteTable) -> None:
+        if "route" in message:
+            self._acknowledge(table.apply(Route.from_document(message["route"])))
+        elif "drop" in message:
+            drop = message["drop"]
+            self._acknowledge(table.drop(drop["key"], Version(*drop["version"])))
+        elif "synced" in message:
+            log.debug("routes are in step with control of epoch %s", message["synced"].get("epoch"))
+        else:
+            log.warning("control says something unknown: %.100r", message)
+
+    def _acknowledge(self, acknowledgement: Acknowledgement) -> None:
+        key, version, busy = acknowledgement
+        self._say({"ack": {"key": key, "version": list(version), "busy": busy}})
+
+    def _say(self, message: dict[str, Any]) -> None:
+        if self._writer is not None:
+            self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")

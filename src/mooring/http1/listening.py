@@ -1,0 +1,63 @@
+"""What the connections of one listener share: limits, coarse time, who is there, and whether the end is near."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mooring.http1.messages import Response
+from mooring.http1.ticking import Sweepable, Ticker
+
+IDLE_S = 120.0
+
+_PLAIN = (b"Content-Type", b"text/plain; charset=utf-8")
+
+
+class Connection(Sweepable, Protocol):
+    """A client's connection, as its listener sees it."""
+
+    def close_if_idle(self) -> None:
+        """Close unless a request is being read or worked on."""
+        ...
+
+    def hang_up(self) -> None:
+        """Close at once, after what is already written."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may send."""
+
+    header_bytes: int = 32_768
+    header_count: int = 128
+    body_bytes: int = 8 * 1024 * 1024
+    idle_s: float = IDLE_S
+
+
+class Listening:
+    """What the connections of one listener share."""
+
+    __slots__ = ("connections", "draining", "limits", "ticker")
+
+    def __init__(self, limits: Limits, ticker: Ticker) -> None:
+        self.limits = limits
+        self.ticker = ticker
+        self.connections: set[Connection] = set()
+        self.draining = False
+
+    def drain(self) -> None:
+        """Close idle connections now and the others after the answer that they wait for."""
+        self.draining = True
+        for connection in tuple(self.connections):
+            connection.close_if_idle()
+
+
+def plain_text(status: int, text: str) -> Response:
+    """An answer for people, for what never became a request of any protocol."""
+    return Response(status, (_PLAIN,), text.encode())
+
+
+def too_long(limit: int) -> Response:
+    """The answer to a body above `limit`, in AWS's words."""
+    return Response(413, ((b"Content-Type", b"text/plain"),), b"HTTP content length exceeded %d bytes." % limit)

@@ -1,0 +1,172 @@
+"""The pool of connections to one replica, and what is known of the replica from calling it.
+
+Connections are reused last in, first out, so that a quiet time lets the surplus expire. A replica that does not accept
+connections is *ejected* for a while that doubles with every failure; routing passes it over unless nothing else is
+left. When a replica is retired (it left its route), its owner is told once nothing is outstanding on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from mooring.http1.client import NotConnected, connect
+from mooring.http1.ticking import Ticker
+from mooring.upstream.call import Call, Failure
+from mooring.upstream.connection import ReplicaConnection
+
+log = logging.getLogger("mooring.upstream")
+
+EJECTION_S = 0.5
+EJECTION_MAX_S = 10.0
+
+
+class Replica:
+    """One replica as a gateway calls it."""
+
+    __slots__ = (
+        "_connections",
+        "_ejection_s",
+        "_idle",
+        "_on_idle",
+        "_opening",
+        "_until",
+        "address",
+        "connect_timeout_s",
+        "ejected",
+        "failed_at",
+        "id",
+        "idle_s",
+        "may_retry",
+        "outstanding",
+        "ticker",
+    )
+
+    def __init__(
+        self, replica_id: str, address: str, ticker: Ticker, *, connect_timeout_s: float, idle_s: float, may_retry: bool
+    ) -> None:
+        self.id = replica_id
+        self.address = address
+        self.ticker = ticker
+        self.connect_timeout_s = connect_timeout_s
+        self.idle_s = idle_s
+        self.may_retry = may_retry
+        self.outstanding = 0
+        self.ejected = False
+        self.failed_at = 0.0
+        self._until = 0.0
+        self._ejection_s = EJECTION_S
+        self._idle: list[ReplicaConnection] = []
+        self._connections: set[ReplicaConnection] = set()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._on_idle: Callable[[Replica], None] | None = None
+        ticker.add(self)
+
+    def begin(self, call: Call) -> None:
+        """Send `call` on a kept connection or a new one; its callbacks tell the rest."""
+        self.outstanding += 1
+        call.replica = self
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            transport = connection.transport
+            if transport is not None and not transport.is_closing():
+                connection.start(call)
+                return
+        self.begin_fresh(call)
+
+    def begin_fresh(self, call: Call) -> None:
+        """Send a call that is already counted on a new connection."""
+        task = asyncio.create_task(self._open(call), name=f"connect to replica {self.id}")
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    def release(self, call: Call) -> None:
+        """The call is no longer outstanding here; doing it twice does nothing."""
+        if call.replica is self:
+            call.replica = None
+            self.outstanding -= 1
+            if self._on_idle is not None and not self.outstanding:
+                self._retired()
+
+    def free(self, connection: ReplicaConnection, call: Call) -> None:
+        """`connection` has done `call` and can be used again."""
+        call.replica = None
+        self.outstanding -= 1
+        connection.rest(self.ticker.now + self.idle_s)
+        self._idle.append(connection)
+        if self._on_idle is not None and not self.outstanding:
+            self._retired()
+
+    def lost(self, connection: ReplicaConnection) -> None:
+        """`connection` is closed."""
+        self._connections.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def retire(self, on_idle: Callable[[Replica], None]) -> bool:
+        """No call will begin here any more. True where calls are outstanding: `on_idle` follows the last."""
+        if self.outstanding:
+            self._on_idle = on_idle
+            return True
+        self._retired()
+        return False
+
+    def reinstate(self) -> None:
+        """It is back in a route before it was idle."""
+        self._on_idle = None
+        self.ticker.add(self)
+
+    def sweep(self, now: float) -> None:
+        if self.ejected and now >= self._until:
+            self.ejected = False
+        for connection in tuple(self._connections):
+            connection.sweep(now)
+
+    def close(self) -> None:
+        """Close what is idle, at the end of the process."""
+        for connection in self._idle:
+            connection.abort()
+
+    def _retired(self) -> None:
+        on_idle, self._on_idle = self._on_idle, None
+        self.close()
+        self.ticker.discard(self)
+        if on_idle is not None:
+            on_idle(self)
+
+    async def _open(self, call: Call) -> None:
+        connection = ReplicaConnection(self)
+        try:
+            async with asyncio.timeout(self.connect_timeout_s):
+                await connect(connection, self.address)
+        except (NotConnected, TimeoutError) as error:
+            self._eject(error)
+            # A call that was sent once may have been seen: it must not move on to another replica.
+            self._drop(call, Failure.BROKEN if call.retried else Failure.UNREACHABLE)
+            return
+        self._ejection_s = EJECTION_S
+        self.ejected = False
+        if connection.transport is None:
+            self._drop(call, Failure.BROKEN)
+            return
+        self._connections.add(connection)
+        if call.replica is self:
+            connection.start(call)
+        else:  # cancelled while connecting
+            connection.rest(self.ticker.now + self.idle_s)
+            self._idle.append(connection)
+
+    def _drop(self, call: Call, failure: Failure) -> None:
+        if call.replica is self:
+            self.release(call)
+            call.failed(failure)
+
+    def _eject(self, error: Exception) -> None:
+        self.failed_at = self.ticker.now
+        self._until = self.ticker.now + self._ejection_s
+        self._ejection_s = min(self._ejection_s * 2, EJECTION_MAX_S)
+        if not self.ejected:
+            log.warning("replica %s is passed over for a while: %s", self.id, error or "it does not accept connections")
+        self.ejected = True
