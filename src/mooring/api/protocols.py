@@ -80,7 +80,7 @@ class QueryProtocol(Protocol):
 
 
 class RestJsonProtocol(Protocol):
-    """Paths, headers and JSON. Invocations are the gateway's: of the runtime, only what it does not serve comes here."""
+    """Paths, headers and JSON. Invocations are the gateway's: only what it does not serve of the runtime comes here."""
 
     def parse(self, request: Request) -> ParsedRequest:
         return rest_json.parse_request(

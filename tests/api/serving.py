@@ -1,0 +1,178 @@
+"""A control edge on a loopback port, with a real store and a control that only remembers what it was told."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+
+from mooring.api.edge import Edge
+from mooring.clock import SystemClock
+from mooring.errors import NotFound
+from mooring.hosting.endpoints import EndpointStatus
+from mooring.hosting.naming import Scope, not_found
+from mooring.http1.application import serve
+from mooring.settings import Settings
+from mooring.store import Connection, Store, endpoints
+
+T = TypeVar("T")
+SESSION = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test")
+ACCOUNT = "000000000000"
+
+
+class RecordingControl:
+    """Control's twin for tests."""
+
+    def __init__(self) -> None:
+        self.woken: list[str] = []
+        self.prewarmed: list[dict[str, Any]] = []
+        self.deleted: list[tuple[Scope, str]] = []
+        self.broken = False
+
+    def wake(self, uid: str) -> None:
+        self.woken.append(uid)
+
+    def prewarm(self, model: dict[str, Any]) -> None:
+        self.prewarmed.append(model)
+
+    async def status(self) -> dict[str, Any]:
+        if self.broken:
+            raise RuntimeError("a defect with a secret in it")
+        return {"version": "0", "endpoints": []}
+
+    async def force_delete(self, scope: Scope, name: str) -> None:
+        if name == "absent":
+            raise NotFound(not_found("endpoint", scope.arn("endpoint", name)))
+        self.deleted.append((scope, name))
+
+    async def logs(self, scope: Scope, name: str, after: str | None) -> dict[str, Any]:
+        return {"lines": [{"replica": "r", "variant": "v", "text": f"{scope.region} {name} {after}"}], "next": "n"}
+
+
+@dataclass
+class Raw:
+    """An answer as it came."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Serving:
+    """A running edge."""
+
+    port: int
+    loop: asyncio.AbstractEventLoop
+    store: Store
+    control: RecordingControl
+    stops: list[int] = field(default_factory=list)
+
+    def client(self, service: str = "sagemaker", region: str = "us-east-1", **config: Any) -> Any:
+        return SESSION.client(
+            service,
+            region_name=region,
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=10, **config),
+        )
+
+    def raw(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Raw:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return Raw(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+    def call(
+        self, operation: str, body: object, *, invocation: str | None = None, region: str = "us-east-1", **headers: str
+    ) -> Raw:
+        """An unsigned-but-scoped AWS JSON call, bytes as they are given."""
+        scope = f"test/20260101/{region}/sagemaker/aws4_request"
+        sent = {
+            "X-Amz-Target": f"SageMaker.{operation}",
+            "Content-Type": "application/x-amz-json-1.1",
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        if invocation is not None:
+            sent["amz-sdk-invocation-id"] = invocation
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.raw("POST", "/", sent, data)
+
+    def write(self, change: Callable[[Connection], T]) -> T:
+        return asyncio.run_coroutine_threadsafe(self.store.write(change), self.loop).result(10)
+
+    def settle(self, region: str, name: str, status: EndpointStatus = EndpointStatus.IN_SERVICE) -> None:
+        """What the reconciler does once replicas run: everything wished has taken effect."""
+
+        def change(conn: Connection) -> None:
+            record = endpoints.require(conn, Scope(ACCOUNT, region), name)
+            variants = tuple(
+                replace(variant, current_weight=variant.desired_weight, current_count=variant.desired_count)
+                for variant in record.variants
+            )
+            endpoints.save(conn, replace(record, status=status, variants=variants, modified_at=record.modified_at + 1))
+
+        self.write(change)
+
+    def vanish(self, region: str, name: str) -> None:
+        """What the reconciler does once nothing of a deleted endpoint runs."""
+        scope = Scope(ACCOUNT, region)
+        self.write(lambda conn: endpoints.delete(conn, endpoints.require(conn, scope, name).uid))
+
+
+@contextmanager
+def serving(path: Path) -> Iterator[Serving]:
+    """Run an edge on a thread of its own for as long as the block lasts."""
+    started: Future[tuple[Serving, asyncio.Event]] = Future()
+    thread = threading.Thread(target=lambda: asyncio.run(_run(path, started)), name="edge")
+    thread.start()
+    try:
+        running, ending = started.result(10)
+        try:
+            yield running
+        finally:
+            running.loop.call_soon_threadsafe(ending.set)
+    finally:
+        thread.join(10)
+
+
+async def _run(path: Path, started: Future[tuple[Serving, asyncio.Event]]) -> None:
+    try:
+        store = await Store.open(path)
+        control, stops = RecordingControl(), []
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        edge = Edge(Settings(), store, SystemClock(), control, lambda: stops.append(1))
+        server = await serve(listener, edge.handle, body_limit=8 * 1024 * 1024)
+        ending = asyncio.Event()
+        running = Serving(listener.getsockname()[1], asyncio.get_running_loop(), store, control, stops)
+    except BaseException as error:  # noqa: BLE001
+        started.set_exception(error)
+        return
+    started.set_result((running, ending))
+    await ending.wait()
+    await server.close()
+    await store.close()
+
+
+def unique(prefix: str = "n") -> str:
+    return f"{prefix}-{uuid.uuid4().hex[:12]}"
