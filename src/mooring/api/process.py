@@ -39,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # tells of its own plugins at info
     try:
         asyncio.run(run(settings, options.lifeline_fd, options.ready_fd))
     except DataDirectoryError as error:
