@@ -161,7 +161,7 @@ class FrontConnection(ServerConnection):
             self.respond_with(too_long(pipeline.body_limit))
             return
         if known != self._known:
-            refusal = violation(known)
+            refusal = violation(pipeline.route.endpoint.encode(), known)
             if refusal is not None:
                 self.respond_with(refusal)
                 return
@@ -186,7 +186,7 @@ class FrontConnection(ServerConnection):
             return
         pipeline = self._find(request, name)
         if pipeline is None:
-            self.respond_with(self._unknown(name))
+            self.respond_with(violation(name, known) or self._unknown(name))
         else:
             self._invoke(request, known, pipeline)
 

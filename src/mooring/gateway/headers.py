@@ -6,7 +6,13 @@ request smuggling towards replicas.
 
 from __future__ import annotations
 
+import functools
+
+from mooring.gateway.faults import validation_error
 from mooring.http1.messages import Response
+from mooring.wire.invocation_checks import InvocationChecks
+from mooring.wire.recognition import SAGEMAKER_RUNTIME
+from mooring.wire.service_models import service_model
 
 AUTHORIZATION = b"authorization"
 TARGET_VARIANT = b"x-amzn-sagemaker-target-variant"
@@ -37,6 +43,17 @@ def container_head(known: dict[bytes, bytes]) -> bytes:
     return b"%b%bContent-Length: " % (_HEAD, b"".join(lines))
 
 
-def violation(known: dict[bytes, bytes]) -> Response | None:
-    """The answer to headers that are out of bounds; None when they are fine."""
-    return None
+def violation(endpoint: bytes, known: dict[bytes, bytes]) -> Response | None:
+    """The answer to a name or headers that break AWS's bounds or patterns; None when they are fine."""
+    error = _checks().violation(endpoint, tuple(known.items()), 0)
+    return None if error is None else validation_error(error.message or "")
+
+
+@functools.cache
+def _checks() -> InvocationChecks:
+    return InvocationChecks(service_model(SAGEMAKER_RUNTIME), "InvokeEndpoint")
+
+
+def prepare() -> None:
+    """Compile the checks now rather than in the first request."""
+    _checks()

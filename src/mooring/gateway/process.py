@@ -15,6 +15,7 @@ import socket
 from dataclasses import dataclass
 
 from mooring import settings as settings_module
+from mooring.gateway import headers
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.front import Front, FrontConnection
 from mooring.gateway.handover import Handover
@@ -90,6 +91,7 @@ class Gateway:
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the supervisor's to act on
         self._ticker.start()
         self._routes.load()
+        headers.prepare()
         listener = socket.socket(fileno=self._inherited.listen_fd)
         server = await loop.create_server(lambda: FrontConnection(self._front), sock=listener, backlog=BACKLOG)
         channel = asyncio.create_task(self._channel.run(self._routes), name="route channel")

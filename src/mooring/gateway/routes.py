@@ -51,6 +51,13 @@ class RouteTable:
         self._replicas: dict[str, Replica] = {}
         self._leaving: dict[str, set[str]] = {}  # key → replicas that left its route and are still busy
 
+    @staticmethod
+    def store(directory: Path, route: Route) -> None:
+        """Put `route` on disk, where the next `load` finds it."""
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        document: dict[str, Any] = route.to_document()
+        write_atomically(_path(directory, route.key), json.dumps(document, separators=(",", ":")).encode())
+
     def load(self) -> None:
         """Take over what the last gateway of this place acknowledged."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,8 +79,7 @@ class RouteTable:
         """Serve `route` from now on, unless a newer version is held."""
         held = self._held.get(route.key)
         if held is None or held.route.version < route.version:
-            document: dict[str, Any] = route.to_document()
-            write_atomically(self._path(route.key), json.dumps(document, separators=(",", ":")).encode())
+            self.store(self._directory, route)
             self._take(route)
         return self._acknowledgement(route.key, self._held[route.key].route.version)
 
@@ -84,7 +90,7 @@ class RouteTable:
             return self._acknowledgement(key, version)
         if held.route.version > version:
             return self._acknowledgement(key, held.route.version)
-        self._path(key).unlink(missing_ok=True)
+        _path(self._directory, key).unlink(missing_ok=True)
         del self._held[key]
         self._index(held, None)
         self._retire(key, {replica.id for replica in _replicas_of(held.route)})
@@ -142,13 +148,14 @@ class RouteTable:
     def _acknowledgement(self, key: str, version: Version) -> Acknowledgement:
         return Acknowledgement(key, version, sorted(self._leaving.get(key, ())))
 
-    def _path(self, key: str) -> Path:
-        return self._directory / f"{quote(key, safe='')}.json"
-
     def close(self) -> None:
         """Close the idle connections to replicas."""
         for replica in self._replicas.values():
             replica.close()
+
+
+def _path(directory: Path, key: str) -> Path:
+    return directory / f"{quote(key, safe='')}.json"
 
 
 def _replicas_of(route: Route) -> Iterator[RouteReplica]:

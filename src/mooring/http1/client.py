@@ -7,7 +7,7 @@ nothing was sent and trying again is safe, and `Interrupted`, where the other si
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httptools
 
@@ -43,12 +43,9 @@ class _Exchange(asyncio.Protocol):
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._body = bytearray()
-        self._transport: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._payload)
+        cast(asyncio.Transport, transport).write(self._payload)
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -1,0 +1,43 @@
+"""The smallest replica: `trivial_replica.py PORT SOCKET BODY` answers everything with BODY, on uvloop where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import httptools
+
+
+class Trivial(asyncio.Protocol):
+    """Answers every request with the same bytes."""
+
+    answer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.parser = httptools.HttpRequestParser(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        self.transport.write(self.answer)
+
+
+async def main(port: int, socket_path: str) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.create_server(Trivial, "127.0.0.1", port)
+    server = await loop.create_unix_server(Trivial, socket_path)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    body = sys.argv[3].encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    Trivial.answer = head + body
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+    else:
+        uvloop.run(main(int(sys.argv[1]), sys.argv[2]))
