@@ -69,7 +69,7 @@ def test_a_gateway_dies_under_load(own: Deployment) -> None:
 
 def test_a_replica_dies_under_load(own: Deployment) -> None:
     name = own.simple("steady", InitialInstanceCount=2)
-    victim = sorted(pids(own.server, name))[0]
+    victim = min(pids(own.server, name))
     with Load(own, name, threads=3) as load:
         kill(victim)
         load.wait_for_more(100)
@@ -203,6 +203,6 @@ def test_control_dies_between_spawn_and_release(
 
 def _works_below(process: Path, data: Path) -> bool:
     try:
-        return os.readlink(process / "cwd").startswith(str(data / "run" / "replicas"))
+        return str((process / "cwd").readlink()).startswith(str(data / "run" / "replicas"))
     except OSError:
         return False

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mooring.engines.children import run
-from mooring.engines.containers import Container, ObjectSource
-from mooring.engines.fetching import FetchJob
+from mooring.engines.containers import Container, FetchJob, ObjectSource
 from mooring.errors import ArtifactError
 from mooring.paths import Paths
 from mooring.settings import RESOLVED, Settings
 
-FETCHER = (sys.executable, "-m", "mooring.engines.fetching")
+FETCHER = (sys.executable, "-P", "-m", "mooring.engines.fetching")
 _PASSED = (
     "PATH",
     "AWS_ACCESS_KEY_ID",

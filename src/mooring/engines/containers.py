@@ -42,6 +42,18 @@ class Container:
         return self.environment.get("SAGEMAKER_PROGRAM") or None
 
 
+@dataclass(frozen=True, slots=True)
+class FetchJob:
+    """What the fetching child is told, as JSON. `target` exists and is empty."""
+
+    bucket: str
+    key: str
+    archive: bool
+    prefix: bool
+    target: str
+    data_root: str
+
+
 def container_of(model: dict[str, Any]) -> Container:
     """The one container of a stored model. Raises `StartFailure` for what cannot run yet, naming the field."""
     containers = model.get("Containers") or ([model["PrimaryContainer"]] if model.get("PrimaryContainer") else [])

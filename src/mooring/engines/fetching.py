@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from mooring.engines.containers import FetchJob
 from mooring.engines.unpacking import unpack
 from mooring.errors import ArtifactError
 from mooring.objects.client import S3Source, open_source
@@ -22,18 +22,6 @@ from mooring.settings import ArtifactSettings, load
 
 MEMORY_LIMIT_BYTES = 2 * 1024**3
 COPY_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class FetchJob:
-    """What to fetch. `target` exists and is empty."""
-
-    bucket: str
-    key: str
-    archive: bool
-    prefix: bool
-    target: str
-    data_root: str
 
 
 class _Bounded:

@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mooring_model_server.environment import must_exec
-
 from mooring.clock import Clock
 from mooring.engines.artifacts import Artifacts, ArtifactStore
 from mooring.engines.containers import Container, container_of
@@ -37,6 +35,7 @@ from mooring.processes.identity import ProcessIdentity, boot_id
 from mooring.processes.signals import terminate_group
 from mooring.processes.sockets import listen_unix
 from mooring.settings import Settings
+from mooring_model_server.environment import must_exec
 
 log = logging.getLogger("mooring.engines")
 
@@ -160,7 +159,7 @@ class ProcessEngine:
         variable = must_exec(prepared.container.environment)
         if prepared.python is not None or variable is not None:
             python = str(prepared.python or sys.executable)
-            spec["command"] = [python, "-m", "mooring_model_server", "--spec", str(run_dir / "spec.json")]
+            spec["command"] = [python, "-P", "-m", "mooring_model_server", "--spec", str(run_dir / "spec.json")]
             write_atomically(run_dir / "spec.json", json.dumps({**spec, "command": None}).encode())
         return spec
 

@@ -43,7 +43,7 @@ class Zygote:
         self._channel.setblocking(False)
         for side in (self._channel, remote):
             side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST_MESSAGE_BYTES * 2)
-        command = [sys.executable, "-m", "mooring_model_server.zygote", "--control-fd", str(remote.fileno())]
+        command = [sys.executable, "-P", "-m", "mooring_model_server.zygote", "--control-fd", str(remote.fileno())]
         self._process = subprocess.Popen(
             [*command, "--preload", framework],
             pass_fds=(remote.fileno(),),
