@@ -15,6 +15,7 @@ from sqlalchemy import Connection, event
 
 from mooring.errors import AlreadyExists, DataDirectoryError, Unavailable
 from mooring.hosting.naming import Scope
+from mooring.hosting.resources import Resource
 from mooring.store import Store, models, tags
 from mooring.store.schema import HEAD
 from tests.store.making import a_model
@@ -110,6 +111,28 @@ def test_a_transaction_that_sqlite_gives_up_fails_all_of_its_changes(tmp_path: P
         assert kept == (set() if isinstance(outcomes[0], Unavailable) else {"before"})
         await store.write(lambda conn: models.insert(conn, a_model("after")))
         assert "after" in {found.name for found in await store.read(models.all)}
+
+    with_store(tmp_path / "state.db", body)
+
+
+def test_a_full_disk_is_told_without_the_statement(tmp_path: Path) -> None:
+    def limit(conn: Connection) -> None:
+        pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
+        conn.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}")
+
+    big = Resource("model", HERE, "big", {"Image": "x" * 100_000}, 1.0)
+
+    async def body(store: Store) -> None:
+        await store.write(limit)
+        outcomes = await asyncio.gather(
+            store.write(lambda conn: tags.put(conn, "arn:x", {"k": "v"})),
+            store.write(lambda conn: models.insert(conn, big)),
+            return_exceptions=True,
+        )
+        assert isinstance(outcomes[1], Unavailable)
+        assert str(outcomes[1]) == "The state could not be written: database or disk is full."
+        kept = await store.read(lambda conn: tags.of(conn, "arn:x"))
+        assert kept == ({} if isinstance(outcomes[0], Unavailable) else {"k": "v"})
 
     with_store(tmp_path / "state.db", body)
 

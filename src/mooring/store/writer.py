@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from mooring.errors import Unavailable
 
@@ -110,15 +110,21 @@ def _write_group(connection: Connection, group: list[_Change]) -> None:
 
 def _run(connection: Connection, change: _Change) -> tuple[_Change, Any] | None:
     """The change and its result; or None when it raised, which its caller has heard by then."""
+    raised: BaseException | None = None
     try:
         with connection.begin_nested():
-            return change, change.run(connection)
+            try:
+                return change, change.run(connection)
+            except BaseException as error:
+                raised = error
+                raise
     except BaseException as error:  # whatever the change raises is its caller's, and none else's
-        # A full disk makes SQLite roll the whole transaction back: then what ran before is lost too, and a further
-        # savepoint would be a transaction of its own.
+        reason = raised or error
+        # A full disk makes SQLite roll the whole transaction back: then what ran before is lost too, there is no
+        # savepoint to return to, and a further one would be a transaction of its own.
         if not _in_transaction(connection):
-            raise Unavailable(f"The state could not be written: {error}") from error
-        change.done.set_exception(error)
+            raise _unwritten(reason) from reason
+        change.done.set_exception(_unwritten(reason) if isinstance(reason, OperationalError) else reason)
         return None
 
 
@@ -127,7 +133,10 @@ def _in_transaction(connection: Connection) -> bool:
     return isinstance(driver, sqlite3.Connection) and driver.in_transaction
 
 
-def _unwritten(error: Exception) -> Exception:
-    if isinstance(error, SQLAlchemyError):
-        return Unavailable(f"The state could not be written: {error}")
-    return error
+def _unwritten(error: BaseException) -> Unavailable:
+    """What the disk or SQLite did, without the statement that met it."""
+    if isinstance(error, Unavailable):
+        return error
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    _log.error("the state could not be written: %s", cause)
+    return Unavailable(f"The state could not be written: {cause}.")
