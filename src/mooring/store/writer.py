@@ -118,7 +118,7 @@ def _run(connection: Connection, change: _Change) -> tuple[_Change, Any] | None:
             except BaseException as error:
                 raised = error
                 raise
-    except BaseException as error:  # whatever the change raises is its caller's, and none else's
+    except BaseException as error:  # noqa: BLE001 - whatever the change raises is its caller's, and none else's
         reason = raised or error
         # A full disk makes SQLite roll the whole transaction back: then what ran before is lost too, there is no
         # savepoint to return to, and a further one would be a transaction of its own.
