@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
             self._refuse(431, "Request Header Fields Too Large")
 
     def eof_received(self) -> bool:
-        return self.answering is not None  # a half-closed client still gets its answer
+        return False  # a client that says no more has given up: its call must not cost the model's time
 
     def close(self) -> None:
         """Close after what was written is sent."""

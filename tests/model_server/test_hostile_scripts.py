@@ -1,0 +1,142 @@
+"""Whatever a script does to its process, the server answers the next call."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.model_server.conftest import Serve
+from tests.model_server.serving import gone, until
+
+MISBEHAVING = """
+import os, sys, threading, time
+def model_fn(d): return 1
+def predict_fn(data, model):
+    exec(data)
+    return "fine"
+"""
+
+
+@pytest.mark.parametrize(
+    ("deed", "status", "said"),
+    [
+        ("sys.exit('bye')", 500, "SystemExit: bye"),
+        ("raise KeyboardInterrupt('stop')", 500, "KeyboardInterrupt: stop"),
+        ("raise MemoryError('much')", 500, "MemoryError: much"),
+        ("f = lambda: f()\nglobals()['f'] = f\nf()", 500, "RecursionError"),
+        ("os.chdir('/')", 200, "fine"),
+        ("sys.stdout.close(); sys.stderr.close()", 200, "fine"),
+        ("os.close(0); os.close(1); os.close(2)", 200, "fine"),
+        ("sys.stdout = sys.stderr = None", 200, "fine"),
+        ("print('x' * 10_000_000)", 200, "fine"),
+        ("threading.Thread(target=time.sleep, args=(60,)).start()", 200, "fine"),
+        ("import logging; logging.disable(); logging.shutdown()", 200, "fine"),
+        ("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.set_wakeup_fd(-1)", 200, "fine"),
+        ("import asyncio; asyncio.run(asyncio.sleep(0))", 200, "fine"),
+        ("os.environ.clear(); sys.path.clear()", 200, "fine"),
+    ],
+)
+def test_server_goes_on(serve: Serve, deed: str, status: int, said: str) -> None:
+    replica = serve(MISBEHAVING)
+    client = replica.connect()
+    first = replica.ask("POST", "/invocations", deed.encode(), {"Content-Type": "text/plain"}, client)
+    assert (first.status, said in first.body.decode()) == (status, True)
+    after = replica.ask("POST", "/invocations", b"print('printed after')", {"Content-Type": "text/plain"}, client)
+    assert (after.status, after.json) == (200, "fine")
+    assert replica.ping().status == 200
+    assert "printed after" in replica.log
+
+
+def test_ping_is_answered_during_a_long_call_and_calls_queue(serve: Serve) -> None:
+    replica = serve(MISBEHAVING)
+    replica.ping()
+    slow: list[float] = []
+
+    def call() -> None:
+        assert replica.invoke("time.sleep(0.4)", "text/plain").status == 200
+        slow.append(time.monotonic())
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    assert replica.ping().status == 200
+    assert replica.ask("GET", "/execution-parameters").json["MaxPayloadInMB"] == 6
+    assert not slow
+    for thread in threads:
+        thread.join(10)
+    assert slow[1] - slow[0] > 0.3  # one at a time
+
+
+def test_call_whose_client_left_is_not_run(serve: Serve) -> None:
+    replica = serve(MISBEHAVING)
+    replica.ping()
+    busy, left = replica.connect(), replica.connect()
+    headers = {"Content-Type": "text/plain"}
+    busy.request("POST", "/invocations", b"time.sleep(0.3)", headers)
+    time.sleep(0.05)
+    left.request("POST", "/invocations", b"print('ran for nobody')", headers)
+    time.sleep(0.05)
+    left.close()
+    assert busy.getresponse().status == 200
+    assert replica.invoke("print('ran for me')", "text/plain").status == 200
+    assert "ran for me" in replica.log
+    assert "nobody" not in replica.log
+
+
+def test_stop_finishes_what_is_in_flight(serve: Serve) -> None:
+    replica = serve(MISBEHAVING + "\nimport atexit\natexit.register(print, 'at exit')\n")
+    idle = replica.connect()
+    replica.ask("GET", "/ping", client=idle)
+    client = replica.connect()
+    client.request("POST", "/invocations", b"time.sleep(0.4)", {"Content-Type": "text/plain"})
+    time.sleep(0.1)
+    os.kill(replica.pid, signal.SIGTERM)
+    response = client.getresponse()
+    assert (response.status, response.read(), response.getheader("Connection")) == (200, b'"fine"', "close")
+    assert replica.document("exit.json")["returncode"] == 0
+    assert "at exit" in replica.log
+    with pytest.raises(OSError):
+        replica.ping()
+
+
+def test_stop_while_loading_ends_at_once(serve: Serve) -> None:
+    replica = serve("import time\nprint('loading')\ndef model_fn(d): time.sleep(60)\n")
+    until(lambda: "loading" in replica.log, "loading")
+    os.kill(replica.pid, signal.SIGTERM)
+    assert replica.document("exit.json")["returncode"] == -signal.SIGTERM
+
+
+def test_stop_does_not_wait_for_threads_left_behind(serve: Serve) -> None:
+    replica = serve(MISBEHAVING)
+    assert replica.invoke("threading.Thread(target=time.sleep, args=(60,)).start()", "text/plain").status == 200
+    os.kill(replica.pid, signal.SIGTERM)
+    assert replica.document("exit.json")["returncode"] == 0
+
+
+def test_stop_gives_up_on_a_call_that_never_ends(serve: Serve) -> None:
+    replica = serve(MISBEHAVING, timeout_s=0.3)
+    client = replica.connect()
+    client.request("POST", "/invocations", b"time.sleep(60)", {"Content-Type": "text/plain"})
+    time.sleep(0.2)
+    os.kill(replica.pid, signal.SIGTERM)
+    assert replica.document("exit.json")["returncode"] == 1
+    assert "still busy after 0.3 s" in replica.log
+
+
+def test_programs_that_a_script_starts_do_not_hold_the_address(serve: Serve) -> None:
+    replica = serve(
+        """
+import os, subprocess
+def model_fn(d): return subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, capture_output=True, text=True).stdout
+def predict_fn(data, model): return model
+"""
+    )
+    held = replica.invoke("1", "application/json").json
+    assert "socket:" not in held
+    os.kill(replica.pid, signal.SIGKILL)
+    until(lambda: gone(replica.pid), "killed")
