@@ -211,7 +211,7 @@ class EndpointWorker:
 
     async def _change(self, record: EndpointRecord, change: Change) -> bool:
         """Change the stored record, unless its status is no longer the one that this pass looked at."""
-        now = self._around.clock.wall()
+        now = round(self._around.clock.wall(), 3)  # as the API rounds it: what it shows can be asked for
 
         def write(connection: Connection) -> bool:
             found = endpoints.by_uid(connection, self.uid)

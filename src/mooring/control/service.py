@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 from typing import Any
 
@@ -19,6 +18,7 @@ from mooring.control.publishing import RoutePublisher
 from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.naming import Scope
+from mooring.hosting.transitions import deleting
 from mooring.paths import Paths
 from mooring.settings import Settings
 from mooring.store import Connection, Store, endpoints
@@ -72,9 +72,11 @@ class ControlService:
     async def force_delete(self, scope: Scope, name: str) -> None:
         """Delete an endpoint in whatever state it is, without draining. Raises `NotFound`. Returns when it is gone."""
 
+        now = round(self._around.clock.wall(), 3)
+
         def mark(connection: Connection) -> str:
             found = endpoints.require(connection, scope, name)
-            endpoints.save(connection, dataclasses.replace(found, status=EndpointStatus.DELETING, forced=True))
+            endpoints.save(connection, deleting(found, now, forced=True))
             return found.uid
 
         uid = await self._around.store.write(mark)
