@@ -40,7 +40,9 @@ def serve(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve]:
     """Start a replica from a script by the zygote of its framework; killed afterwards."""
     started: list[Replica] = []
 
-    def begin(script: str | None = None, framework: str = "generic", *, model: bytes | None = None, **fields: object) -> Replica:
+    def begin(
+        script: str | None = None, framework: str = "generic", *, model: bytes | None = None, **fields: object
+    ) -> Replica:
         replica = prepare(tmp_path / f"r{len(started)}", script, framework, **fields)
         if model is not None:
             (replica.root / "model" / "model").write_bytes(model)

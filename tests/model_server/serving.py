@@ -43,7 +43,11 @@ class UnixClient(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(DEADLINE_S)
-        self.sock.connect(str(self._path))
+        try:
+            self.sock.connect(str(self._path))
+        except OSError:
+            self.close()
+            raise
 
 
 def listen(path: Path) -> socket.socket:
@@ -198,8 +202,8 @@ class Zygote:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         self.channel.sendmsg([data], rights)
 
-    def spawn(self, replica: Replica, recorded: bytes | None = b"1") -> Replica:
-        """Fork a replica; `recorded` None leaves it waiting and keeps the pipe in `replica.pipe`, b"" closes the pipe."""
+    def spawn(self, replica: Replica, recorded: bytes = b"1") -> Replica:
+        """Fork a replica; `recorded` is written to its pipe before that is closed."""
         self._next += 1
         log = os.open(replica.root / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         read_end, write_end = os.pipe()
@@ -232,7 +236,16 @@ def executed(replica: Replica, python: str = sys.executable, *arguments: str, **
     spec_file.write_text(json.dumps(replica.spec))
     with listen(replica.socket) as listener, (replica.root / "log").open("ab") as log:
         process = subprocess.Popen(
-            [python, *arguments, "-m", "mooring_model_server", "--spec", spec_file, "--listen-fd", str(listener.fileno())],
+            [
+                python,
+                *arguments,
+                "-m",
+                "mooring_model_server",
+                "--spec",
+                spec_file,
+                "--listen-fd",
+                str(listener.fileno()),
+            ],
             pass_fds=(listener.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=log,

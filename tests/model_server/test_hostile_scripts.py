@@ -132,7 +132,8 @@ def test_programs_that_a_script_starts_do_not_hold_the_address(serve: Serve) -> 
     replica = serve(
         """
 import os, subprocess
-def model_fn(d): return subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, capture_output=True, text=True).stdout
+LIST = ["ls", "-l", "/proc/self/fd"]
+def model_fn(d): return subprocess.run(LIST, close_fds=False, capture_output=True, text=True).stdout
 def predict_fn(data, model): return model
 """
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mooring_model_server.contract import Answer
 from mooring_model_server.connections import render
+from mooring_model_server.contract import Answer
 from mooring_model_server.parsing import ParseError, RequestParser
 from tests.model_server.serving import Replica, executed, prepare
 
@@ -39,13 +40,15 @@ def replica(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield running
 
 
-def talk(replica: Replica, *parts: bytes) -> bytes:
+def talk(replica: Replica, *parts: bytes, then_end: bool = False) -> bytes:
     """Send parts, then read to the end."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10)
         client.connect(str(replica.socket))
         for part in parts:
             client.sendall(part)
+        if then_end:
+            client.shutdown(socket.SHUT_WR)
         answer = b""
         while data := client.recv(65536):
             answer += data
@@ -67,7 +70,9 @@ def test_connection_is_kept_and_pipelined_requests_are_answered_in_order(replica
     ping = b"GET /ping HTTP/1.1\r\n\r\n"
     last = b"GET /gone HTTP/1.1\r\nConnection: close\r\n\r\n"
     answer = talk(replica, call + ping * 2000 + call + last)
-    assert answer.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n3HTTP/1.1 200 OK")
+    assert answer.startswith(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n3HTTP/1.1 200 OK"
+    )
     assert answer.count(b"HTTP/1.1 200 OK") == 2002
     assert b"404 Not Found" in answer
 
@@ -103,10 +108,10 @@ def test_expectation_is_met_before_the_body(replica: Replica) -> None:
     ],
 )
 def test_refusals(replica: Replica, sent: bytes, status: bytes) -> None:
-    answer = talk(replica, sent)
+    answer = talk(replica, sent, then_end=True)
     assert answer.startswith(b"HTTP/1.1 " + status), answer[:100]
     assert b"Connection: close" in answer
-    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.count(b"HTTP/1.1 ") == 1
     assert replica.ping().status == 200
 
 
@@ -115,11 +120,13 @@ def test_body_at_the_limit(replica: Replica) -> None:
 
 
 def test_answers_cannot_be_split_by_what_a_script_set() -> None:
-    answer = Answer(200, "a/b\r\nX: 1", b"body", [("Y\r\nZ", "1\r\n\r\nno"), ("Content-Length", "999"), ("X-Kept", "é")])
+    answer = Answer(
+        200, "a/b\r\nX: 1", b"body", [("Y\r\nZ", "1\r\n\r\nno"), ("Content-Length", "999"), ("X-Kept", "é")]
+    )
     head, _, body = render(answer, keep=True).partition(b"\r\n\r\n")
     assert body == b"body"
     names = [line.partition(b":")[0] for line in head.split(b"\r\n")[1:]]
-    assert names == [b"Content-Type", b"Y  Z".replace(b"  ", b" ") if b"Y Z:" in head else b"Y  Z", b"X-Kept", b"Content-Length"]
+    assert names == [b"Content-Type", b"Y  Z", b"X-Kept", b"Content-Length"]
 
 
 def test_empty_statuses_have_no_body_and_no_length() -> None:
@@ -129,8 +136,9 @@ def test_empty_statuses_have_no_body_and_no_length() -> None:
 class Events:
     """What a parser said, with the body joined."""
 
-    def __init__(self) -> None:
+    def __init__(self, parser: Any = RequestParser) -> None:
         self.seen: list[Any] = []
+        self.parser = parser(self)
 
     def on_message_begin(self) -> None:
         self.seen.append("begin")
@@ -142,7 +150,7 @@ class Events:
         self.seen.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self.seen.append([b""])
+        self.seen += [self.parser.get_method(), self.parser.should_keep_alive(), self.parser.get_http_version(), [b""]]
 
     def on_body(self, body: bytes) -> None:
         self.seen[-1][0] += body
@@ -151,11 +159,11 @@ class Events:
         self.seen.append("complete")
 
 
-def feed(parser: Any, events: Events, data: bytes, cuts: list[int]) -> list[Any]:
+def read(events: Events, data: bytes, cuts: list[int]) -> list[Any]:
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    for start, end in zip(edges, edges[1:], strict=False):
-        parser.feed_data(data[start:end])
-    return [*events.seen, parser.get_method(), parser.should_keep_alive(), parser.get_http_version()]
+    for start, end in pairwise(edges):
+        events.parser.feed_data(data[start:end])
+    return events.seen
 
 
 token = st.from_regex(rb"X-[A-Za-z0-9!#$%&'*+.^_`|~-]{1,12}", fullmatch=True)
@@ -181,15 +189,14 @@ def messages(draw: st.DrawFn) -> bytes:
 @settings(max_examples=150, deadline=None)
 @given(message=messages(), cuts=st.lists(st.integers(0, 500), max_size=6))
 def test_own_parser_reads_as_httptools_does(message: bytes, cuts: list[int]) -> None:
-    ours, theirs = Events(), Events()
-    assert feed(RequestParser(ours), ours, message, cuts) == feed(httptools.HttpRequestParser(theirs), theirs, message, [])
+    assert read(Events(), message, cuts) == read(Events(httptools.HttpRequestParser), message, [])
 
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.one_of(st.binary(max_size=200), messages().map(lambda m: m.replace(b"\r\n", b"\n", 1))))
 def test_own_parser_refuses_or_waits_but_never_breaks(data: bytes) -> None:
     try:
-        RequestParser(Events()).feed_data(data)
+        Events().parser.feed_data(data)
     except ParseError as error:
         assert str(error)
 
@@ -213,7 +220,7 @@ def test_own_parser_refuses_or_waits_but_never_breaks(data: bytes) -> None:
 )
 def test_own_parser_refuses_what_could_be_read_in_two_ways(head: bytes) -> None:
     with pytest.raises(ParseError):
-        RequestParser(Events()).feed_data(head)
+        Events().parser.feed_data(head)
 
 
 def test_bare_python_needs_nothing(tmp_path: Path) -> None:

@@ -116,14 +116,14 @@ def output_fn(prediction, accept): return {returned}
         (
             "def transform_fn(*a): pass\ndef input_fn(*a): pass",
             "import",
-            "ValueError: Cannot use transform_fn implementation in conjunction with input_fn, predict_fn, "
-            "and/or output_fn implementation",
+            (
+                "ValueError: Cannot use transform_fn implementation in conjunction with "
+                "input_fn, predict_fn, and/or output_fn implementation"
+            ),
         ),
     ],
 )
-def test_failed_load_says_where_and_why(
-    serve: Serve, script: str, where: str, reason: str
-) -> None:
+def test_failed_load_says_where_and_why(serve: Serve, script: str, where: str, reason: str) -> None:
     replica = serve(script)
     failure = replica.document("failure.json")
     assert failure["where"] == where

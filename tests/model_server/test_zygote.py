@@ -1,4 +1,4 @@
-"""Warm parents: the handshake, what a child inherits, what is told of its end, and that nothing that arrives ends one."""
+"""Warm parents: the handshake, what a child inherits, what is told of its end, and that no message ends one."""
 
 from __future__ import annotations
 
@@ -120,8 +120,7 @@ def test_own_program_gets_the_socket_as_descriptor_3(serve: Serve, tmp_path: Pat
     replica = serve(LOOK, environment=environment, command=command)
     found = look(replica)
     assert found["environment"] | {"LC_CTYPE": ""} == environment | {"LC_CTYPE": ""}
-    assert sorted(found["fds"])[:4] == ["0", "1", "2", "3"]
-    assert len(found["fds"]) == 6
+    assert set(found["fds"]) == {"0", "1", "2", "3", "10"}  # 10 is the server's duplicate of the log
     assert found["pid"] == replica.pid
 
 
@@ -146,7 +145,8 @@ def descriptors() -> Iterator[tuple[int, int, int]]:
     "message",
     [
         b"\x00\xff", b"null", b"[]", b"{}", b'{"id": 1}', b'{"id": [], "spawn": {}}', b'{"id": 1, "spawn": 3}',
-        b"[" * 100_000, b'{"id": 1, "spawn": {"replica_id": "\\ud800"}}', b'{"id": NaN}', b'{"id": 1' + b"0" * 5000 + b"}",
+        b"[" * 100_000, b'{"id": 1, "spawn": {"replica_id": "\\ud800"}}', b'{"id": NaN}',
+        b'{"id": 1' + b"0" * 5000 + b"}",
         b" " * 150_000,
     ],
 )  # fmt: skip
@@ -171,7 +171,9 @@ def test_nothing_that_arrives_ends_it(plain_zygote: Zygote, message: bytes) -> N
         ({"work_dir": "/x\ud800"}, "work_dir "),
     ],
 )
-def test_bad_specs_are_refused_by_field(plain_zygote: Zygote, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_bad_specs_are_refused_by_field(
+    plain_zygote: Zygote, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
     spec = prepare(tmp_path / "r", LOOK, **change).spec
     with descriptors() as passed:
         plain_zygote.send(json.dumps({"id": 5, "spawn": spec}).encode(), passed)
@@ -182,12 +184,13 @@ def test_bad_specs_are_refused_by_field(plain_zygote: Zygote, tmp_path: Path, ch
 
 def test_descriptors_must_come_along_and_do_not_pile_up(plain_zygote: Zygote, tmp_path: Path) -> None:
     spec = prepare(tmp_path / "r", LOOK).spec
-    before = len(os.listdir(f"/proc/{plain_zygote.process.pid}/fd"))
+    held = Path(f"/proc/{plain_zygote.process.pid}/fd")
+    before = len(list(held.iterdir()))
     for _ in range(5):
         with descriptors() as passed:
             plain_zygote.send(json.dumps({"id": "a", "spawn": spec}).encode(), passed + passed)
         assert "3 descriptors are needed, 6 came" in plain_zygote.answer("failed")["error"]
-    assert len(os.listdir(f"/proc/{plain_zygote.process.pid}/fd")) == before
+    until(lambda: len(list(held.iterdir())) <= before, "they are closed")
 
 
 def test_unusable_framework_is_said_and_it_exits() -> None:
@@ -222,13 +225,20 @@ def test_ready_says_versions_and_one_thread(sklearn_zygote: Zygote) -> None:
 
 
 def test_workers_share_the_socket_and_die_with_their_main_process(serve: Serve) -> None:
-    script = "import os, time\ndef model_fn(d): return os.getpid()\ndef predict_fn(data, model): time.sleep(data); return model\n"
+    script = (
+        "import os, time\ndef model_fn(d): return os.getpid()\n"
+        "def predict_fn(data, model): time.sleep(data); return model\n"
+    )
     replica = serve(script, workers=2)
-    clients = [replica.connect() for _ in range(2)]
-    for client in clients:
-        client.request("POST", "/invocations", b"0.2", {"Content-Type": "application/json"})
-    workers = {json.loads(client.getresponse().read()) for client in clients}
-    assert len(workers) == 2
+
+    def seen_together() -> set[int] | None:
+        clients = [replica.connect() for _ in range(2)]
+        for client in clients:
+            client.request("POST", "/invocations", b"0.2", {"Content-Type": "application/json"})
+        pids = {json.loads(client.getresponse().read()) for client in clients}
+        return pids if len(pids) == 2 else None  # one worker has them both until the other is loaded
+
+    workers = until(seen_together, "two workers answer at once")
     assert replica.pid not in workers
     victim, other = sorted(workers)
     os.kill(victim, signal.SIGKILL)
@@ -255,4 +265,3 @@ def test_socket_is_not_left_listening_by_the_zygote(serve: Serve) -> None:
     replica.document("exit.json")
     with pytest.raises(ConnectionRefusedError), socket.socket(socket.AF_UNIX) as client:
         client.connect(str(replica.socket))
-

@@ -22,7 +22,7 @@ except ImportError:
     from mooring_model_server.parsing import RequestParser as HttpRequestParser  # type: ignore[assignment]
 
 HEAD_LIMIT = 64 * 1024
-LINGER_S = 2.0
+LINGER_S = 1.0
 """How long a refused client may go on sending, so that it reads why instead of seeing a reset."""
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}

@@ -14,6 +14,7 @@ REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) HTTP/1\.([0
 HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 LENGTH = re.compile(rb"[0-9]{1,18}")
+BEGINS_REQUEST = frozenset(b"\r!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 LONGEST_LINE = 64 * 1024
 
 
@@ -71,6 +72,8 @@ class RequestParser:
         return line
 
     def _request_line(self) -> bool:
+        if self._buffer and self._buffer[0] not in BEGINS_REQUEST:  # TLS, say: no line may ever come
+            raise ParseError("not a request line")
         line = self._line()
         if line is None:
             return False

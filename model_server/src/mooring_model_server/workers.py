@@ -24,6 +24,7 @@ LONGEST_BACKOFF_S = 5.0
 STEADY_S = 10.0
 KILL_MARGIN_S = 1.0
 EXIT_LOAD_FAILED = 3
+HANDLED = (signal.SIGCHLD, signal.SIGTERM)
 
 
 def run(count: int, drain_s: float, output: Output, serve: Callable[[], int]) -> int:
@@ -55,8 +56,8 @@ class _Watch:
             os.set_blocking(descriptor, False)
 
     def run(self) -> int:
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: None)
+        for number in HANDLED:
+            signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         while not self._stopping:
             self._start_missing()
@@ -67,17 +68,21 @@ class _Watch:
     def _start_missing(self) -> None:
         while len(self._started) < self._count and time.monotonic() >= self._start_at:
             parent = os.getpid()
+            # Until a worker has put SIGTERM back, our own handler would swallow one that is meant for it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
             pid = os.fork()
             if pid == 0:
                 self._become_worker(parent)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
             self._started[pid] = time.monotonic()
 
     def _become_worker(self, parent: int) -> None:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for number in HANDLED:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
             os.close(self._signals)
             os.close(self._wakeup)
             die_with_parent(parent)
