@@ -77,14 +77,12 @@ def _children(pid: int) -> list[int]:
 
 
 def _program(pid: int) -> str:
-    """`objects` or `rclone`; empty for what is none of ours to name (an adopted replica)."""
+    """`objects`; empty for what is none of ours to name (an adopted replica)."""
     try:
         arguments = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return ""
-    if b"mooring.objects" in arguments:
-        return "objects"
-    return "rclone" if arguments[0].endswith(b"rclone") else ""
+    return "objects" if b"mooring.objects" in arguments else ""
 
 
 def _resident(pid: int) -> int | None:
