@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.auth import S3SigV4QueryAuth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mooring.wire.recognition import Recognition, recognize
+from mooring.wire.sigv4 import Credential, from_authorization, from_query
+from tests.wire.botocore_half import CALM
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def scope(service: str, region: str = "eu-west-1") -> tuple[bytes, bytes]:
+    credential = f"AKIA/20260131/{region}/{service}/aws4_request"
+    return b"authorization", f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=ab".encode()
+
+
+def target(value: bytes) -> tuple[bytes, bytes]:
+    return b"x-amz-target", value
+
+
+FORM = (b"content-type", b"application/x-www-form-urlencoded; charset=utf-8")
+LOCAL = (b"host", b"127.0.0.1:8080")
+BUCKET = (b"host", b"My-Bucket.localhost:8080")
+INVOKE = b"/endpoints/e/invocations"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "headers", "service"),
+    [
+        (b"POST", b"/", b"", [scope("sagemaker")], "sagemaker"),
+        (b"POST", INVOKE, b"", [scope("sagemaker")], "sagemaker-runtime"),
+        (b"POST", b"/endpoints/e/async-invocations", b"", [scope("sagemaker")], "sagemaker-runtime"),
+        (b"POST", b"/endpoints/e/nonsense", b"", [scope("sagemaker")], "sagemaker-runtime"),
+        (b"PUT", b"/endpoints/e/invocations", b"", [scope("s3")], "s3"),
+        (b"POST", b"/", b"", [scope("sts"), FORM], "sts"),
+        (b"POST", b"/", b"", [scope("iam"), target(b"SageMaker.ListModels")], "iam"),
+        (b"GET", b"/-/mooring/k", b"", [scope("s3"), BUCKET], "s3"),
+        (b"POST", b"/", b"", [target(b"SageMaker.ListModels")], "sagemaker"),
+        (b"POST", b"/", b"", [target(b"AnyScaleFrontendService.DescribeScalingPolicies")], "application-autoscaling"),
+        (b"POST", b"/", b"", [target(b"DynamoDB_20120810.ListTables")], "unknown"),
+        (b"POST", INVOKE, b"", [LOCAL], "sagemaker-runtime"),
+        (b"POST", b"/endpoints/e/invocations-response-stream", b"", [LOCAL], "sagemaker-runtime"),
+        (b"GET", INVOKE, b"", [LOCAL], "s3"),
+        (b"POST", b"/endpoints//invocations", b"", [LOCAL], "s3"),
+        (b"POST", b"/endpoints/a/b/invocations", b"", [LOCAL], "s3"),
+        (b"GET", b"/-/mooring/v1/status", b"", [LOCAL], "mooring"),
+        (b"GET", b"/-/mooring", b"", [LOCAL], "s3"),
+        (b"GET", b"/-/mooring/v1/status", b"", [BUCKET], "mooring"),
+        (b"GET", b"/", b"Action=GetCallerIdentity&Version=2011-06-15", [BUCKET], "s3"),
+        (b"GET", b"/", b"Action=GetCallerIdentity&Version=2011-06-15", [LOCAL], "sts"),
+        (b"GET", b"/", b"Action=ListUsers&Version=2010-05-08", [LOCAL], "iam"),
+        (b"GET", b"/key", b"Action=GetCallerIdentity", [LOCAL], "s3"),
+        (b"POST", b"/", b"", [LOCAL, FORM], "sts"),
+        (b"GET", b"/bucket/key", b"", [LOCAL], "s3"),
+        (b"GET", b"/k", b"AWSAccessKeyId=AKIA&Signature=x%3D&Expires=9", [LOCAL], "s3"),
+        (b"GET", b"/", b"", [], "s3"),
+    ],
+)
+def test_which_service(method: bytes, path: bytes, query: bytes, headers: Headers, service: str) -> None:
+    assert recognize(method, path, query, headers).service == service
+
+
+def test_a_form_names_its_service_by_its_version() -> None:
+    body = b"Action=Publish&Version=2010-03-31"
+    assert recognize(b"POST", b"/", b"", [FORM], body).service == "sns"
+    assert recognize(b"PUT", b"/", b"", [FORM], body).service == "s3"
+
+
+def test_who_and_where_come_from_the_scope() -> None:
+    found = recognize(b"POST", b"/", b"", [scope("sagemaker", "us-gov-west-1")])
+    assert found == Recognition("sagemaker", "us-gov-west-1", "AKIA")
+    assert recognize(b"GET", b"/x", b"", []) == Recognition("s3", None, None)
+
+
+def signed(service: str) -> bytes:
+    request = AWSRequest("POST", "http://127.0.0.1/", data=b"{}")
+    SigV4Auth(Credentials("AKIA/X", "secret", "token"), service, "us-east-1").add_auth(request)
+    return bytes(request.headers["Authorization"], "ascii")
+
+
+def test_what_botocore_signs_is_read() -> None:
+    found = from_authorization(signed("sagemaker"))
+    assert found is not None
+    assert (found.access_key_id, found.region, found.service) == ("AKIA/X", "us-east-1", "sagemaker")
+    assert not found.presigned
+
+
+def test_what_botocore_presigns_is_read() -> None:
+    request = AWSRequest("GET", "http://127.0.0.1/bucket/key")
+    S3SigV4QueryAuth(Credentials("AKIA", "secret"), "s3", "us-east-1").add_auth(request)
+    found = from_query(request.url.partition("?")[2].encode())
+    assert found is not None
+    assert (found.access_key_id, found.region, found.service, found.presigned) == ("AKIA", "us-east-1", "s3", True)
+
+
+@pytest.mark.parametrize(
+    ("value", "credential"),
+    [
+        (b"AWS4-ECDSA-P256-SHA256 Credential=A/20260131/s3/aws4_request, x", Credential("A", "20260131", None, "s3")),
+        (b"AWS AKIA:c2ln", Credential("AKIA", None, None, "s3")),
+        (b"AWS4-HMAC-SHA256 Credential=A/20260131/r/s3/aws4_request", Credential("A", "20260131", "r", "s3")),
+        (b"AWS4-HMAC-SHA256 Credential=A/2026/r/s3/aws4_request", None),
+        (b"AWS4-HMAC-SHA256 Credential=A/20260131/r/s3/other", None),
+        (b"AWS4-HMAC-SHA256 Credential=20260131/r/s3/aws4_request", None),
+        (b"AWS4-HMAC-SHA256 Credential=A/20260131/../s3/aws4_request", None),
+        (b"AWS4-HMAC-SHA256 Credential=A/20260131/r/s\xff/aws4_request", None),
+        (b"AWS4-HMAC-SHA256 NotCredential=A/20260131/r/s3/aws4_request", None),
+        (b"Bearer AWS4-HMAC-SHA256 Credential=A/20260131/r/s3/aws4_request", None),
+        (b"AWS4-HMAC-SHA256", None),
+        (b"", None),
+    ],
+)
+def test_authorization_headers(value: bytes, credential: Credential | None) -> None:
+    assert from_authorization(value) == credential
+
+
+@pytest.mark.parametrize(
+    "query",
+    [b"", b"X-Amz-Credential=", b"X-Amz-Credential=%ff%00", b"AWSAccessKeyId=", b"AWSAccessKeyId=A&Action=Publish"],
+)
+def test_queries_without_a_credential(query: bytes) -> None:
+    assert from_query(query) is None
+
+
+hostile = st.binary(max_size=60) | st.sampled_from(
+    [b"AWS4-HMAC-SHA256 Credential=", b"////aws4_request", b"%", b"&&==", b"X-Amz-Credential=a/b", b"\x00"]
+)
+pieces = st.lists(hostile, max_size=4).map(b"".join)
+
+
+@CALM
+@given(
+    pieces,
+    pieces,
+    pieces,
+    st.lists(
+        st.tuples(st.sampled_from([b"authorization", b"x-amz-target", b"host", b"content-type", b"x"]), pieces),
+        max_size=5,
+    ),
+    pieces,
+)
+def test_no_input_makes_it_raise(method: bytes, path: bytes, query: bytes, headers: Any, body: bytes) -> None:
+    found = recognize(method, b"/" + path, query, headers, body)
+    assert found.service
+    for text in (found.service, found.region, found.access_key_id):
+        assert text is None or (text.isascii() and text.isprintable() and " " not in text)
