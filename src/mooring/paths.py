@@ -24,7 +24,7 @@ class Paths:
 
     @property
     def lock(self) -> Path:
-        """Held with `fcntl.lockf` by the supervisor; its content is the supervisor's pid."""
+        """Held with `fcntl.lockf` by the supervisor; its content is the supervisor's identity, as JSON."""
         return self.root / "lock"
 
     @property

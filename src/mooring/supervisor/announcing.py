@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TextIO
 
 from mooring import __version__
@@ -37,7 +37,6 @@ class Announcer:
         self._paths = paths
         self._next_line = time.monotonic() + PATIENCE_S
         self._stop_began = False
-        self._running: dict[str, int] = {}
 
     def patience(self) -> float:
         """Seconds until `look` has something to say, as far as it knows."""
@@ -59,14 +58,6 @@ class Announcer:
             self._next_line = time.monotonic() + PATIENCE_S
         if waiting_for:
             self._progress("stopping", waiting_for)
-
-    def processes(self, running: Mapping[str, int]) -> None:
-        """Keep the pids in `server.json` true, which the status command shows."""
-        if running == self._running:
-            return
-        self._running = dict(running)
-        if self.announced:
-            self._write()
 
     def withdraw(self) -> None:
         """The server is gone."""
@@ -92,7 +83,6 @@ class Announcer:
             "url": url_of(self._settings),
             "version": __version__,
             "workers": self._settings.server.workers,
-            "processes": [{"name": name, "pid": pid} for name, pid in self._running.items()],
         }
         try:
             write_atomically(self._paths.server_file, json.dumps(document).encode())

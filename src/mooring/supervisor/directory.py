@@ -19,7 +19,9 @@ from pathlib import Path
 from mooring import __version__
 from mooring.errors import DataDirectoryError
 from mooring.paths import Paths
+from mooring.processes import identity
 from mooring.processes.files import write_atomically
+from mooring.processes.identity import ProcessIdentity
 
 FORMAT = 1
 """Grows when an older Mooring could not work with what this one writes."""
@@ -55,12 +57,16 @@ def _locked(paths: Paths) -> Iterator[None]:
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise
-            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            message = f"the data directory {paths.root} is in use by another Mooring (pid {owner})"
+            owner = ProcessIdentity.read(paths.lock)
+            named = f" (pid {owner.pid})" if owner else ""
+            message = f"the data directory {paths.root} is in use by another Mooring{named}"
             raise DataDirectoryError(f"{message}: stop that one, or choose another with --data-dir") from None
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        me = identity.of(os.getpid())
+        assert me is not None
+        os.pwrite(descriptor, json.dumps(me.to_document()).encode(), 0)
         yield
+        os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 

@@ -33,9 +33,13 @@ class Ended:
     status: int
     """As `os.waitpid` returns it."""
 
+    @property
+    def code(self) -> int:
+        """The exit code; negative for the signal that ended it."""
+        return os.waitstatus_to_exitcode(self.status)
+
     def __str__(self) -> str:
-        code = os.waitstatus_to_exitcode(self.status)
-        return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        return f"exit code {self.code}" if self.code >= 0 else f"signal {-self.code}"
 
 
 def reap(is_child: Callable[[int], bool], replicas: Path) -> Iterator[Ended]:

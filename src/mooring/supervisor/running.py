@@ -32,6 +32,8 @@ logger = logging.getLogger("mooring.supervisor")
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 LONGEST_WAIT_S = 5.0
+UNUSABLE = 78
+"""Exit code of a child that says, in a line of its own, that starting it again would not help (EX_CONFIG)."""
 GIVE_UP_AFTER = 5
 """Ends in a row of a child that Mooring waits for, before it was ever ready: it will not be."""
 REPLICAS_KILL_WAIT_S = 2.0
@@ -70,6 +72,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._stop_asked_at: float | None = None
         self._cut_short = False
+        self._unusable = False
         self._stopping = False
         self._resources = contextlib.ExitStack()
 
@@ -90,12 +93,11 @@ class Supervisor:
         os.close(self._lifeline_held)
 
     def serve(self, announcer: Announcer) -> int:
-        """Run the tree until a signal ends it; 0 after an orderly stop, 1 when it had to be cut short."""
+        """Run the tree until a signal ends it; 0 after an orderly stop, else 1."""
         try:
             for child in self._children:
                 self._start(child)
-            while self._stop_asked_at is None:
-                announcer.processes({child.spec.name: child.pid for child in self._children if child.pid is not None})
+            while self._stop_asked_at is None and not self._unusable:
                 announcer.look(self._waiting_for())
                 if not announcer.announced:
                     self._give_up_if_hopeless()
@@ -103,7 +105,7 @@ class Supervisor:
         finally:
             orderly = self._stop(announcer)
             announcer.withdraw()
-        return 0 if orderly else 1
+        return 0 if orderly and not self._unusable else 1
 
     def _waiting_for(self) -> list[str]:
         return [child.spec.name for child in self._children if child.spec.awaited and not child.ready]
@@ -136,7 +138,8 @@ class Supervisor:
             if isinstance(key.data, Child):
                 self._selector.unregister(key.fd)
                 if key.data.report_ready():
-                    logger.info("%s is ready (pid %s)", key.data.spec.name, key.data.pid)
+                    level = logging.INFO if key.data.failures else logging.DEBUG
+                    logger.log(level, "%s is ready (pid %s)", key.data.spec.name, key.data.pid)
             else:
                 self._take_signals(key.data)
         self._reap()
@@ -166,7 +169,9 @@ class Supervisor:
         if child.ready_fd is not None:
             self._selector.unregister(child.ready_fd)
         child.ended()
-        if not self._stopping:
+        if ended.code == UNUSABLE:
+            self._unusable = True
+        elif not self._stopping:
             logger.warning("%s ended (%s); starting it again", child.spec.name, ended)
 
     def _stop(self, announcer: Announcer) -> bool:
