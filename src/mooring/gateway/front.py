@@ -7,6 +7,7 @@ call for control.
 
 from __future__ import annotations
 
+import logging
 from urllib.parse import unquote_to_bytes
 
 from mooring.gateway import faults
@@ -21,6 +22,8 @@ from mooring.http1.listening import Limits, Listening, plain_text, too_long
 from mooring.http1.messages import Request, Response
 from mooring.http1.ticking import Ticker
 from mooring.wire.sigv4 import claimed_credential
+
+log = logging.getLogger("mooring.gateway")
 
 _PREFIX = b"POST /endpoints/"
 _SUFFIX = b"/invocations HTTP/1.1\r\n"
@@ -179,6 +182,7 @@ class FrontConnection(ServerConnection):
             return
         name, api = named
         if api in _OTHER_INVOCATIONS:
+            log.info("%s was asked for and is not there yet", _OTHER_INVOCATIONS[api])
             self.respond_with(faults.not_there_yet(_OTHER_INVOCATIONS[api]))
             return
         if api != b"invocations":
@@ -208,6 +212,8 @@ class FrontConnection(ServerConnection):
     # Messages that do not begin like an invocation
 
     def _unusual(self, data: bytes) -> None:
+        if self._lingering:
+            return
         held = self._held
         if not held:
             self._since = self._front.ticker.now
@@ -230,6 +236,11 @@ class FrontConnection(ServerConnection):
             self._front.handover.begin(self, message)
         else:
             ServerConnection.data_received(self, message)
+
+    def not_taken(self, refusal: Response) -> None:
+        """The objects front did not take this connection: it stays, and is answered here."""
+        self._leaving = False
+        self.refuse(refusal)
 
     def reading_resumed(self) -> None:
         if self._held:

@@ -55,7 +55,7 @@ class Handover:
         """Give `client` away with `message`, all that was read of its request. Its reading is paused already."""
         if self._endpoint_url:
             text = f"This Mooring keeps its objects in {self._endpoint_url}: set AWS_ENDPOINT_URL_S3 to that."
-            client.refuse(s3_error(400, "InvalidRequest", text))
+            client.not_taken(s3_error(400, "InvalidRequest", text))
             return
         task = asyncio.create_task(self._hand_over(client, message), name="hand over to the objects front")
         self._tasks.add(task)
@@ -67,7 +67,7 @@ class Handover:
                 channel = await self._connect()
         except TimeoutError:
             log.warning("the objects front does not take connections")
-            client.refuse(_away())
+            client.not_taken(_away())
             return
         with channel:
             transport = client.transport

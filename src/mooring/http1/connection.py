@@ -16,6 +16,8 @@ for a moment, because closing on unread bytes resets the connection and may take
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from typing import Any, cast
 
@@ -26,6 +28,7 @@ from mooring.http1.messages import Headers, Request, Response, response_head
 
 JOINED_WRITE_BYTES = 16_384
 """Below this one copy is cheaper than a write with several buffers."""
+_RESET = struct.pack("ii", 1, 0)
 LINGER_S = 5.0
 """How long a refused client's bytes are read and thrown away."""
 FRAMING_FACTOR = 8
@@ -128,10 +131,11 @@ class ServerConnection(asyncio.Protocol):
         self._fed += len(data)
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._queue.pop()  # it counts as complete already, without its body
+            self._give_up(plain_text(501, "Upgrade and CONNECT are not supported."))
         except httptools.HttpParserError as error:
-            self._queue.append(_refusal(error))
-            self._request = None
-            self._lingering = True
+            self._give_up(_refusal(error))
         if self._request is None:
             self._fed = 0
         else:
@@ -239,7 +243,7 @@ class ServerConnection(asyncio.Protocol):
         request, transport = self._current, self.transport
         if request is None or transport is None:
             return
-        self._streamed = length is None and request.keep_alive
+        self._streamed = length is None and not request.is_1_0
         if length is not None:
             head += b"Content-Length: %d\r\n" % length
         elif self._streamed:
@@ -265,6 +269,8 @@ class ServerConnection(asyncio.Protocol):
         """The streamed answer cannot be completed: reset, so that nobody takes the part for the whole."""
         self._current = None
         if self.transport is not None:
+            # A plain close would look like the end of an answer that ends with its connection.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
     def close_if_idle(self) -> None:
@@ -397,6 +403,7 @@ class ServerConnection(asyncio.Protocol):
         if request.header(b"transfer-encoding") is not None:
             raise _Refused(plain_text(400, "HTTP/1.0 has no transfer codings."))
         request.keep_alive = False
+        request.is_1_0 = True
 
     def _check_head(self, request: Request) -> None:
         limits = self.listening.limits
@@ -408,8 +415,6 @@ class ServerConnection(asyncio.Protocol):
 
 def _refusal(error: Any) -> Response:
     """The answer to what the parser, or a callback of ours inside it, did not take."""
-    if isinstance(error, httptools.HttpParserUpgrade):
-        return plain_text(501, "Upgrade and CONNECT are not supported.")
     cause = error.__context__ or error.__cause__
     if isinstance(error, httptools.HttpParserCallbackError) and isinstance(cause, _Refused):
         return cause.response

@@ -28,7 +28,7 @@ def response_head(status: int, headers: Headers) -> bytes:
 class Request:
     """One whole request. Only the parser builds and fills it."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "target")
+    __slots__ = ("body", "headers", "is_1_0", "keep_alive", "method", "target")
 
     def __init__(self) -> None:
         self.method = b""
@@ -36,6 +36,7 @@ class Request:
         self.headers: list[tuple[bytes, bytes]] = []
         self.body = b""
         self.keep_alive = True
+        self.is_1_0 = False
 
     @property
     def path(self) -> bytes:

@@ -28,6 +28,10 @@ STALE_WITHIN_S = 1.0
 """A kept connection that is lost later than this after it was taken was not stale: the replica died on the request."""
 
 
+class _SecondResponse(Exception):
+    """More than one response to one request: stops the parser, and with it the connection."""
+
+
 class ReplicaConnection(asyncio.Protocol):
     """Created by `Replica`; tells it when it is free again or gone."""
 
@@ -38,7 +42,6 @@ class ReplicaConnection(asyncio.Protocol):
         "_fed",
         "_headers",
         "_keep_alive",
-        "_messages",
         "_parser",
         "_paused",
         "_pieces",
@@ -63,7 +66,6 @@ class ReplicaConnection(asyncio.Protocol):
         self._status = 0
         self._size = 0  # of the body that was not handed on
         self._fed = 0
-        self._messages = 0
         self._complete = False
         self._keep_alive = False
         self._streaming = False
@@ -113,7 +115,7 @@ class ReplicaConnection(asyncio.Protocol):
         self._fed += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._keep_alive = False
             if not self._complete:
                 self._fail(call, Failure.MALFORMED)
@@ -128,14 +130,13 @@ class ReplicaConnection(asyncio.Protocol):
     # httptools callbacks
 
     def on_message_begin(self) -> None:
-        self._messages += 1
+        if self._complete:
+            raise _SecondResponse
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        if self._complete:
-            return
         status = self._parser.get_status_code()
         if status >= 200:
             self._status = status
@@ -154,8 +155,6 @@ class ReplicaConnection(asyncio.Protocol):
         if self._status:
             self._complete = True
             self._keep_alive = self._parser.should_keep_alive()
-        else:
-            self._messages -= 1
 
     # Inside
 
@@ -167,7 +166,7 @@ class ReplicaConnection(asyncio.Protocol):
             self._trailers_from = None
         streaming = self._streaming
         transport = self.transport
-        reusable = self._keep_alive and self._messages == 1 and not self._paused and transport is not None
+        reusable = self._keep_alive and not self._paused and transport is not None
         if reusable and len(call.body) >= JOINED_WRITE_BYTES and transport is not None:
             # Answered before it had taken the whole request: the rest would be read as the next one's head.
             reusable = not transport.get_write_buffer_size()
@@ -175,7 +174,7 @@ class ReplicaConnection(asyncio.Protocol):
         if reusable:
             self._headers = []
             self._pieces = []
-            self._status = self._size = self._fed = self._messages = 0
+            self._status = self._size = self._fed = 0
             self._complete = self._streaming = False
             self._reused = True
             self._replica.free(self, call)

@@ -1,0 +1,203 @@
+"""What a client may not send, and how it is told."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from tests.gateway.running import Client, Stage, answer, eventually, invocation, signed
+
+LIMIT = 6_291_456
+
+
+@pytest.mark.parametrize("size", [LIMIT, LIMIT + 1])
+def test_the_largest_body(stage: Stage, size: int) -> None:
+    stage.served(lambda seen, _: answer(str(len(seen.body)).encode()))
+    response = stage.client().call(invocation(body=b"x" * size))
+    if size <= LIMIT:
+        assert response.body == str(size).encode()
+    else:
+        assert (response.status, response.headers["content-type"]) == (413, "text/plain")
+        assert response.body == b"HTTP content length exceeded 6291456 bytes."
+
+
+def test_the_routes_own_limit_counts_for_small_and_for_chunked_bodies(stage: Stage) -> None:
+    stage.served(lambda *_: answer(), body_limit_bytes=100)
+    client = stage.client()
+    assert client.call(invocation(body=b"x" * 101)).status == 413
+    assert client.call(invocation(body=b"x" * 100)).status == 200
+    head = re.sub(rb"Content-Length: \d+", b"Transfer-Encoding: chunked", invocation(body=b""))
+    assert client.call(head + b"65\r\n" + b"x" * 101 + b"\r\n0\r\n\r\n").status == 413
+    assert client.call(head + b"3\r\nabc\r\n0\r\n\r\n").status == 200
+
+
+def test_expect_is_answered_once_the_head_is_accepted(stage: Stage) -> None:
+    stage.served(lambda seen, _: answer(seen.body))
+    client = stage.client()
+    head, body = invocation(body=b"12345", expect="100-continue").split(b"\r\n\r\n")
+    client.send(head + b"\r\n\r\n")
+    assert client.socket.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert client.call(body).body == b"12345"
+
+
+@pytest.mark.parametrize(("endpoint", "length", "status"), [("nope", 5, 400), ("ep", LIMIT + 1, 413)])
+def test_expect_is_refused_before_the_body(stage: Stage, endpoint: str, length: int, status: int) -> None:
+    stage.served(lambda *_: answer())
+    client = stage.client()
+    head = invocation(endpoint, expect="100-continue").replace(b"Content-Length: 2", b"Content-Length: %d" % length)
+    response = client.call(head.removesuffix(b"{}"))
+    assert (response.status, response.headers["connection"]) == (status, "close")
+    assert client.at_end()
+
+
+def test_an_unknown_expectation(stage: Stage) -> None:
+    stage.served(lambda *_: answer())
+    assert stage.client().call(invocation(expect="200-ok").removesuffix(b"{}")).status == 417
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [b"X: " + b"a" * 33_000, b"\r\n".join(b"X%d: a" % number for number in range(200))],
+    ids=["bytes", "count"],
+)
+@pytest.mark.parametrize(
+    "start",
+    [invocation(), b"GET /other HTTP/1.1\r\nX-Amz-Target: SageMaker.X\r\nHost: a\r\n\r\n"],
+    ids=["invocation", "other"],
+)
+def test_heads_out_of_bounds(stage: Stage, start: bytes, extra: bytes) -> None:
+    stage.served(lambda *_: answer())
+    client = stage.client()
+    response = client.call(start.replace(b"Host:", extra + b"\r\nHost:"))
+    assert response.status == 431
+    assert client.at_end()
+
+
+@pytest.mark.parametrize("start", [b"POST /endpoints/ep/invocations HTTP/1.1\r\nX: ", b"GET /a HTTP/1.1\r\nX: "])
+def test_a_head_without_end(stage: Stage, start: bytes) -> None:
+    stage.served(lambda *_: answer())
+    assert stage.client().call(start + b"a" * 40_000).status == 431
+
+
+SMUGGLED = {
+    "two lengths": b"Content-Length: 2\r\nContent-Length: 3",
+    "equal lengths": b"Content-Length: 2\r\nContent-Length: 2",
+    "length and chunked": b"Content-Length: 2\r\nTransfer-Encoding: chunked",
+    "signed length": b"Content-Length: +2",
+    "list of lengths": b"Content-Length: 2, 2",
+    "space before colon": b"Content-Length : 2",
+    "folded": b"Content-Length: 2\r\nX: a\r\n b",
+    "bare newline": b"Content-Length: 2\nX: a",
+    "null": b"Content-Length: 2\r\nX: a\x00b",
+    "unknown coding": b"Transfer-Encoding: xchunked",
+    "coding before chunked": b"Transfer-Encoding: gzip, chunked",
+    "coding after chunked": b"Transfer-Encoding: chunked, gzip",
+    "chunked twice": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    "identity": b"Transfer-Encoding: identity",
+    "upgrade": b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 2",
+}
+
+
+@pytest.mark.parametrize("framing", SMUGGLED.values(), ids=SMUGGLED.keys())
+def test_doubtful_framing_never_reaches_a_replica(stage: Stage, framing: bytes) -> None:
+    replica = stage.served(lambda *_: answer())
+    head = invocation(body=b"").replace(b"Content-Length: 0", framing)
+    client = stage.client()
+    response = client.call(head + b"0\r\n\r\nPOST /endpoints/ep/invocations HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+    assert response.status in (400, 501)
+    assert client.at_end()
+    assert not replica.seen
+
+
+def test_a_trailer_is_not_a_header(stage: Stage) -> None:
+    replica = stage.served(lambda *_: answer())
+    head = invocation(body=b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    assert stage.client().call(head + b"1\r\na\r\n0\r\nContent-Type: evil\r\n\r\n").status == 200
+    assert "content-type" not in replica.seen[0].headers
+
+
+@pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1.2"])
+def test_versions_that_are_not_spoken(stage: Stage, version: bytes) -> None:
+    stage.served(lambda *_: answer())
+    assert stage.client().call(invocation().replace(b"HTTP/1.1", version)).status in (400, 505)
+
+
+@pytest.mark.parametrize("change", [(b"HTTP/1.1", b"HTTP/1.0"), (b"Host", b"Connection: close\r\nHost")])
+def test_connections_that_end_after_the_answer(stage: Stage, change: tuple[bytes, bytes]) -> None:
+    stage.served(lambda *_: answer(b"x" * 100_000))
+    client = stage.client()
+    response = client.call(invocation().replace(*change))
+    assert (response.status, len(response.body)) == (200, 100_000)
+    assert response.headers["connection"] == "close"
+    assert client.at_end()
+
+
+def test_pipelined_requests_are_answered_in_order(stage: Stage) -> None:
+    stage.served(lambda seen, _: answer(seen.body))
+    client = stage.client()
+    bodies = [b"%d" % number for number in range(300)]
+    client.send(b"".join(invocation("ep" if n % 7 else "nope", body) for n, body in enumerate(bodies)))
+    for number, body in enumerate(bodies):
+        response = client.receive()
+        assert (response.status, response.body) == (200, body) if number % 7 else response.status == 400
+
+
+def test_a_flood_of_pipelined_requests_is_not_read_ahead_of_its_answers(stage: Stage) -> None:
+    stage.served(lambda *_: time.sleep(0.5))
+    client = stage.client()
+    client.socket.setblocking(False)
+    one = invocation(body=b"x" * 1000)
+    sent = 0
+    try:
+        for _ in range(40_000):
+            sent += client.socket.send(one)
+    except BlockingIOError:
+        pass
+    assert sent < 40_000 * len(one)
+
+
+def test_a_request_in_single_bytes(stage: Stage) -> None:
+    stage.served(lambda seen, _: answer(seen.body))
+    client = stage.client()
+    client.socket.setsockopt(6, 1, 1)  # TCP_NODELAY
+    for byte in invocation(body=b"12345", content_type="a/b"):
+        client.send(bytes([byte]))
+    assert client.receive().body == b"12345"
+
+
+def test_idle_and_half_sent_connections_are_closed(stage: Stage) -> None:
+    stage.environment["MOORING_GATEWAY_IDLE_TIMEOUT_S"] = "0.3"
+    stage.served(lambda *_: answer())
+    idle, half_head, half_body = stage.client(), stage.client(), stage.client()
+    half_head.send(b"GET /a HTTP/1.1\r\nX")
+    half_body.send(invocation(body=b"12345")[:-2])
+    assert idle.at_end()
+    assert half_head.at_end()
+    assert half_body.at_end()
+
+
+def test_large_bodies_together_are_bounded(stage: Stage) -> None:
+    stage.environment["MOORING_GATEWAY_BUFFERED_LIMIT_BYTES"] = "5000000"
+    stage.served(lambda *_: answer())
+    first, second = stage.client(), stage.client()
+    large = invocation(body=b"x" * 3_000_000)
+    first.send(large[:2000])
+    time.sleep(0.1)
+    refused = second.call(large)
+    assert (refused.status, refused.headers["x-amzn-errortype"]) == (503, "ServiceUnavailable")
+    assert first.call(large[2000:]).status == 200
+
+    def room_again() -> bool:
+        with Client(stage.port) as client:
+            return client.call(large).status == 200
+
+    eventually(room_again)
+
+
+def test_an_api_call_may_have_eight_mebibytes(stage: Stage) -> None:
+    stage.served(lambda *_: answer())
+    head = f"POST / HTTP/1.1\r\nHost: a\r\nX-Amz-Target: SageMaker.X\r\nAuthorization: {signed()}\r\n".encode()
+    response = stage.client().call(head + b"Content-Length: 8388609\r\n\r\n" + b"x" * 1000)
+    assert response.status == 413
