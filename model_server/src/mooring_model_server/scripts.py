@@ -77,7 +77,6 @@ def _import(program: Path) -> ModuleType:
     if module_spec is None or module_spec.loader is None:
         raise ImportError(f"{program} is not a Python file")
     module = importlib.util.module_from_spec(module_spec)
-    importlib.invalidate_caches()
     sys.modules[name] = module  # pickles made by the script name their classes by this module
     module_spec.loader.exec_module(module)
     return module
