@@ -1,0 +1,91 @@
+"""An answer on its way: status, headers, and bytes or a range of a file."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+
+from mooring.objects import xml
+from mooring.objects.errors import S3Error
+from mooring.objects.streams import send_file
+
+
+@dataclass(slots=True)
+class Answer:
+    """What an operation returns. A file is sent from `offset`, and closed by `send` or `close`."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    file: int | None = None
+    offset: int = 0
+    count: int = 0
+
+    def close(self) -> None:
+        """Close the file, sent or not."""
+        if self.file is not None:
+            os.close(self.file)
+            self.file = None
+
+
+def new_request_id() -> str:
+    """An id as S3's: 16 characters."""
+    return uuid.uuid4().hex[:16].upper()
+
+
+def of_xml(name: str, fields: list[xml.Field], *, namespace: bool = True) -> Answer:
+    """An XML document as the answer."""
+    return Answer(200, {"content-type": "application/xml"}, xml.document(name, fields, namespace=namespace))
+
+
+def of_error(error: S3Error, resource: str, request_id: str) -> Answer:
+    """S3's form of an error."""
+    if error.status == HTTPStatus.NOT_MODIFIED:
+        return Answer(error.status)
+    fields: list[xml.Field] = [("Code", error.code), ("Message", str(error))]
+    fields += list(error.details.items())
+    fields += [("Resource", resource), ("RequestId", request_id), ("HostId", "mooring")]
+    answer = of_xml("Error", fields, namespace=False)
+    answer.status = error.status
+    return answer
+
+
+def http_date(seconds: float) -> str:
+    """A time as HTTP writes it."""
+    return formatdate(seconds, usegmt=True)
+
+
+def iso_date(seconds: float) -> str:
+    """A time as S3's XML writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(seconds))
+
+
+def send(sock: socket.socket, answer: Answer, *, request_id: str, is_head: bool, keep_alive: bool) -> None:
+    """Write an answer whole; `OSError` or `ClientGone` when that fails."""
+    try:
+        length = answer.count if answer.file is not None else len(answer.body)
+        lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        lines.append(f"date: {http_date(time.time())}")
+        lines.append("server: Mooring")
+        lines.append(f"x-amz-request-id: {request_id}")
+        lines.append("x-amz-id-2: mooring")
+        if answer.status not in (204, 304) and "content-length" not in answer.headers:
+            lines.append(f"content-length: {length}")
+        if not keep_alive:
+            lines.append("connection: close")
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+        if is_head or answer.status in (204, 304):
+            sock.sendall(head)
+        elif answer.file is None:
+            sock.sendall(head + answer.body)
+        else:
+            sock.sendall(head, getattr(socket, "MSG_MORE", 0) if answer.count else 0)
+            send_file(sock, answer.file, answer.offset, answer.count)
+    finally:
+        answer.close()

@@ -1,0 +1,129 @@
+"""One client's connection, served by one thread from its first request to its last."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import struct
+import time
+from dataclasses import dataclass
+
+from mooring.objects import answers
+from mooring.objects.answers import Answer
+from mooring.objects.bodies import Body
+from mooring.objects.errors import S3Error
+from mooring.objects.piping import relay
+from mooring.objects.requests import Head, is_of_s3, parse_head
+from mooring.objects.service import Service
+from mooring.objects.streams import ClientGone, SocketStream
+
+_log = logging.getLogger("mooring.objects")
+
+HEAD_S = 10.0
+"""How long a head may take from its first byte."""
+STALL_S = 30.0
+"""How long a body, or a client that reads an answer, may stand still."""
+SKIPPED = 256 * 1024
+"""A body up to this size that nobody asked for is read away, so that the connection lives on."""
+_LINGER_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of a connection."""
+
+    head_bytes: int
+    idle_s: float
+
+
+class Connection:
+    """Serves requests until the client leaves, errs, or `stop` was called."""
+
+    def __init__(
+        self, sock: socket.socket, held: bytes, service: Service, limits: Limits, *, handed_over: bool
+    ) -> None:
+        sock.setblocking(True)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(STALL_S), 0))
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock = sock
+        self._stream = SocketStream(sock, held)
+        self._service = service
+        self._limits = limits
+        self._handed_over = handed_over
+        self._judged = True
+        self._stopping = False
+        self.idle_since: float | None = time.monotonic()
+
+    def serve(self) -> None:
+        """Serve until the end, then close."""
+        try:
+            while self._one_request():
+                pass
+        except (ClientGone, OSError) as error:
+            _log.debug("a client left: %r", error)
+        finally:
+            self._sock.close()
+
+    def stop(self) -> None:
+        """Close when idle, else after the request that is being served."""
+        self._stopping = True
+        if self.idle_since is not None:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RD)
+
+    def _one_request(self) -> bool:
+        request_id = answers.new_request_id()
+        try:
+            raw = self._stream.head(self._limits.head_bytes, idle_s=self._limits.idle_s, within_s=HEAD_S)
+            if raw is None:
+                return False
+            self.idle_since = None
+            head = parse_head(raw)
+            if not self._is_ours(head):
+                relay(self._sock, raw + self._stream.release())
+                return False
+            body = Body(self._stream, head.headers)
+        except S3Error as error:
+            self._send(answers.of_error(error, "/", request_id), request_id, is_head=False, keep_alive=False)
+            self._linger()
+            return False
+        self._stream.set_timeout(STALL_S)
+        answer = self._service.answer(head, body, request_id)
+        return self._finish(head, body, answer, request_id)
+
+    def _finish(self, head: Head, body: Body, answer: Answer, request_id: str) -> bool:
+        unread = body.unread
+        readable = unread == 0 or (unread is not None and unread <= SKIPPED and not body.is_awaited)
+        keep_alive = head.keep_alive and readable and not self._stopping
+        self._send(answer, request_id, is_head=head.method == "HEAD", keep_alive=keep_alive)
+        if not keep_alive:
+            if unread != 0:
+                self._linger()
+            return False
+        if unread:
+            try:
+                body.skip()
+            except S3Error:
+                return False
+        self.idle_since = time.monotonic()
+        return not self._stopping
+
+    def _is_ours(self, head: Head) -> bool:
+        """The first request of what a gateway hands over it has judged itself: piped back, it would come again."""
+        judged, self._judged = self._judged, not self._handed_over
+        return judged or is_of_s3(head)
+
+    def _send(self, answer: Answer, request_id: str, *, is_head: bool, keep_alive: bool) -> None:
+        answers.send(self._sock, answer, request_id=request_id, is_head=is_head, keep_alive=keep_alive)
+
+    def _linger(self) -> None:
+        """Let the client read the answer: closing with unread bytes would reset the connection under it."""
+        self._sock.shutdown(socket.SHUT_WR)
+        self._stream.set_timeout(_LINGER_S)
+        view = memoryview(bytearray(64 * 1024))
+        deadline = time.monotonic() + _LINGER_S
+        with contextlib.suppress(S3Error, ClientGone):
+            while time.monotonic() < deadline and self._stream.some(view):
+                pass

@@ -1,0 +1,198 @@
+"""The objects front: takes connections, from gateways and from Mooring itself, and gives each a thread.
+
+A gateway hands a connection over on the handover socket: one message with the descriptor (SCM_RIGHTS), a 4-byte
+big-endian length, and that many bytes which it had read already. The S3 socket takes plain HTTP from Mooring's own
+processes. At `MOST_CONNECTIONS` the one that idles longest is closed; with none idle, new ones wait in the kernel's
+queue.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+
+from mooring.objects.connections import Connection, Limits
+from mooring.objects.service import Service
+from mooring.processes.lifeline import ORPHANED
+
+_log = logging.getLogger("mooring.objects")
+
+MOST_CONNECTIONS = 256
+STOP_S = 5.0
+"""How long a stopping front lets requests finish."""
+HANDOVER_S = 5.0
+MOST_HANDED_BYTES = 8 * 1024 * 1024
+_STACK_BYTES = 1024 * 1024
+_FULL_WAIT_S = 0.05
+_LENGTH = struct.Struct(">I")
+
+
+class BadHandover(Exception):
+    """A handover that does not keep to its form."""
+
+
+class Front:
+    """Accepts until `stop` is called, from a signal handler or another thread."""
+
+    def __init__(
+        self, handover: socket.socket, s3: socket.socket, lifeline: int | None, service: Service, limits: Limits
+    ) -> None:
+        self._listeners: dict[int, tuple[socket.socket, Callable[[socket.socket], None]]] = {
+            handover.fileno(): (handover, self._serve_handed_over),
+            s3.fileno(): (s3, self._serve_own),
+        }
+        self._lifeline = lifeline
+        self._service = service
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._connections: dict[threading.Thread, Connection | None] = {}
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def stop(self) -> None:
+        """Take no more connections; `run` returns when what is served is finished, or after `STOP_S`."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b"s")
+
+    def run(self) -> None:
+        """Serve until stopped. When the supervisor dies the process ends at once."""
+        threading.stack_size(_STACK_BYTES)
+        with selectors.DefaultSelector() as selector:
+            for listener, _ in self._listeners.values():
+                listener.setblocking(False)
+                selector.register(listener, selectors.EVENT_READ)
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            if self._lifeline is not None:
+                selector.register(self._lifeline, selectors.EVENT_READ)
+            while self._turn(selector):
+                pass
+        self._finish()
+
+    def _turn(self, selector: selectors.BaseSelector) -> bool:
+        if not self._make_room():
+            time.sleep(_FULL_WAIT_S)
+        for key, _ in selector.select():
+            if key.fd == self._wake_read:
+                return False
+            if key.fd == self._lifeline:
+                if not os.read(self._lifeline, 4096):
+                    os._exit(ORPHANED)
+                continue
+            listener, serve = self._listeners[key.fd]
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                self._start(listener.accept()[0], serve)
+        return True
+
+    def _make_room(self) -> bool:
+        with self._lock:
+            if len(self._connections) < MOST_CONNECTIONS:
+                return True
+            idle = [
+                (each.idle_since, number, each)
+                for number, each in enumerate(self._connections.values())
+                if each is not None and each.idle_since is not None
+            ]
+        if idle:
+            min(idle)[2].stop()
+        return False
+
+    def _start(self, sock: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+        thread = threading.Thread(target=self._guarded, args=(sock, serve), name="s3-connection", daemon=True)
+        with self._lock:
+            self._connections[thread] = None
+        thread.start()
+
+    def _guarded(self, sock: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+        try:
+            serve(sock)
+        except (BadHandover, OSError) as error:
+            _log.warning("a connection could not be taken: %s", error)
+        except Exception:  # noqa: BLE001  # the thread's end, where nobody else would say it
+            _log.exception("a connection's thread failed")
+        finally:
+            sock.close()
+            with self._lock:
+                del self._connections[threading.current_thread()]
+
+    def _serve_own(self, sock: socket.socket) -> None:
+        self._serve(Connection(sock, b"", self._service, self._limits, handed_over=False))
+
+    def _serve_handed_over(self, channel: socket.socket) -> None:
+        sock, held = receive_handover(channel)
+        channel.close()
+        with sock:
+            self._serve(Connection(sock, held, self._service, self._limits, handed_over=True))
+
+    def _serve(self, connection: Connection) -> None:
+        with self._lock:
+            self._connections[threading.current_thread()] = connection
+        connection.serve()
+
+    def _finish(self) -> None:
+        for listener, _ in self._listeners.values():
+            listener.close()
+        with self._lock:
+            remaining = dict(self._connections)
+        for connection in remaining.values():
+            if connection is not None:
+                connection.stop()
+        deadline = time.monotonic() + STOP_S
+        for thread in remaining:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if left := sum(thread.is_alive() for thread in remaining):
+            _log.warning("stopped with %d connections still busy", left)
+
+
+def receive_handover(channel: socket.socket) -> tuple[socket.socket, bytes]:
+    """A client's connection and what was read from it; `BadHandover` when the message is anything else."""
+    channel.settimeout(HANDOVER_S)
+    first, ancillary, _, _ = channel.recvmsg(64 * 1024, socket.CMSG_SPACE(4 * 4))
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    if len(descriptors) != 1:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise BadHandover(f"{len(descriptors)} descriptors were handed over instead of one")
+    os.set_inheritable(descriptors[0], False)
+    sock = socket.socket(fileno=descriptors[0])
+    try:
+        return sock, _receive_bytes(channel, first)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _receive_bytes(channel: socket.socket, data: bytes) -> bytes:
+    received = bytearray(data)
+    while len(received) < _LENGTH.size or len(received) < _LENGTH.size + _LENGTH.unpack_from(received)[0]:
+        if len(received) > _LENGTH.size + MOST_HANDED_BYTES:
+            raise BadHandover("too many bytes were handed over")
+        piece = channel.recv(256 * 1024)
+        if not piece:
+            raise BadHandover("a handover ended early")
+        received += piece
+    if len(received) != _LENGTH.size + _LENGTH.unpack_from(received)[0]:
+        raise BadHandover("more bytes were handed over than announced")
+    return bytes(received[_LENGTH.size :])
+
+
+def stop_on_signals(front: Front) -> None:
+    """SIGTERM and SIGINT stop the front in order; the second one ends it at once."""
+
+    def stop(_: int, __: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        front.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

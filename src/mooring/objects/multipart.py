@@ -1,0 +1,195 @@
+"""Multipart uploads: parts are files beside each other until they are completed into one object.
+
+`uploads/<bucket>/<upload id>/` holds `upload.json` (key, headers, start) and a file for each part whose name says all
+of it: `<number>-<md5>-<size>`. So parts survive the death of any process, and nothing in memory grows with an upload.
+Completing copies the parts inside the kernel into a staged file and commits that like any object: a crash before the
+commit leaves the upload as it was, to be completed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import re
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mooring.objects.conditions import WriteCondition
+from mooring.objects.errors import S3Error
+from mooring.objects.files import copy_bytes
+from mooring.objects.records import Record
+from mooring.objects.storage import Staged, Storage, StoredObject
+from mooring.processes.files import write_atomically
+
+MOST_PARTS = 10_000
+SMALLEST_PART = 5 * 1024 * 1024
+_UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
+_PART = re.compile(r"(\d{5})-([0-9a-f]{32})-(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload that is neither completed nor aborted."""
+
+    bucket: str
+    key: str
+    id: str
+    headers: dict[str, str]
+    started_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One received part."""
+
+    number: int
+    etag: str
+    size: int
+    modified_s: float
+    path: Path
+
+
+class Uploads:
+    """All multipart uploads of a store."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._lock = threading.Lock()
+        self._completing: set[str] = set()
+
+    def create(self, bucket: str, key: str, headers: dict[str, str], started_s: float) -> Upload:
+        """Begin an upload."""
+        self._storage.check(bucket, key, WriteCondition())
+        upload = Upload(bucket, key, uuid.uuid4().hex, headers, started_s)
+        directory = self._directory(bucket, upload.id)
+        directory.mkdir(mode=0o700, parents=True)
+        content = json.dumps({"key": key, "headers": headers, "started_s": started_s}).encode()
+        write_atomically(directory / "upload.json", content, durable=True)
+        return upload
+
+    def find(self, bucket: str, key: str | None, upload_id: str) -> Upload:
+        """An upload by its id, which must be one of this key."""
+        self._storage.need_bucket(bucket)
+        try:
+            if not _UPLOAD_ID.fullmatch(upload_id):
+                raise FileNotFoundError
+            document = json.loads((self._directory(bucket, upload_id) / "upload.json").read_bytes())
+        except (FileNotFoundError, ValueError):
+            raise S3Error("NoSuchUpload", UploadId=upload_id) from None
+        if key is not None and document["key"] != key:
+            raise S3Error("NoSuchUpload", UploadId=upload_id)
+        return Upload(bucket, document["key"], upload_id, document["headers"], document["started_s"])
+
+    def all(self, bucket: str) -> list[Upload]:
+        """A bucket's uploads, in the order of key and start."""
+        self._storage.need_bucket(bucket)
+        found = []
+        directory = self._storage.uploads / bucket
+        for each in directory.iterdir() if directory.is_dir() else ():
+            with contextlib.suppress(S3Error):
+                found.append(self.find(bucket, None, each.name))
+        return sorted(found, key=lambda upload: (upload.key.encode(), upload.started_s, upload.id))
+
+    def parts(self, upload: Upload) -> list[Part]:
+        """The parts received so far, by number; of one sent twice, the later."""
+        found: dict[int, Part] = {}
+        with contextlib.suppress(FileNotFoundError):
+            for path in self._directory(upload.bucket, upload.id).iterdir():
+                part = _part(path)
+                if part is not None and (part.number not in found or part.modified_s >= found[part.number].modified_s):
+                    found[part.number] = part
+        return [found[number] for number in sorted(found)]
+
+    def add_part(self, upload: Upload, number: int, staged: Staged, etag: str) -> None:
+        """Keep a received part; one with the same number is replaced."""
+        directory = self._directory(upload.bucket, upload.id)
+        size = staged.path.stat().st_size
+        target = directory / f"{number:05}-{etag}-{size}"
+        try:
+            staged.path.rename(target)
+        except FileNotFoundError:
+            raise S3Error("NoSuchUpload", UploadId=upload.id) from None
+        for path in directory.glob(f"{number:05}-*"):
+            if path != target:
+                path.unlink(missing_ok=True)
+
+    def abort(self, upload: Upload) -> None:
+        """Forget an upload and its parts."""
+        with self._completing_alone(upload):
+            self._discard(upload)
+
+    def complete(self, upload: Upload, named: Sequence[tuple[int, str]], condition: WriteCondition) -> StoredObject:
+        """Make the named parts (number, ETag) one object."""
+        with self._completing_alone(upload):
+            self.find(upload.bucket, upload.key, upload.id)
+            chosen = self._choose(upload, named)
+            self._storage.check(upload.bucket, upload.key, condition)
+            with self._storage.stage() as staged:
+                for part in chosen:
+                    with part.path.open("rb") as source:
+                        copy_bytes(source.fileno(), staged.fd, 0, part.size)
+                record = Record(_etag(chosen), upload.headers)
+                stored = self._storage.commit(upload.bucket, upload.key, staged, record, condition)
+            self._discard(upload)
+            return stored
+
+    def _choose(self, upload: Upload, named: Sequence[tuple[int, str]]) -> list[Part]:
+        numbers = [number for number, _ in named]
+        if not numbers:
+            raise S3Error("MalformedXML")
+        if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
+            raise S3Error("InvalidPartOrder")
+        received = {part.number: part for part in self.parts(upload)}
+        chosen = []
+        for number, etag in named:
+            part = received.get(number)
+            if part is None or part.etag != etag.strip('"') or part.path.stat().st_size != part.size:
+                raise S3Error("InvalidPart", UploadId=upload.id, PartNumber=str(number))
+            chosen.append(part)
+        for part in chosen[:-1]:
+            if part.size < SMALLEST_PART:
+                raise S3Error("EntityTooSmall", PartNumber=str(part.number), ProposedSize=str(part.size))
+        return chosen
+
+    @contextlib.contextmanager
+    def _completing_alone(self, upload: Upload) -> Iterator[None]:
+        """Of two completions or aborts of one upload, the second is told to come back."""
+        with self._lock:
+            if upload.id in self._completing:
+                raise S3Error("SlowDown", "This upload is being completed or aborted.")
+            self._completing.add(upload.id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._completing.discard(upload.id)
+
+    def _discard(self, upload: Upload) -> None:
+        directory = self._directory(upload.bucket, upload.id)
+        (directory / "upload.json").unlink(missing_ok=True)  # first: from here on there is no such upload
+        shutil.rmtree(directory, ignore_errors=True)
+
+    def _directory(self, bucket: str, upload_id: str) -> Path:
+        return self._storage.uploads / bucket / upload_id
+
+
+def _part(path: Path) -> Part | None:
+    named = _PART.fullmatch(path.name)
+    if named is None:
+        return None
+    try:
+        modified = path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    return Part(int(named[1]), named[2], int(named[3]), modified, path)
+
+
+def _etag(parts: Sequence[Part]) -> str:
+    joined = b"".join(bytes.fromhex(part.etag) for part in parts)
+    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(parts)}"

@@ -1,0 +1,83 @@
+"""What is known of an object beside its bytes: ETag, headers, checksums; and how both change in one step.
+
+A record file belongs to a key and holds one record for each *version* of the object's file, a version being the
+file's modification time in nanoseconds and its size. To replace an object its new record is added to the record file
+first, durably, and then the new bytes are renamed into place: **that rename is the one step that changes both**, since
+a reader looks the record up by the version of the file that it has opened. A crash before it leaves the old object with
+its old record, a crash after it the new one with the new. What is left of superseded versions is dropped at the next
+change. A file that a person put or edited by hand has no record: it is hashed once, when first asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mooring.processes.files import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One version of an object, without its bytes. Names of headers are in lower case, values latin-1."""
+
+    etag: str
+    headers: dict[str, str] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
+
+
+def version_of(status: os.stat_result) -> str:
+    """What ties a record to a file's bytes."""
+    return f"{status.st_mtime_ns}-{status.st_size}"
+
+
+class Records:
+    """The record files of all buckets, below one directory. The caller holds the key's lock."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def find(self, bucket: str, key: str, version: str) -> Record | None:
+        """The record of exactly this version."""
+        found = self._read(self._path(bucket, key)).get(version)
+        return None if found is None else Record(**found)  # type: ignore[arg-type]  # as `add` wrote it
+
+    def add(self, bucket: str, key: str, version: str, record: Record, *, beside: str | None = None) -> None:
+        """Add a version, durably, and keep of the others only `beside`, which is the one that is visible now."""
+        path = self._path(bucket, key)
+        versions = {name: value for name, value in self._read(path).items() if name == beside}
+        versions[version] = asdict(record)
+        content = json.dumps({"key": key, "versions": versions}, separators=(",", ":"), ensure_ascii=False).encode()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content, durable=True)
+
+    def drop(self, bucket: str, key: str) -> None:
+        """Forget a key."""
+        self._path(bucket, key).unlink(missing_ok=True)
+
+    def drop_bucket(self, bucket: str) -> None:
+        """Forget an empty bucket's leftovers."""
+        directory = self._root / bucket
+        if not directory.is_dir():
+            return
+        for shelf in directory.iterdir():
+            for leftover in shelf.iterdir():
+                leftover.unlink()
+            shelf.rmdir()
+        directory.rmdir()
+
+    def _path(self, bucket: str, key: str) -> Path:
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        return self._root / bucket / digest[:2] / f"{digest}.json"
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, dict[str, object]]:
+        try:
+            versions = json.loads(path.read_bytes())["versions"]
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError):
+            return {}  # damaged by something else than us: the object is hashed anew
+        return versions if isinstance(versions, dict) else {}

@@ -1,0 +1,155 @@
+"""A request's head, parsed: the names that S3 gives to things (bucket, key, subresource), and whose request it is."""
+
+from __future__ import annotations
+
+import calendar
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote_plus, unquote_to_bytes
+
+import httptools
+
+from mooring.objects.errors import S3Error
+
+_SCOPE = re.compile(r"Credential=[^,\s]*?/\d{8}/[^/,\s]*/([^/,\s]+)/aws4_request")
+_QUERY_SCOPE = re.compile(r"/\d{8}/[^/]*/([^/]+)/aws4_request\Z")
+AUTHENTICATION = frozenset(
+    (
+        "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders",
+        "x-amz-signature", "x-amz-security-token", "awsaccesskeyid", "signature", "expires",
+    )
+)  # fmt: skip
+"""Names of a presigned URL's own parameters, in lower case."""
+
+
+@dataclass(slots=True)
+class Head:
+    """The start line and the headers, names in lower case; parameters that are headers elsewhere are among these."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    version: str
+    keep_alive: bool
+    bucket: str = ""
+    key: str = ""
+    query: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def resource(self) -> str:
+        return "/" + "/".join(part for part in (self.bucket, self.key) if part)
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: dict[str, str] = {}
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
+        if key in self.headers:
+            if key in ("content-length", "transfer-encoding", "host"):
+                raise S3Error("InvalidRequest", f"The header {key} is there twice.")
+            text = f"{self.headers[key]},{text}"
+        self.headers[key] = text
+
+
+def parse_head(raw: bytes) -> Head:
+    """The head of one request, unaddressed yet."""
+    collector = _Collector()
+    parser = httptools.HttpRequestParser(collector)
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass  # an upgrade that is not granted
+    except httptools.HttpParserCallbackError as error:
+        raise error.__context__ if isinstance(error.__context__, S3Error) else S3Error("InvalidRequest") from None
+    except httptools.HttpParserError as error:
+        raise S3Error("InvalidRequest", f"The request cannot be parsed: {error}.") from None
+    headers = collector.headers
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise S3Error("InvalidRequest", "Content-Length and Transfer-Encoding exclude each other.")
+    method, version = parser.get_method().decode("latin-1"), parser.get_http_version()
+    options = headers.get("connection", "").lower()
+    keep_alive = "close" not in options if version == "1.1" else "keep-alive" in options
+    return Head(method, collector.url.decode("latin-1"), headers, version, keep_alive)
+
+
+def is_of_s3(head: Head) -> bool:
+    """Whether a further request of a connection is S3's; unsigned ones are, unless they look like another service's."""
+    authorization = head.headers.get("authorization", "")
+    if found := _SCOPE.search(authorization):
+        return found[1].startswith("s3")
+    path, _, query = head.target.partition("?")
+    parameters = _parameters(query)
+    if found := _QUERY_SCOPE.search(parameters.get("X-Amz-Credential", "")):
+        return found[1].startswith("s3")
+    if "AWSAccessKeyId" in parameters or authorization.startswith("AWS "):
+        return True
+    if "x-amz-target" in head.headers or path.startswith(("/endpoints/", "/-/")):
+        return False
+    return not (head.method == "POST" and "x-www-form-urlencoded" in head.headers.get("content-type", ""))
+
+
+def address(head: Head) -> None:
+    """Find bucket, key and query, path-style or `<bucket>.localhost`."""
+    target = head.target
+    if target.startswith(("http://", "https://")):
+        target = "/" + target.split("/", 3)[3] if target.count("/") > 2 else "/"
+    path, _, query = target.partition("?")
+    if not path.startswith("/"):
+        raise S3Error("InvalidURI")
+    try:
+        path = unquote_to_bytes(path).decode()
+        parameters = _parameters(query)
+    except UnicodeDecodeError:
+        raise S3Error("InvalidURI") from None
+    if bucket := _bucket_of_host(head.headers.get("host", "")):
+        head.bucket, head.key = bucket, path[1:]
+    else:
+        head.bucket, _, head.key = path[1:].partition("/")
+    if "\x00" in head.bucket:
+        raise S3Error("InvalidURI")
+    for name, value in parameters.items():
+        lowered = name.lower()
+        if lowered in AUTHENTICATION:
+            continue
+        if lowered.startswith("x-amz-"):
+            head.headers.setdefault(lowered, value)
+        else:
+            head.query[name] = value
+    _check_expiry({name.lower(): value for name, value in parameters.items()})
+
+
+def _parameters(query: str) -> dict[str, str]:
+    pairs = (pair.partition("=") for pair in query.split("&") if pair)
+    return {unquote_plus(name, errors="strict"): unquote_plus(value, errors="strict") for name, _, value in pairs}
+
+
+def _bucket_of_host(host: str) -> str:
+    name = re.sub(r":\d+\Z", "", host.lower())
+    if not name.endswith(".localhost"):
+        return ""
+    bucket = name.removesuffix(".localhost")
+    return "" if bucket == "s3" else bucket.removesuffix(".s3")
+
+
+def _check_expiry(parameters: Mapping[str, str]) -> None:
+    """A presigned URL ends when it says, whoever made it."""
+    try:
+        if "x-amz-signature" in parameters:
+            made = calendar.timegm(time.strptime(parameters["x-amz-date"], "%Y%m%dT%H%M%SZ"))
+            end = made + int(parameters["x-amz-expires"])
+        elif "awsaccesskeyid" in parameters and "expires" in parameters:
+            end = int(parameters["expires"])
+        else:
+            return
+    except (KeyError, ValueError):
+        raise S3Error("InvalidRequest", "The query of a presigned URL is incomplete or malformed.") from None
+    if time.time() > end:
+        raise S3Error("AccessDenied", "Request has expired")

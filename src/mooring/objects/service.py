@@ -1,0 +1,85 @@
+"""From a request to its answer: address, admit, run the operation, and put what fails into S3's words."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+
+from mooring.objects import answers, bucket_operations, object_operations, upload_operations
+from mooring.objects.admission import OPERATIONS, admit
+from mooring.objects.answers import Answer
+from mooring.objects.bodies import Body
+from mooring.objects.calls import Call
+from mooring.objects.errors import S3Error
+from mooring.objects.multipart import Uploads
+from mooring.objects.requests import Head, address
+from mooring.objects.storage import Storage
+from mooring.objects.streams import ClientGone
+from mooring.settings import AccountSettings
+
+_log = logging.getLogger("mooring.objects")
+
+HANDLERS: dict[str, Callable[[Call], Answer]] = {
+    "ListBuckets": bucket_operations.list_buckets,
+    "CreateBucket": bucket_operations.create_bucket,
+    "HeadBucket": bucket_operations.head_bucket,
+    "DeleteBucket": bucket_operations.delete_bucket,
+    "GetBucketLocation": bucket_operations.get_bucket_location,
+    "ListObjects": bucket_operations.list_objects,
+    "ListObjectsV2": bucket_operations.list_objects_v2,
+    "DeleteObjects": bucket_operations.delete_objects,
+    "PutObject": object_operations.put_object,
+    "GetObject": object_operations.get_object,
+    "HeadObject": object_operations.head_object,
+    "CopyObject": object_operations.copy_object,
+    "DeleteObject": object_operations.delete_object,
+    "CreateMultipartUpload": upload_operations.create_multipart_upload,
+    "UploadPart": upload_operations.upload_part,
+    "UploadPartCopy": upload_operations.upload_part_copy,
+    "CompleteMultipartUpload": upload_operations.complete_multipart_upload,
+    "AbortMultipartUpload": upload_operations.abort_multipart_upload,
+    "ListParts": upload_operations.list_parts,
+    "ListMultipartUploads": upload_operations.list_multipart_uploads,
+}
+assert HANDLERS.keys() == {operation.name for operation in OPERATIONS}
+
+
+class Service:
+    """The operations over one store."""
+
+    def __init__(self, storage: Storage, account: AccountSettings) -> None:
+        self._storage = storage
+        self._uploads = Uploads(storage)
+        self._account = account
+
+    def answer(self, head: Head, body: Body, request_id: str) -> Answer:
+        """The answer to one request; raises only `ClientGone`."""
+        operation = "-"
+        try:
+            address(head)
+            operation = admit(head, self._account.id)
+            call = Call(head, body, self._storage, self._uploads, self._account.id, self._account.region)
+            answer = HANDLERS[operation](call)
+        except S3Error as error:
+            answer = answers.of_error(error, head.resource, request_id)
+            _log.info("%s %s %s: %s", operation, head.resource, error.code, error)
+        except ClientGone:
+            raise
+        except OSError as error:
+            answer = answers.of_error(_of_os(error), head.resource, request_id)
+            _log.warning("%s %s: %s", operation, head.resource, error)
+        except Exception:  # noqa: BLE001  # one request's defect must not end the connection without a word
+            _log.exception("%s %s failed", operation, head.resource)
+            answer = answers.of_error(S3Error("InternalError"), head.resource, request_id)
+        return answer
+
+
+def _of_os(error: OSError) -> S3Error:
+    if error.errno == errno.ENAMETOOLONG:
+        return S3Error("KeyTooLongError", "The path of this key is too long for the file system.")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return S3Error("InternalError", "There is no space left for this object.")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return S3Error("SlowDown")
+    return S3Error("InternalError")

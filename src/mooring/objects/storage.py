@@ -1,0 +1,288 @@
+"""The store: buckets and objects as directories and plain files, changed in single steps.
+
+Layout below `objects/` of the data directory::
+
+    buckets/<bucket>/<path of the key>     the bytes; see `mooring.objects.keys`
+    records/<bucket>/<..>/<hash>.json      ETag, headers, checksums; see `mooring.objects.records`
+    staging/                               uploads on their way; emptied at start
+    uploads/<bucket>/<upload id>/          multipart uploads; see `mooring.objects.multipart`
+
+One process serves one store, so the locks are in memory: one of `_STRIPES` by the key's hash, held while an object is
+looked up or replaced, never while bytes are received. A commit is durable when it returns.
+"""
+# ruff: noqa: PTH104, PTH108, PTH118, PTH120
+# Keys are bytes, and pathlib takes none.
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from mooring.objects import keys
+from mooring.objects.conditions import WriteCondition
+from mooring.objects.errors import S3Error
+from mooring.objects.files import make_directories, md5_of, prune, remove_empty, sync_directory
+from mooring.objects.records import Record, Records, version_of
+
+CREATED = "created"
+_STRIPES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as it was when it was looked up."""
+
+    key: str
+    size: int
+    modified_ns: int
+    record: Record
+
+    @property
+    def modified_s(self) -> int:
+        return self.modified_ns // 1_000_000_000
+
+
+class Staged:
+    """Bytes that belong to no key yet; gone when the `with` ends, unless they were moved on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def write(self, data: memoryview) -> None:
+        """Append all of `data`."""
+        while data:
+            data = data[os.write(self.fd, data) :]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+        self.path.unlink(missing_ok=True)
+
+
+class Storage:
+    """All buckets of one data directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._buckets = root / "buckets"
+        self._staging = root / "staging"
+        self.uploads = root / "uploads"
+        self._records = Records(root / "records")
+        self._locks = [threading.Lock() for _ in range(_STRIPES)]
+
+    def open(self) -> None:
+        """Make the directories and drop what uploads left that a killed process was receiving."""
+        shutil.rmtree(self._staging, ignore_errors=True)
+        for directory in (self._buckets, self._staging, self.uploads):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    # Buckets
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Name and creation time of every bucket, by name."""
+        with os.scandir(self._buckets) as entries:
+            names = sorted(
+                each.name for each in entries if each.is_dir(follow_symlinks=False) and _is_bucket(each.name)
+            )
+        return [(name, self._created(name)) for name in names]
+
+    def has_bucket(self, bucket: str) -> bool:
+        """Whether there is such a bucket; never for a name that none may have."""
+        return _is_bucket(bucket) and (self._buckets / bucket).is_dir()
+
+    def need_bucket(self, bucket: str) -> None:
+        """Raise NoSuchBucket unless it is there."""
+        if not self.has_bucket(bucket):
+            raise S3Error("NoSuchBucket", BucketName=bucket)
+
+    def create_bucket(self, bucket: str) -> bool:
+        """Create a bucket; False when it was there."""
+        keys.check_bucket(bucket)
+        try:
+            (self._buckets / bucket).mkdir(mode=0o700)
+        except FileExistsError:
+            return False
+        sync_directory(os.fsencode(self._buckets))
+        self._created(bucket)
+        return True
+
+    def delete_bucket(self, bucket: str) -> None:
+        """Delete a bucket that holds no object; its unfinished uploads go with it."""
+        with contextlib.ExitStack() as everything:
+            for lock in self._locks:  # always in this order, and nobody else holds two
+                everything.enter_context(lock)
+            self.need_bucket(bucket)
+            if not remove_empty(self.bucket_path(bucket)):
+                raise S3Error("BucketNotEmpty", BucketName=bucket)
+            shutil.rmtree(self.uploads / bucket, ignore_errors=True)
+            self._records.drop_bucket(bucket)
+
+    def bucket_path(self, bucket: str) -> bytes:
+        """The directory of a bucket's objects."""
+        return os.fsencode(self._buckets / bucket)
+
+    def _created(self, bucket: str) -> float:
+        """When the bucket was made: a file's time, since the directories' change with their content."""
+        stone = self.uploads / bucket / CREATED
+        try:
+            return stone.stat().st_mtime
+        except FileNotFoundError:  # a directory that a person made
+            stone.parent.mkdir(mode=0o700, exist_ok=True)
+            stone.touch(mode=0o600)
+            return stone.stat().st_mtime
+
+    # Objects
+
+    def stage(self) -> Staged:
+        """A file to receive an upload into."""
+        return Staged(self._staging / uuid.uuid4().hex)
+
+    @contextlib.contextmanager
+    def opened(self, bucket: str, key: str) -> Iterator[tuple[int, StoredObject]]:
+        """An object's open file and what is known of it: both of the same version, however often it is replaced."""
+        fd, found = self.open_object(bucket, key)
+        try:
+            yield fd, found
+        finally:
+            os.close(fd)
+
+    def open_object(self, bucket: str, key: str) -> tuple[int, StoredObject]:
+        """As `opened`, for a caller who closes the file."""
+        with self._lock(bucket, key):
+            fd, status, record = self._look_up(bucket, key)
+        if record is None:
+            try:
+                record = self._adopt(bucket, key, fd, status)
+            except BaseException:
+                os.close(fd)
+                raise
+        return fd, StoredObject(key, status.st_size, status.st_mtime_ns, record)
+
+    def stat(self, bucket: str, key: str) -> StoredObject:
+        """What is known of an object."""
+        with self.opened(bucket, key) as (_, found):
+            return found
+
+    def commit(self, bucket: str, key: str, staged: Staged, record: Record, condition: WriteCondition) -> StoredObject:
+        """Make staged bytes the object, or raise and leave everything as it was."""
+        target = os.path.join(self.bucket_path(bucket), keys.path_of(key))
+        os.fdatasync(staged.fd) if hasattr(os, "fdatasync") else os.fsync(staged.fd)
+        with self._lock(bucket, key):
+            current = self._current(bucket, key)
+            condition.check(current[1] if current else None)
+            status = _stamp(staged.fd, after=current[0] if current else None)
+            beside = version_of(current[0]) if current else None
+            self._records.add(bucket, key, version_of(status), record, beside=beside)
+            self._place(bucket, os.fsencode(staged.path), target)
+        return StoredObject(key, status.st_size, status.st_mtime_ns, record)
+
+    def check(self, bucket: str, key: str, condition: WriteCondition) -> None:
+        """Refuse early what `commit` would refuse now: before bytes are received."""
+        self.need_bucket(bucket)
+        keys.path_of(key)
+        if condition.is_given:
+            with self._lock(bucket, key):
+                current = self._current(bucket, key)
+            condition.check(current[1] if current else None)
+
+    def delete(self, bucket: str, key: str, condition: WriteCondition) -> None:
+        """Delete an object; one that is not there is deleted already."""
+        self.need_bucket(bucket)
+        top = self.bucket_path(bucket)
+        path = os.path.join(top, keys.path_of(key))
+        with self._lock(bucket, key):
+            if condition.is_given:
+                current = self._current(bucket, key)
+                condition.check(current[1] if current else None)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                os.unlink(path)
+                sync_directory(os.path.dirname(path))
+            self._records.drop(bucket, key)
+        prune(os.path.dirname(path), top)
+
+    # Below
+
+    def _lock(self, bucket: str, key: str) -> threading.Lock:
+        return self._locks[hash((bucket, key)) % _STRIPES]
+
+    def _look_up(self, bucket: str, key: str) -> tuple[int, os.stat_result, Record | None]:
+        path = os.path.join(self.bucket_path(bucket), keys.path_of(key))
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+                raise
+            self.need_bucket(bucket)
+            raise S3Error("NoSuchKey", Key=key) from None
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise S3Error("NoSuchKey", Key=key)
+            return fd, status, self._records.find(bucket, key, version_of(status))
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _current(self, bucket: str, key: str) -> tuple[os.stat_result, str] | None:
+        """The visible version and its ETag, with the key's lock held."""
+        try:
+            fd, status, record = self._look_up(bucket, key)
+        except S3Error as error:
+            if error.code == "NoSuchKey":
+                return None
+            raise
+        try:
+            return status, record.etag if record else md5_of(fd)
+        finally:
+            os.close(fd)
+
+    def _adopt(self, bucket: str, key: str, fd: int, status: os.stat_result) -> Record:
+        record = Record(md5_of(fd))
+        with self._lock(bucket, key), contextlib.suppress(S3Error):
+            again, now, _ = self._look_up(bucket, key)
+            os.close(again)
+            if version_of(now) == version_of(status):
+                self._records.add(bucket, key, version_of(status), record)
+        return record
+
+    def _place(self, bucket: str, source: bytes, target: bytes) -> None:
+        top = self.bucket_path(bucket)
+        for _ in range(100):  # a delete beside us may remove the directories again
+            try:
+                make_directories(os.path.dirname(target), top)
+                os.rename(source, target)
+                sync_directory(os.path.dirname(target))
+            except FileNotFoundError:
+                self.need_bucket(bucket)
+                continue
+            return
+        raise S3Error("SlowDown")
+
+
+def _is_bucket(name: str) -> bool:
+    try:
+        keys.check_bucket(name)
+    except S3Error:
+        return False
+    return True
+
+
+def _stamp(fd: int, *, after: os.stat_result | None) -> os.stat_result:
+    """Give the file a modification time that the version it replaces does not have."""
+    moment = time.time_ns()
+    if after is not None and moment <= after.st_mtime_ns:
+        moment = after.st_mtime_ns + 1
+    os.utime(fd, ns=(moment, moment))
+    return os.fstat(fd)
