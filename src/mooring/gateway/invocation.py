@@ -70,7 +70,7 @@ class Invocation(Call):
     def replied(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         self.body = b""  # the client's connection keeps this object until its next call
         if 200 <= status < 300:
-            self._client.send(b"%bContent-Length: %d\r\n" % (self._head(headers), len(body)), body)
+            self._client.send(self._head(headers) + b"Content-Length: %d\r\n" % len(body), body)
         else:
             self._refuse(faults.model_error(self._pipeline.route, self._container, status, body))
 

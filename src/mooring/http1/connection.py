@@ -233,7 +233,7 @@ class ServerConnection(asyncio.Protocol):
             return
         end = b"\r\n" if request.keep_alive and not self.listening.draining else b"Connection: close\r\n\r\n"
         if len(body) < JOINED_WRITE_BYTES:
-            transport.write(b"%b%b%b" % (head, end, body))
+            transport.write(head + end + body)
         else:
             transport.writelines((head + end, body))
         self._answered()
