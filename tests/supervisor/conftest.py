@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from supervised import CONTROL, DRIVER, GATEWAY, Server
 
 from mooring.paths import Paths
+from tests.supervisor.supervised import CONTROL, DRIVER, GATEWAY, Server
 
 
 @pytest.fixture

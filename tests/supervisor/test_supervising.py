@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from supervised import CONTROL, GATEWAY, OBJECTS, wait_until
 
 from mooring import __version__
 from mooring.processes import identity
 from mooring.processes.identity import ProcessIdentity
 from mooring.settings import Settings
+from tests.supervisor.supervised import CONTROL, GATEWAY, OBJECTS, wait_until
 
 
 def gone(pid: int) -> bool:

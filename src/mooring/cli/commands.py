@@ -1,0 +1,167 @@
+"""The commands, their flags and their help, for Typer; each does its work in a module of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, cast
+
+import typer
+
+from mooring import __version__
+from mooring.cli import finding, logs, serving, stopping
+from mooring.cli.client import Client, region_of
+from mooring.settings import ServerSettings
+
+DEFAULTS = ServerSettings()
+STOP_TIMEOUT_S = 60.0
+# What every wrong command line raises; Typer exports only this child of it, and has moved the parent between releases.
+USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__base__)
+
+app = typer.Typer(
+    help="SageMaker hosting on your own machine.", add_completion=False, rich_markup_mode=None, no_args_is_help=False
+)
+endpoints = typer.Typer(help="Endpoints, beyond what AWS's own tools do.", rich_markup_mode=None)
+app.add_typer(endpoints, name="endpoints")
+
+Url = Annotated[str | None, typer.Option("--url", help="The server's URL.  [env var: MOORING_URL]")]
+DataDir = Annotated[
+    str | None,
+    typer.Option(
+        "--data-dir",
+        help=f"Its data directory, instead of a URL.  [env var: MOORING_DATA_DIR; default: {DEFAULTS.data_dir}]",
+    ),
+]
+Region = Annotated[
+    str | None, typer.Option("--region", help="The endpoint's region, when several have one of that name.")
+]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; a wrong command line is one line on standard error."""
+    try:
+        result = app(list(arguments) or ["--help"], prog_name="mooring", standalone_mode=False)
+    except USAGE_ERROR as error:
+        print(f"mooring: {_sentence(error)} (`mooring --help` tells more)", file=sys.stderr)
+        return 2
+    except typer.Abort:
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def _sentence(error: BaseException) -> str:
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    return " ".join(str(message).split()).rstrip(".")
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help=f"Address to listen on.  [default: {DEFAULTS.host}]", envvar="MOORING_HOST")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help=f"TCP port; 0 takes a free one.  [default: {DEFAULTS.port}]", envvar="MOORING_PORT"),
+    ] = None,
+    data_dir: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where everything that must last is kept.  [default: {DEFAULTS.data_dir}]", envvar="MOORING_DATA_DIR"
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help=f"Gateway processes.  [default: {DEFAULTS.workers}]", envvar="MOORING_WORKERS")
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            help=f"debug, info, warning or error.  [default: {DEFAULTS.log_level}]", envvar="MOORING_LOG_LEVEL"
+        ),
+    ] = None,
+) -> int:
+    """Serve in the foreground until Ctrl-C or SIGTERM.
+
+    Every other setting is an environment variable; see docs/settings.md.
+    """
+    flags = {"host": host, "port": port, "data_dir": data_dir, "workers": workers, "log_level": log_level}
+    return serving.serve(flags)
+
+
+@app.command()
+def status(
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
+) -> None:
+    """Show the server, its endpoints, variants, replicas and processes."""
+    document = Client(finding.find(url, data_dir).require_url()).status()
+    if as_json:
+        print(json.dumps(document, indent=2))
+        return
+    from mooring.cli import display
+
+    display.show(document)
+
+
+@app.command(name="logs")
+def show_logs(
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    region: Region = None,
+    url: Url = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Print what the replicas of an endpoint wrote."""
+    client = Client(finding.find(url, data_dir).require_url())
+    logs.show(client, endpoint, region_of(client, endpoint, region, _preferred_region()), follow=follow)
+
+
+@app.command()
+def stop(
+    url: Url = None,
+    data_dir: DataDir = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until it is gone.", min=0.0)] = STOP_TIMEOUT_S,
+) -> None:
+    """Stop the server and wait until it is gone. Endpoints come back with the next `mooring serve`."""
+    server = finding.find(url, data_dir)
+    if not server.running:
+        print(f"no server runs {server.place}")
+        return
+    stopped = stopping.stop(server, timeout)
+    print(f"stopped the server {server.place}" if stopped else f"no server answers at {server.where}")
+
+
+@endpoints.command()
+def delete(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    force: Annotated[bool, typer.Option("--force", help="Also while it is being created or updated.")] = False,
+    region: Region = None,
+    url: Url = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Delete an endpoint: as AWS does, or with --force in whatever state it is."""
+    client = Client(finding.find(url, data_dir).require_url())
+    found = region_of(client, name, region, _preferred_region())
+    if force:
+        client.force_delete(name, found)
+        print(f"deleted {name}")
+    else:
+        client.delete_endpoint(name, found)
+        print(f"deleting {name}")
+
+
+@endpoints.callback()
+def _endpoints() -> None:
+    pass
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(f"Mooring {__version__}")
+
+
+def _preferred_region() -> str | None:
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

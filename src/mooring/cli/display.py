@@ -1,0 +1,88 @@
+"""`mooring status` for people."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_COLOURS = {"InService": "green", "Failed": "red", "healthy": "green"}
+_WIDE = 200
+
+
+def show(status: dict[str, Any]) -> None:
+    """Print the server, its endpoints and its processes."""
+    # Without a terminal the width is a guess of 80; whoever reads a file or a pipe wants no line broken.
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+    uptime = _duration(float(status.get("uptime_s", 0)))
+    console.print(
+        f"Mooring {status.get('version')} at {status.get('url')}, up {uptime}, "
+        f"account {status.get('account')}, region {status.get('region')}",
+        markup=False,
+    )
+    endpoints = status.get("endpoints", [])
+    console.print(_endpoints(endpoints) if endpoints else "no endpoints")
+    for endpoint in endpoints:
+        if endpoint.get("failure_reason"):
+            console.print(Text(f"{endpoint['name']}: {endpoint['failure_reason']}", style="red"))
+    console.print(_processes(status.get("processes", [])))
+
+
+def _endpoints(endpoints: list[dict[str, Any]]) -> Table:
+    table = Table("endpoint", "region", "status", "variant", "weight", "count", "replicas", box=None)
+    for endpoint in endpoints:
+        name = _text(endpoint.get("name"))
+        region, status = _text(endpoint.get("region")), _text(endpoint.get("status"))
+        variants = endpoint.get("variants", [])
+        if not variants:
+            table.add_row(name, region, status)
+        for variant in variants:
+            replicas = Text("\n").join(_replica(replica) for replica in variant.get("replicas", []))
+            weight, count = _pair(variant, "weight"), _pair(variant, "count")
+            table.add_row(name, region, status, _text(variant.get("name")), weight, count, replicas)
+            name, region, status = Text(), Text(), Text()
+    return table
+
+
+def _processes(processes: list[dict[str, Any]]) -> Table:
+    table = Table("process", "pid", "memory", box=None)
+    for process in processes:
+        table.add_row(_text(process.get("name")), _text(process.get("pid")), _megabytes(process.get("rss_bytes")))
+    return table
+
+
+def _replica(replica: dict[str, Any]) -> Text:
+    state = str(replica.get("state", ""))
+    pid = "" if replica.get("pid") is None else f" pid {replica['pid']}"
+    memory = _megabytes(replica.get("rss_bytes"))
+    return Text(f"{replica.get('id')} {state}{pid}{f' {memory}' if memory else ''}", style=_COLOURS.get(state, ""))
+
+
+def _pair(variant: dict[str, Any], what: str) -> str:
+    current, desired = variant.get(f"current_{what}"), variant.get(f"desired_{what}")
+    return _plain(current) if current == desired else f"{_plain(current)} → {_plain(desired)}"
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+def _text(value: Any) -> Text:
+    # Text, not str: a name must not be read as markup.
+    return Text("" if value is None else str(value), style=_COLOURS.get(str(value), ""))
+
+
+def _megabytes(value: Any) -> str:
+    return f"{value / 1e6:.0f} MB" if isinstance(value, (int, float)) else ""
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    shown = [f"{number} {unit}" for number, unit in parts if number][:2]
+    return " ".join(shown) or "0 s"

@@ -1,0 +1,46 @@
+"""`mooring serve`, without Typer: flags in their plain form, then the supervisor in this very process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from mooring.settings import RESOLVED, load
+
+FLAGS: Mapping[str, type[int | str]] = {
+    "host": str,
+    "port": int,
+    "data_dir": str,
+    "workers": int,
+    "log_level": str,
+}
+"""The fields of the settings' topic `server`, each a flag."""
+
+
+def plain_flags(words: Sequence[str]) -> dict[str, object] | None:
+    """`--name value` and `--name=value` by field; None when there is anything else, which Typer shall judge."""
+    flags: dict[str, object] = {}
+    waiting = list(words)
+    while waiting:
+        name, given, value = waiting.pop(0).partition("=")
+        field = name.removeprefix("--").replace("-", "_")
+        if not name.startswith("--") or "_" in name or field not in FLAGS:
+            return None
+        if not given:
+            if not waiting:
+                return None
+            value = waiting.pop(0)
+        try:
+            flags[field] = FLAGS[field](value)
+        except ValueError:
+            return None
+    return flags
+
+
+def serve(flags: Mapping[str, object]) -> int:
+    """Serve in the foreground until told to stop."""
+    from mooring import supervisor
+
+    # Settings that were resolved for another server's children would override every flag.
+    environ = {name: value for name, value in os.environ.items() if name != RESOLVED}
+    return supervisor.run(load(environ, **flags))

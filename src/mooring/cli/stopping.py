@@ -1,0 +1,60 @@
+"""`mooring stop`: ask, then watch until the server is really gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from urllib.parse import urlsplit
+
+from mooring.cli import waiting
+from mooring.cli.client import Client
+from mooring.cli.finding import Server
+from mooring.errors import MooringError
+
+ASK_S = 5.0
+POLL_S = 0.02
+
+
+def stop(server: Server, timeout_s: float) -> bool:
+    """Stop `server` and return when it is gone; False when there was none, `MooringError` when it outlasts the time."""
+    deadline = time.monotonic() + timeout_s
+    if not _there(server):
+        return False
+    _ask(server)
+    with waiting.said("stopping: replicas end, then the rest"):
+        while _there(server):
+            if time.monotonic() >= deadline:
+                pid = f" (pid {server.identity.pid})" if server.identity else ""
+                raise MooringError(f"the server {server.place}{pid} has not stopped within {timeout_s:g} s")
+            time.sleep(POLL_S)
+    return True
+
+
+def _ask(server: Server) -> None:
+    if server.url is not None:
+        try:
+            Client(server.url, ASK_S).stop()
+        except MooringError:
+            # Its API may be down, or the port another's by now; its own process can still be told.
+            if server.identity is None:
+                raise
+        else:
+            return
+    if server.identity is not None and server.identity.alive():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server.identity.pid, signal.SIGTERM)
+
+
+def _there(server: Server) -> bool:
+    if server.identity is not None:
+        return server.identity.alive()
+    assert server.url is not None
+    parts = urlsplit(server.url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 80), timeout=ASK_S).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,212 @@
+"""The commands against a server that answers as the admin API does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mooring import __version__
+from mooring.cli import logs, main
+
+LOGS = ("GET", "/-/mooring/v1/endpoints/fleet/logs")
+
+
+def test_status_for_people(fake, capsys) -> None:
+    assert main(["status", "--url", fake.url]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        "Mooring 0.1.0 at http://127.0.0.1:8080, up 1 h 2 min, account 000000000000, region us-east-1\n"
+    )
+    row = next(line for line in out.splitlines() if line.lstrip().startswith("fleet"))
+    assert row.split() == [
+        "fleet",
+        "eu-west-1",
+        "InService",
+        "a[bold]",
+        "1",
+        "→",
+        "3",
+        "1",
+        "r1",
+        "healthy",
+        "pid",
+        "77",
+    ]
+    assert "twice: no [such] file" in out
+    assert any(line.split() == ["gateway", "0", "12", "30", "MB"] for line in out.splitlines())
+
+
+def test_status_without_endpoints(fake, capsys) -> None:
+    fake.answers["GET", "/-/mooring/v1/status"] = lambda query, body: (200, {"version": "x", "endpoints": []})
+    assert main(["status", "--url", fake.url]) == 0
+    assert "no endpoints" in capsys.readouterr().out
+
+
+def test_status_as_json_is_the_answer(fake, capsys) -> None:
+    assert main(["status", "--json", "--url", fake.url]) == 0
+    assert json.loads(capsys.readouterr().out)["endpoints"][0]["name"] == "fleet"
+    assert fake.asked[0][2]["x-mooring-client"] == f"cli/{__version__}"
+
+
+def test_url_from_the_environment(fake, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("MOORING_URL", fake.url + "/")
+    assert main(["status", "--json"]) == 0
+    assert fake.asked[0][1] == "/-/mooring/v1/status"
+
+
+def test_logs_are_read_to_the_end(fake, capsys) -> None:
+    pages = {"region=eu-west-1": ("one", "t1"), "region=eu-west-1&after=t1": ("two\x1b[2J", "t2")}
+
+    def answer(query: str, body: bytes) -> tuple[int, object]:
+        text, token = pages.get(query, (None, "t2"))
+        return 200, {"lines": [{"variant": "a", "replica": "r1", "text": text}] if text else [], "next": token}
+
+    fake.answers[LOGS] = answer
+    assert main(["logs", "fleet", "--url", fake.url]) == 0
+    assert capsys.readouterr().out == "a/r1 | one\na/r1 | two\x1b[2J\n"
+
+
+def test_terminal_gets_no_control_characters(monkeypatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert logs._text({"variant": "a", "replica": "r", "text": "x\x1b[2J\ty\x9b"}) == "a/r | x\ufffd[2J\ty\ufffd"
+
+
+def test_following_goes_on_over_a_restart_until_the_endpoint_is_gone(fake, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(logs, "POLL_S", 0.01)
+    turns = [
+        (200, {"lines": [{"variant": "a", "replica": "r", "text": "one"}], "next": "1"}),
+        (200, {"lines": [], "next": "1"}),
+        (503, {"message": "control is being restarted"}),
+        (503, {"message": "control is being restarted"}),
+        (200, {"lines": [{"variant": "a", "replica": "r", "text": "two"}], "next": "2"}),
+        (404, {"message": 'there is no endpoint "fleet"'}),
+    ]
+    fake.answers[LOGS] = lambda query, body: turns.pop(0)
+    assert main(["logs", "fleet", "--follow", "--region", "eu-west-1", "--url", fake.url]) == 1
+    out, err = capsys.readouterr()
+    assert out == "a/r | one\na/r | two\n"
+    assert err == ('mooring: control is being restarted; trying again\nmooring: there is no endpoint "fleet"\n')
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "flags", "outcome"),
+    [
+        ("fleet", None, [], "eu-west-1"),
+        ("fleet", "us-east-1", [], "eu-west-1"),
+        ("twice", "us-east-1", [], "us-east-1"),
+        ("twice", None, ["--region", "eu-west-1"], "eu-west-1"),
+        ("twice", None, [], 'mooring: "twice" is in several regions (eu-west-1, us-east-1): name one with --region\n'),
+        ("none", None, [], 'mooring: there is no endpoint "none" at '),
+    ],
+)
+def test_region_is_found(fake, capsys, monkeypatch, name, environment, flags, outcome) -> None:
+    if environment:
+        monkeypatch.setenv("AWS_REGION", environment)
+    path = f"/-/mooring/v1/endpoints/{name}"
+    fake.answers["DELETE", path] = lambda query, body: (200, {})
+    code = main(["endpoints", "delete", name, "--force", "--url", fake.url, *flags])
+    if outcome.startswith("mooring:"):
+        assert code == (2 if "several" in outcome else 1)
+        assert capsys.readouterr().err.startswith(outcome)
+    else:
+        assert code == 0
+        assert fake.asked[-1][:2] == ("DELETE", f"{path}?region={outcome}")
+        assert capsys.readouterr().out == f"deleted {name}\n"
+
+
+def test_name_is_quoted(fake) -> None:
+    main(["endpoints", "delete", "a/../b?x", "--force", "--region", "r&s", "--url", fake.url])
+    assert fake.asked[-1][1] == "/-/mooring/v1/endpoints/a%2F..%2Fb%3Fx?region=r%26s"
+
+
+def test_delete_without_force_is_the_call_of_aws(fake, capsys) -> None:
+    fake.answers["POST", "/"] = lambda query, body: (200, b"")
+    assert main(["endpoints", "delete", "fleet", "--url", fake.url]) == 0
+    _, _, headers, body = fake.asked[-1]
+    assert json.loads(body) == {"EndpointName": "fleet"}
+    assert headers["x-amz-target"] == "SageMaker.DeleteEndpoint"
+    assert headers["content-type"] == "application/x-amz-json-1.1"
+    assert "/eu-west-1/sagemaker/aws4_request" in headers["authorization"]
+    assert capsys.readouterr().out == "deleting fleet\n"
+
+
+def test_error_of_aws_is_one_line(fake, capsys) -> None:
+    message = 'Cannot update in-progress endpoint\n"arn".'
+    fake.answers["POST", "/"] = lambda query, body: (400, {"__type": "x#ValidationException", "message": message})
+    assert main(["endpoints", "delete", "fleet", "--url", fake.url]) == 2
+    assert capsys.readouterr().err == 'mooring: Cannot update in-progress endpoint "arn".\n'
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "complaint"),
+    [
+        ((404, {"message": "gone"}), 1, "gone"),
+        ((400, {"message": "bad"}), 2, "bad"),
+        ((503, {"message": "down"}), 1, "down"),
+        ((500, {}), 1, "{url} answered with status 500"),
+        ((200, b"<html>"), 1, "what answers at {url} is not Mooring (status 200)"),
+        ((200, b"[]"), 1, "what answers at {url} is not Mooring (status 200)"),
+    ],
+)
+def test_failed_answer_is_one_line(fake, capsys, answer, code, complaint) -> None:
+    fake.answers["GET", "/-/mooring/v1/status"] = lambda query, body: answer
+    assert main(["status", "--url", fake.url]) == code
+    assert capsys.readouterr() == ("", f"mooring: {complaint.format(url=fake.url)}\n")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "foo", "http://:80", "http://x:99999", "ftp://x"])
+def test_no_server_at_the_url(capsys, url: str) -> None:
+    assert main(["status", "--url", url]) in (1, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mooring: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["nope"], ["status", "--nope"], ["logs"], ["serve", "--port", "x"], ["stop", "--timeout", "-1"], ["endpoints"]],
+)
+def test_wrong_command_line_is_one_line(capsys, words: list[str]) -> None:
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mooring: ")
+    assert err.count("\n") == 1
+
+
+def test_help_shows_every_flag_of_serve_with_its_variable(capsys) -> None:
+    assert main(["serve", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for name in ("host", "port", "data-dir", "workers", "log-level"):
+        assert f"--{name} " in text
+        assert f"MOORING_{name.upper().replace('-', '_')}" in text
+
+
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_bare_command_shows_help(capsys, words: list[str]) -> None:
+    assert main(words) == 0
+    assert "endpoints" in capsys.readouterr().out
+
+
+def test_version(capsys) -> None:
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out == f"Mooring {__version__}\n"
+
+
+def test_reader_that_leaves_is_no_trace(fake) -> None:
+    fake.answers["GET", "/-/mooring/v1/status"] = lambda query, body: (200, {"processes": ["x" * 99] * 9999})
+    command = subprocess.Popen(
+        [sys.executable, "-m", "mooring.cli", "status", "--json", "--url", fake.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert command.stdout is not None
+    command.stdout.close()
+    assert command.stderr is not None
+    with command.stderr as errors:
+        assert errors.read() == b""
+    assert command.wait(20) == 1
