@@ -49,6 +49,8 @@ class Server:
         self.log = data.parent / f"{data.name}.log"
 
     def start(self, *flags: str) -> Server:
+        if self._process is not None:
+            self._process.wait(timeout=20)
         environment = {**os.environ, "MOORING_LOG_LEVEL": "info", **self._environment}
         with self.log.open("ab") as sink:
             self._process = subprocess.Popen(

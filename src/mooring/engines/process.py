@@ -40,6 +40,8 @@ from mooring_model_server.environment import must_exec
 log = logging.getLogger("mooring.engines")
 
 EXIT_RECORD_WAIT_S = 0.5
+BODY_SLACK_BYTES = 64 * 1024
+"""The gateway decides what is too large; a replica takes a little more."""
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
@@ -155,6 +157,7 @@ class ProcessEngine:
             "command": None,
             "workers": _workers(prepared.container.environment),
             "timeout_s": self._settings.gateway.invocation_timeout_s,
+            "body_limit": self._settings.gateway.body_limit_bytes + BODY_SLACK_BYTES,
         }
         variable = must_exec(prepared.container.environment)
         if prepared.python is not None or variable is not None:
