@@ -287,20 +287,18 @@ def test_sigterm_lets_what_is_in_flight_finish(stage: Stage) -> None:
 
 def test_the_drain_has_an_end(stage: Stage) -> None:
     stage.environment["MOORING_GATEWAY_DRAIN_S"] = "0.3"
-    replica = stage.served(lambda *_: time.sleep(1.0))
+    go = threading.Event()
+    replica = stage.served(lambda *_: go.wait(WAIT_S) and None)
     client = stage.client()
     client.send(invocation())
     eventually(lambda: bool(replica.seen))
-    began = time.monotonic()
     stage.terminate()
     assert stage.wait() == 0
-    assert time.monotonic() - began < 0.95
     assert client.at_end()
+    go.set()
 
 
 def test_the_end_of_the_supervisor_is_the_end_of_the_gateway(stage: Stage) -> None:
     stage.served(lambda *_: answer())
-    began = time.monotonic()
     stage.cut_lifeline()
     assert stage.wait() != 0
-    assert time.monotonic() - began < 1.0
