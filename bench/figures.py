@@ -1,4 +1,4 @@
-"""The figures of the whole product, on this machine: starting, deploying, memory, weights, and uploads beside invocations.
+"""The figures of the whole product: starting, deploying, memory, weights, and uploads beside invocations.
 
     python bench/figures.py [--rounds 5] [--upload-bytes 1000000000]
 
@@ -27,7 +27,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
 import joblib

@@ -112,10 +112,6 @@ class Paths:
         """The objects front's own HTTP listener, for Mooring's own S3 calls."""
         return self.sockets / "s3.sock"
 
-    @property
-    def rclone_socket(self) -> Path:
-        return self.sockets / "rclone.sock"
-
     def replica_socket(self, replica_id: str) -> Path:
         """The socket of one replica; never reused, since replica ids are not."""
         return self.sockets / f"{replica_id}.sock"

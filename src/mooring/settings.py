@@ -128,7 +128,7 @@ class ObjectSettings:
     secret_access_key: str = field(default="", repr=False)
     """See `access_key_id`."""
     niceness: int = 10
-    """Scheduling niceness of the objects front and rclone, so that uploads do not slow invocations; 0 turns it off."""
+    """Scheduling niceness of the objects process, so that uploads do not slow invocations; 0 turns it off."""
 
 
 @dataclass(frozen=True, slots=True)

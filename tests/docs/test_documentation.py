@@ -1,4 +1,4 @@
-"""Documentation that cannot rot: settings, commands, operations and limits are on their pages, and links lead somewhere."""
+"""Documentation that cannot rot: settings, commands and operations are on their pages, and links lead somewhere."""
 
 from __future__ import annotations
 

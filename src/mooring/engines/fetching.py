@@ -11,10 +11,9 @@ import json
 import resource
 import sys
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from mooring.engines.containers import FetchJob
-from mooring.engines.unpacking import unpack
+from mooring.engines.unpacking import Readable, unpack
 from mooring.errors import ArtifactError
 from mooring.objects.client import S3Source, open_source
 from mooring.paths import Paths
@@ -27,11 +26,11 @@ COPY_BYTES = 1024 * 1024
 class _Bounded:
     """A readable that refuses to deliver more than it may."""
 
-    def __init__(self, stream: BinaryIO, limit: int) -> None:
+    def __init__(self, stream: Readable, limit: int) -> None:
         self._stream = stream
         self._left = limit
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int, /) -> bytes:
         data = self._stream.read(size)
         self._left -= len(data)
         if self._left < 0:
@@ -65,7 +64,7 @@ def fetch(source: S3Source, job: FetchJob, bounds: ArtifactSettings) -> None:
 def _fetch_object(source: S3Source, job: FetchJob, target: Path, bounds: ArtifactSettings) -> None:
     if job.archive:
         with source.get(job.bucket, job.key) as stream:
-            unpack(_Bounded(stream, bounds.compressed_limit_bytes), target, bounds)  # type: ignore[arg-type]  # only read() is used
+            unpack(_Bounded(stream, bounds.compressed_limit_bytes), target, bounds)
     else:
         _save(source, job.bucket, job.key, target / PurePosixPath(job.key).name, bounds.unpacked_limit_bytes)
 

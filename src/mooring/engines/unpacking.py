@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Protocol
 
 from mooring.errors import ArtifactError
 from mooring.settings import ArtifactSettings
@@ -19,12 +19,18 @@ COPY_BYTES = 1024 * 1024
 LONGEST_NAME = 4096
 
 
-def unpack(archive: BinaryIO, target: Path, bounds: ArtifactSettings) -> None:
+class Readable(Protocol):
+    """All that is asked of a stream: `read(n)` gives at most n bytes, and none at its end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def unpack(archive: Readable, target: Path, bounds: ArtifactSettings) -> None:
     """Unpack a tar stream (gzip or plain) into `target`, which exists and is empty."""
     room = bounds.unpacked_limit_bytes
     members = 0
     try:
-        with tarfile.open(fileobj=archive, mode="r|*", errorlevel=2) as tar:
+        with tarfile.open(fileobj=archive, mode="r|*", errorlevel=2) as tar:  # type: ignore[call-overload]  # it only reads
             for member in tar:
                 members += 1
                 if members > bounds.file_limit:
@@ -58,10 +64,10 @@ def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, room: in
     if source is None:
         raise ArtifactError(f'"{member.name}" has no content')
     path.parent.mkdir(parents=True, exist_ok=True)
-    return _copy(source, path, member, room)  # type: ignore[arg-type]  # an IO[bytes] reads as a BinaryIO does
+    return _copy(source, path, member, room)
 
 
-def _copy(source: BinaryIO, path: Path, member: tarfile.TarInfo, room: int) -> int:
+def _copy(source: Readable, path: Path, member: tarfile.TarInfo, room: int) -> int:
     taken = 0
     with path.open("wb") as sink:
         while chunk := source.read(COPY_BYTES):
