@@ -57,7 +57,6 @@ class Acceptor:
                 held = connection.recv(FIRST_READ)
                 if b"x-amz-target" in held.lower():
                     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother")
-                    connection.recv(FIRST_READ)
                 elif held:
                     hand_over(self._paths.handover_socket, connection, held)
             except OSError:
@@ -149,11 +148,12 @@ class ObjectsServer:
 
 
 def exchange(connection: socket.socket, request: bytes) -> tuple[int, bytes]:
-    """Send raw bytes and read until the other side closes; status and everything after the head."""
-    connection.sendall(request)
+    """Send raw bytes, read until the other side closes, and close; status and everything after the head."""
     received = b""
-    while piece := connection.recv(65536):
-        received += piece
+    with connection:
+        connection.sendall(request)
+        while piece := connection.recv(65536):
+            received += piece
     head, _, body = received.partition(b"\r\n\r\n")
     return int(head.split(b" ")[1]), body
 

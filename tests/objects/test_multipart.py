@@ -15,7 +15,11 @@ PART = 5 * 1024 * 1024
 
 
 def begin(s3, bucket: str, key: str, **headers) -> dict:
-    return {"Bucket": bucket, "Key": key, "UploadId": s3.create_multipart_upload(Bucket=bucket, Key=key, **headers)["UploadId"]}
+    return {
+        "Bucket": bucket,
+        "Key": key,
+        "UploadId": s3.create_multipart_upload(Bucket=bucket, Key=key, **headers)["UploadId"],
+    }
 
 
 def send(s3, upload: dict, number: int, body: bytes) -> dict:
@@ -80,7 +84,10 @@ def test_part_numbers_and_upload_ids_are_checked(server: ObjectsServer, bucket: 
     s3 = server.client()
     upload = begin(s3, bucket, "k")
     assert code_of(s3.upload_part, **upload, PartNumber=10_001, Body=b"x") == ("InvalidArgument", 400)
-    assert code_of(s3.upload_part, **{**upload, "UploadId": "../../x"}, PartNumber=1, Body=b"x") == ("NoSuchUpload", 404)
+    assert code_of(s3.upload_part, **{**upload, "UploadId": "../../x"}, PartNumber=1, Body=b"x") == (
+        "NoSuchUpload",
+        404,
+    )
     assert code_of(s3.upload_part, **{**upload, "Key": "other"}, PartNumber=1, Body=b"x") == ("NoSuchUpload", 404)
 
 

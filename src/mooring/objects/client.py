@@ -133,11 +133,12 @@ class S3Source:
         path = f"{self._endpoint.path.rstrip('/')}/{quote(bucket)}" + (f"/{quote(key, safe='/~')}" if key else "")
         if query:
             path += "?" + urlencode(query, quote_via=quote)
+        connection = self._connect()
         try:
-            connection = self._connect()
             connection.request(method, path, headers=self._signed(method, path))
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
+            connection.close()
             raise SourceError("Unreachable", what, str(error)) from error
         if response.status == http.client.OK:
             return S3Object(connection, response, what)

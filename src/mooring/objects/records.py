@@ -44,14 +44,23 @@ class Records:
         found = self._read(self._path(bucket, key)).get(version)
         return None if found is None else Record(**found)  # type: ignore[arg-type]  # as `add` wrote it
 
-    def add(self, bucket: str, key: str, version: str, record: Record, *, beside: str | None = None) -> None:
-        """Add a version, durably, and keep of the others only `beside`, which is the one that is visible now."""
+    def add(
+        self,
+        bucket: str,
+        key: str,
+        version: str,
+        record: Record,
+        *,
+        beside: str | None = None,
+        durable: bool = True,
+    ) -> None:
+        """Add a version, and keep of the others only `beside`, which is the one that is visible now."""
         path = self._path(bucket, key)
         versions = {name: value for name, value in self._read(path).items() if name == beside}
         versions[version] = asdict(record)
         content = json.dumps({"key": key, "versions": versions}, separators=(",", ":"), ensure_ascii=False).encode()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content, durable=True)
+        write_atomically(path, content, durable=durable)
 
     def drop(self, bucket: str, key: str) -> None:
         """Forget a key."""

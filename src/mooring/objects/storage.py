@@ -254,7 +254,7 @@ class Storage:
             again, now, _ = self._look_up(bucket, key)
             os.close(again)
             if version_of(now) == version_of(status):
-                self._records.add(bucket, key, version_of(status), record)
+                self._records.add(bucket, key, version_of(status), record, durable=False)
         return record
 
     def _place(self, bucket: str, source: bytes, target: bytes) -> None:

@@ -104,6 +104,8 @@ class SocketStream(Stream):
                 raise S3Error("RequestTimeout")
             if not self.more():
                 raise ClientGone
+        if end > limit:
+            raise S3Error("InvalidRequest", f"The head of a request may be {limit} bytes.")
         head, self._held = self._held[: end + 4], self._held[end + 4 :]
         return head
 
