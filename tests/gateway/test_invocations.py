@@ -201,9 +201,9 @@ def test_refusals_are_validation_errors(stage: Stage, request_bytes: bytes, memb
     assert client.call(invocation()).status == 200, "the connection serves on"
 
 
-def test_an_endpoint_is_found_whatever_the_case_of_its_name_and_unsigned(stage: Stage) -> None:
+def test_an_endpoint_is_found_by_its_exact_name_and_unsigned(stage: Stage) -> None:
     stage.served(lambda *_: answer())
-    assert stage.client().call(invocation("EP")).status == 200
+    assert stage.client().call(invocation("EP")).status == 400
     unsigned = re.sub(rb"Authorization: [^\r]*\r\n", b"", invocation())
     assert b"Authorization" not in unsigned
     assert stage.client().call(unsigned).status == 200

@@ -7,6 +7,7 @@ served by the successor.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -35,6 +36,8 @@ BACKLOG = 4096
 FIRST_GENERATION_THRESHOLD = 50_000
 """Allocations between two collections of the youngest generation: requests make no cycles."""
 DRAIN_POLL_S = 0.02
+FRESH_ROUTES_WAIT_S = 0.5
+"""How long a gateway that found routes on disk lets control correct them, before it serves them as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +95,11 @@ class Gateway:
         self._ticker.start()
         self._routes.load()
         headers.prepare()
+        channel = asyncio.create_task(self._channel.run(self._routes), name="route channel")
+        if self._routes.versions():
+            await self._freshen()
         listener = socket.socket(fileno=self._inherited.listen_fd)
         server = await loop.create_server(lambda: FrontConnection(self._front), sock=listener, backlog=BACKLOG)
-        channel = asyncio.create_task(self._channel.run(self._routes), name="route channel")
         _settle_memory()
         os.write(self._inherited.ready_fd, b"1")
         os.close(self._inherited.ready_fd)
@@ -105,6 +110,12 @@ class Gateway:
         await asyncio.wait((channel,))
         self._routes.close()
         self._ticker.stop()
+
+    async def _freshen(self) -> None:
+        """Routes on disk may name replicas that control took away while no gateway was here to be told."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FRESH_ROUTES_WAIT_S):
+                await self._channel.synced.wait()
 
     async def _until(self, stopping: asyncio.Event, channel: asyncio.Task[None]) -> None:
         """Wait for the order to stop; a channel that dies takes the process with it, because routes would go stale."""

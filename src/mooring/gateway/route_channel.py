@@ -30,6 +30,8 @@ class RouteChannel:
         self._socket_path = socket_path
         self._index = index
         self._incarnation = str(uuid.uuid4())
+        self.synced = asyncio.Event()
+        """Set once control has said that nothing newer is held back."""
         self._writer: asyncio.StreamWriter | None = None
         self._unsaid: list[str] = []
 
@@ -80,6 +82,7 @@ class RouteChannel:
             drop = message["drop"]
             self._acknowledge(table.drop(drop["key"], Version(*drop["version"])))
         elif "synced" in message:
+            self.synced.set()
             log.debug("routes are in step with control of epoch %s", message["synced"].get("epoch"))
         else:
             log.warning("control says something unknown: %.100r", message)

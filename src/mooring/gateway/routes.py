@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from mooring.gateway.pipeline import Pipeline
-from mooring.hosting.naming import folded
 from mooring.hosting.routes import Route, RouteReplica, Version
 from mooring.processes.files import write_atomically
 from mooring.upstream.replica import Replica
@@ -47,7 +46,7 @@ class RouteTable:
         self._new_replica = new_replica
         self._on_idle = on_idle
         self._held: dict[str, Pipeline] = {}
-        self._by_name: dict[tuple[bytes, str], Pipeline] = {}
+        self._by_name: dict[tuple[bytes, bytes], Pipeline] = {}
         self._replicas: dict[str, Replica] = {}
         self._leaving: dict[str, set[str]] = {}  # key → replicas that left its route and are still busy
 
@@ -72,8 +71,8 @@ class RouteTable:
         return {key: pipeline.route.version for key, pipeline in self._held.items()}
 
     def find(self, region: bytes, name: bytes) -> Pipeline | None:
-        """An endpoint by its name, ignoring case; None when invocations do not know it."""
-        return self._by_name.get((region, folded(name.decode("utf-8", "replace"))))
+        """An endpoint by its name, whose case must match; None when invocations do not know it."""
+        return self._by_name.get((region, name))
 
     def apply(self, route: Route) -> Acknowledgement:
         """Serve `route` from now on, unless a newer version is held."""
@@ -167,5 +166,5 @@ def _targets(route: Route) -> list[tuple[bytes, bytes]]:
     return [(route.scope.region.encode(), f"/endpoints/{route.endpoint}/invocations".encode())]
 
 
-def _name(route: Route) -> tuple[bytes, str]:
-    return route.scope.region.encode(), folded(route.endpoint)
+def _name(route: Route) -> tuple[bytes, bytes]:
+    return route.scope.region.encode(), route.endpoint.encode()
