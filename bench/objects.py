@@ -4,8 +4,8 @@
     python bench/objects.py --uploads 4 --echo        # and what they do to a small request beside them
 
 Starts one front with a data directory of its own. The uploaders are one process of raw sockets, so that the client
-costs little. With `--echo` two more processes bounce a small message over TCP, alone and during the uploads: the stand-in for
-an invocation, whose p50 must stay within twice its own.
+costs little. With `--echo` two more processes bounce a small message over TCP, alone and during the uploads: the
+stand-in for an invocation, whose p50 must stay within twice its own.
 """
 
 from __future__ import annotations

@@ -46,6 +46,8 @@ def test_parts_become_one_object_with_its_headers_and_etag(server: ObjectsServer
     assert (got["ContentType"], got["Metadata"]) == ("x/y", {"a": "b"})
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
     again = {**upload, "MultipartUpload": {"Parts": parts}}
+    assert s3.complete_multipart_upload(**again)["ETag"] == done["ETag"]
+    s3.put_object(Bucket=bucket, Key="m/x.bin", Body=b"newer")
     assert code_of(s3.complete_multipart_upload, **again) == ("NoSuchUpload", 404)
 
 

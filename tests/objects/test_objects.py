@@ -124,6 +124,27 @@ def test_of_many_creators_of_one_key_exactly_one_wins(server: ObjectsServer, buc
     assert clients[0].get_object(Bucket=bucket, Key="race")["Body"].read() == b"%d" % winners[0] * 100_000
 
 
+def test_readers_see_one_writers_object_whole(server: ObjectsServer, bucket: str) -> None:
+    """Bytes and metadata of one version, while two writers replace each other's object."""
+    clients = [server.client() for _ in range(4)]
+    clients[0].put_object(Bucket=bucket, Key="s", Body=b"0" * 50_000, Metadata={"v": "0"})
+
+    def write(number: int) -> None:
+        for _ in range(25):
+            body = b"%d" % number * 50_000
+            clients[number].put_object(Bucket=bucket, Key="s", Body=body, Metadata={"v": str(number)})
+
+    def read(number: int) -> None:
+        for _ in range(50):
+            got = clients[number].get_object(Bucket=bucket, Key="s")
+            assert got["Body"].read() == got["Metadata"]["v"].encode() * 50_000
+
+    with ThreadPoolExecutor(4) as pool:
+        working = [pool.submit(write, 0), pool.submit(write, 1), pool.submit(read, 2), pool.submit(read, 3)]
+        for each in working:
+            each.result()
+
+
 def test_copy(server: ObjectsServer, bucket: str) -> None:
     s3 = server.client()
     s3.put_object(Bucket=bucket, Key="from", Body=b"1", ContentType="text/plain", Metadata={"a": "b"})

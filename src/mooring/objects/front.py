@@ -55,7 +55,8 @@ class Front:
         self._limits = limits
         self._lock = threading.Lock()
         self._connections: dict[threading.Thread, Connection | None] = {}
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
 
     def stop(self) -> None:
         """Take no more connections; `run` returns when what is served is finished, or after `STOP_S`."""

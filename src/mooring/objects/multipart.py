@@ -28,6 +28,7 @@ from mooring.objects.storage import Staged, Storage, StoredObject
 from mooring.processes.files import write_atomically
 
 MOST_PARTS = 10_000
+ALONE_S = 45.0
 SMALLEST_PART = 5 * 1024 * 1024
 _UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 _PART = re.compile(r"(\d{5})-([0-9a-f]{32})-(\d+)")
@@ -60,7 +61,7 @@ class Uploads:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._completing: set[str] = set()
 
     def create(self, bucket: str, key: str, headers: dict[str, str], started_s: float) -> Upload:
@@ -134,7 +135,7 @@ class Uploads:
                 for part in chosen:
                     with part.path.open("rb") as source:
                         copy_bytes(source.fileno(), staged.fd, 0, part.size)
-                record = Record(_etag(chosen), upload.headers)
+                record = Record(etag_of([part.etag for part in chosen]), upload.headers)
                 stored = self._storage.commit(upload.bucket, upload.key, staged, record, condition)
             self._discard(upload)
             return stored
@@ -159,16 +160,17 @@ class Uploads:
 
     @contextlib.contextmanager
     def _completing_alone(self, upload: Upload) -> Iterator[None]:
-        """Of two completions or aborts of one upload, the second is told to come back."""
-        with self._lock:
-            if upload.id in self._completing:
+        """Of two completions or aborts of one upload the second waits, within the time that clients wait."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: upload.id not in self._completing, ALONE_S):
                 raise S3Error("SlowDown", "This upload is being completed or aborted.")
             self._completing.add(upload.id)
         try:
             yield
         finally:
-            with self._lock:
+            with self._changed:
                 self._completing.discard(upload.id)
+                self._changed.notify_all()
 
     def _discard(self, upload: Upload) -> None:
         directory = self._directory(upload.bucket, upload.id)
@@ -190,6 +192,7 @@ def _part(path: Path) -> Part | None:
     return Part(int(named[1]), named[2], int(named[3]), modified, path)
 
 
-def _etag(parts: Sequence[Part]) -> str:
-    joined = b"".join(bytes.fromhex(part.etag) for part in parts)
+def etag_of(parts: Sequence[str]) -> str:
+    """The ETag of an object made of parts with these MD5s."""
+    joined = b"".join(bytes.fromhex(part) for part in parts)
     return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(parts)}"

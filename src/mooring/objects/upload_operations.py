@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from mooring.objects import answers, xml
@@ -11,10 +12,12 @@ from mooring.objects.conditions import WriteCondition, check_read
 from mooring.objects.digests import Digests
 from mooring.objects.errors import S3Error
 from mooring.objects.files import copy_bytes, hash_range
-from mooring.objects.multipart import MOST_PARTS, Upload
+from mooring.objects.multipart import MOST_PARTS, Upload, etag_of
 from mooring.objects.object_operations import checksum_headers, copied, copy_span, source_of
+from mooring.objects.storage import StoredObject
 
 PAGE = 1000
+_MD5 = re.compile(r"[0-9a-f]{32}")
 _COMPLETE_LIMIT = 4 * 1024 * 1024
 
 
@@ -60,13 +63,17 @@ def upload_part_copy(call: Call) -> Answer:
 
 
 def complete_multipart_upload(call: Call) -> Answer:
-    upload = _upload(call)
     condition = WriteCondition.of(call.head.headers)
     request = xml.parse(call.body.read(_COMPLETE_LIMIT), "CompleteMultipartUpload")
     named = [_named_part(part) for part in request.all("Part")]
     if len(named) > MOST_PARTS:
         raise S3Error("MalformedXML")
-    stored = call.uploads.complete(upload, named, condition)
+    try:
+        stored = call.uploads.complete(_upload(call), named, condition)
+    except S3Error as error:
+        if error.code != "NoSuchUpload" or not (done := _completed_before(call, named)):
+            raise
+        stored = done
     return answers.of_xml(
         "CompleteMultipartUploadResult",
         [
@@ -76,6 +83,18 @@ def complete_multipart_upload(call: Call) -> Answer:
             ("ETag", f'"{stored.record.etag}"'),
         ],
     )
+
+
+def _completed_before(call: Call, named: list[tuple[int, str]]) -> StoredObject | None:
+    """The object, when it consists of just these parts: the client repeats a completion whose answer it missed."""
+    etags = [etag.strip('"') for _, etag in named]
+    if not etags or not all(_MD5.fullmatch(etag) for etag in etags):
+        return None
+    try:
+        found = call.storage.stat(call.bucket, call.key)
+    except S3Error:
+        return None
+    return found if found.record.etag == etag_of(etags) else None
 
 
 def _named_part(part: xml.Element) -> tuple[int, str]:
