@@ -26,7 +26,7 @@ from mooring.engines.containers import Container, container_of
 from mooring.engines.environments import Environments
 from mooring.engines.images import Runtime, runtime_of
 from mooring.engines.logs import open_log
-from mooring.engines.zygotes import PLAIN, Zygotes
+from mooring.engines.zygotes import PLAIN, QUIET_THREADS, Zygotes
 from mooring.errors import StartFailure
 from mooring.paths import Paths
 from mooring.processes.exits import read_exit
@@ -187,7 +187,7 @@ class ProcessEngine:
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
         }
-        return {**inherited, **contract, **prepared.container.environment}
+        return {**inherited, **QUIET_THREADS, **contract, **prepared.container.environment}
 
     def recorded(self) -> Iterator[Replica]:
         """Replicas on record whose process lives. What is left of others is removed."""

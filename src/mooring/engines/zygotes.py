@@ -29,6 +29,9 @@ SPAWN_TIMEOUT_S = 10.0
 LARGEST_MESSAGE_BYTES = 256 * 1024
 PLAIN = "none"
 """The zygote that imports no framework: for replicas that must be exec'ed."""
+QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads of a finished OpenMP region sleep instead of spinning: replicas share the machine, and a one-row prediction of
+XGBoost took 3.9 ms of CPU with spinning threads, 0.6 ms without (two cores). Read when the library is loaded."""
 _KIND = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
 _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 
@@ -48,7 +51,7 @@ class Zygote:
             [*command, "--preload", framework],
             pass_fds=(remote.fileno(),),
             stdin=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _PASSED if name in os.environ},
+            env={name: os.environ[name] for name in _PASSED if name in os.environ} | QUIET_THREADS,
             start_new_session=True,
         )
         remote.close()
