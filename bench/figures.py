@@ -22,7 +22,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,9 +40,10 @@ NAMED = """
 def model_fn(d): return "{name}"
 def transform_fn(model, body, content_type, accept): return model, "text/plain"
 """
-SAMPLES = 1500
+SAMPLES = 3000
+SAMPLES_DURING = 15_000
+"""Some seconds: long enough for gigabytes to move."""
 UPLOADS = 4
-CHUNK = bytes(1024 * 1024)
 
 
 class Server:
@@ -220,51 +220,41 @@ def weights_latency_ms(at: Server) -> float:
     return statistics.median(times[1:])
 
 
-def upload(at: Server, number: int, size: int, stop: threading.Event) -> None:
-    """PUTs of `size` bytes without pause, from a process's point of view cheap: one buffer, no hashing."""
-    head = (
-        f"PUT /bench/upload-{number} HTTP/1.1\r\nHost: 127.0.0.1:{at.port}\r\nContent-Length: {size}\r\n"
-        "x-amz-content-sha256: UNSIGNED-PAYLOAD\r\nAuthorization: AWS4-HMAC-SHA256 "
-        "Credential=b/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x\r\n\r\n"
-    ).encode()
-    with socket.create_connection(("127.0.0.1", at.port), 60) as connection:
-        while not stop.is_set():
-            connection.sendall(head)
-            left = size
-            while left and not stop.is_set():
-                left -= connection.send(CHUNK[: min(left, len(CHUNK))])
-            if not left and not connection.recv(65536).startswith(b"HTTP/1.1 200"):
-                raise SystemExit("an upload failed")
+@contextlib.contextmanager
+def uploads(at: Server, size: int, moved: list[float]) -> Iterator[None]:
+    """Uploads going on, proven by their bytes; their sum in MB/s is appended to `moved`."""
+    script = Path(__file__).with_name("uploader.py")
+    command = [sys.executable, str(script), str(at.port), str(UPLOADS), str(size)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        before = int(process.stdout.readline())
+        began = time.perf_counter()
+        yield
+        took = time.perf_counter() - began
+        process.stdin.close()
+        sent, _, failure = process.stdout.readline().strip().partition(" ")
+        if failure:
+            raise SystemExit(f"an upload failed: {failure}")
+        moved.append((int(sent) - before) / took / 1e6)
+    finally:
+        process.kill()
+        process.wait()
 
 
-def uploads_in_a_process(at: Server, size: int) -> subprocess.Popen[bytes]:
-    """The uploaders, apart from the caller so that they do not share its interpreter lock."""
-    code = (
-        f"import sys, threading, types; sys.path.insert(0, {str(Path(__file__).parent)!r}); import figures;"
-        f"at = types.SimpleNamespace(port={at.port}); stop = threading.Event();"
-        f"[threading.Thread(target=figures.upload, args=(at, n, {size}, stop), daemon=True).start()"
-        f" for n in range({UPLOADS})]; stop.wait(120)"
-    )
-    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-
-
-def during_uploads(at: Server, size: int) -> tuple[float, float]:
-    """p50 in microseconds of a small invocation, alone and during four uploads, in interleaved blocks."""
+def during_uploads(at: Server, size: int) -> tuple[float, float, float]:
+    """p50 in microseconds of a small invocation, alone and during uploads by turns, and the MB/s of those."""
     caller = Caller(at.port, "warm")
     caller.p50_us(300)
-    alone, beside = [], []
+    alone, beside, moved = [], [], list[float]()
     for _ in range(3):
         alone.append(caller.p50_us(SAMPLES))
-        uploading = uploads_in_a_process(at, size)
-        try:
-            time.sleep(1.5)
-            beside.append(caller.p50_us(SAMPLES))
-        finally:
-            uploading.kill()
-            uploading.wait()
-        time.sleep(0.5)
+        with uploads(at, size, moved):
+            beside.append(caller.p50_us(SAMPLES_DURING))
+        time.sleep(1.0)
     caller.close()
-    return statistics.median(alone), statistics.median(beside)
+    return statistics.median(alone), statistics.median(beside), statistics.median(moved)
 
 
 def measure(size: int) -> dict[str, float]:
@@ -290,10 +280,11 @@ def measure(size: int) -> dict[str, float]:
         found["weights update -> traffic follows, ms"] = weights_latency_ms(at)
         create_model(at, "small", {"code/inference.py": NAMED.format(name="x").encode()})
         deploy(at, "warm", ["small"])
-        alone, beside = during_uploads(at, size)
+        alone, beside, moved = during_uploads(at, size)
         found["p50 of a small invocation, us"] = alone
         found[f"p50 during {UPLOADS} uploads of {size / 1e9:g} GB, us"] = beside
         found["p50 during uploads / alone"] = beside / alone
+        found["those uploads together, MB/s"] = moved
     return found
 
 

@@ -30,7 +30,7 @@ LARGEST_MESSAGE_BYTES = 256 * 1024
 PLAIN = "none"
 """The zygote that imports no framework: for replicas that must be exec'ed."""
 QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads of a finished OpenMP region sleep instead of spinning: replicas share the machine, and a one-row prediction of
+"""Threads of a finished OpenMP region sleep instead of spinning, as replicas share the machine: a one-row prediction of
 XGBoost took 3.9 ms of CPU with spinning threads, 0.6 ms without (two cores). Read when the library is loaded."""
 _KIND = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
 _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
