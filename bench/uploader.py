@@ -1,7 +1,7 @@
 """Uploads without pause from raw sockets, cheap enough not to be what is measured: `uploader.py PORT COUNT BYTES`.
 
-Prints the bytes sent so far when every connection has sent its first 16 MiB, and again, with what failed behind it, when
-it is told to stop by the end of its standard input.
+Prints the bytes sent so far when every connection has sent its first 16 MiB, and again, with what failed behind it,
+when it is told to stop by the end of its standard input.
 """
 
 from __future__ import annotations
