@@ -106,6 +106,20 @@ def transform_fn(model, body, content_type, accept):
     wait_until(alive, what="a new replica to answer")
 
 
+def test_a_replica_that_hangs_is_replaced(make_server: Callable[..., Server]) -> None:
+    hasty = {"PING_INTERVAL_S": "0.1", "PING_TIMEOUT_S": "0.5", "PING_FAILURES": "2", "STOP_GRACE_S": "0.5"}
+    server = make_server(**{f"MOORING_REPLICAS_{name}": value for name, value in hasty.items()}).start()
+    deployment = Deployment(server)
+    name = deployment.simple("hanging", InitialInstanceCount=2)
+    victim = min(pids(server, name))
+    os.kill(victim, signal.SIGSTOP)
+    wait_until(lambda: victim not in pids(server, name) and len(pids(server, name) - {None}) == 2, what="another")
+    wait_until(lambda: all(each["state"] == "healthy" for each in server.replicas(name)))
+    identity = of(victim)
+    assert identity is None or not identity.alive()
+    assert {deployment.invoke(name)["pid"] for _ in range(30)} == pids(server, name)
+
+
 def test_the_objects_front_dies(own: Deployment) -> None:
     own.s3.put_object(Bucket=own.bucket, Key="kept", Body=b"data", ContentType="text/x-kept")
     kill(own.server.process("objects"))
