@@ -36,7 +36,9 @@ def unpack(archive: Readable, target: Path, bounds: ArtifactSettings) -> None:
                 if members > bounds.file_limit:
                     raise ArtifactError(f"it has more than {bounds.file_limit} members")
                 room -= _place(tar, member, target, room)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (ArtifactError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - tarfile and its decompressors raise anything on hostile bytes
         raise ArtifactError(_fault(error)) from None
 
 
