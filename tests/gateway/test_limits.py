@@ -144,6 +144,18 @@ def test_pipelined_requests_are_answered_in_order(stage: Stage) -> None:
         assert (response.status, response.body) == (200, body) if number % 7 else response.status == 400
 
 
+def test_a_head_that_is_cut_behind_pipelined_requests_is_not_a_large_one(stage: Stage) -> None:
+    stage.served(lambda seen, _: answer(seen.body))
+    client = stage.client()
+    request = invocation(body=b"x")
+    many = request * (60_000 // len(request))
+    client.send(many + request[:40])
+    time.sleep(0.1)
+    client.send(request[40:])
+    for _ in range(60_000 // len(request) + 1):
+        assert client.receive().status == 200
+
+
 def test_a_flood_of_pipelined_requests_is_not_read_ahead_of_its_answers(stage: Stage) -> None:
     stage.served(lambda *_: time.sleep(0.5))
     client = stage.client()

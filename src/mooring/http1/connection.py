@@ -139,6 +139,8 @@ class ServerConnection(asyncio.Protocol):
         if self._request is None:
             self._fed = 0
         else:
+            if self._queue:
+                self._fed = 0  # most of what came was of the messages before this one
             self._unfinished(len(data))
         if self._queue:
             if self._current is None:
@@ -338,7 +340,7 @@ class ServerConnection(asyncio.Protocol):
         """A message is still being read at the end of what has arrived."""
         request, limits = self._request, self.listening.limits
         assert request is not None
-        if self._fed == received:
+        if self._fed <= received:
             self._since = self.listening.ticker.now
         if not request.method:  # the head is not complete
             if self._fed > limits.header_bytes:
