@@ -93,6 +93,8 @@ def test_a_script_that_fails(shared: Deployment, kind: str, script: str, words: 
     if kind in ("raises", "syntax", "imports"):
         said = shared.server.command("logs", name).stdout
         assert "Traceback" in said or "SyntaxError" in said
+    if kind in ("exits", "dies"):
+        assert words[0] in shared.server.command("logs", name).stdout
     shared.sagemaker.delete_endpoint(EndpointName=name)
 
 

@@ -238,3 +238,14 @@ def test_two_regions_are_two_worlds(shared: Deployment) -> None:
         elsewhere.describe_endpoint(EndpointName=name)
     with pytest.raises(ClientError, match="not found"):
         shared.invoke(name, client=shared.server.client("sagemaker-runtime", region="eu-west-1"))
+
+
+def test_a_serverless_variant_is_served_by_one_replica(shared: Deployment) -> None:
+    name = shared.model(f"{shared.prefix}-serverless")
+    serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 5}
+    shared.endpoint(name, {"VariantName": "v", "ModelName": name, "ServerlessConfig": serverless})
+    (variant,) = shared.wait(name)["ProductionVariants"]
+    assert variant["CurrentServerlessConfig"] == serverless
+    assert "DesiredInstanceCount" not in variant
+    assert shared.invoke(name)["model"] == name
+    assert len(shared.server.replicas(name)) == 1

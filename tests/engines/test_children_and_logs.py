@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mooring.engines.children import run
-from mooring.engines.logs import bound_log, open_log, read_after, tail
+from mooring.engines.logs import append_note, bound_log, open_log, read_after
 from mooring.processes.identity import of
 
 
@@ -61,8 +61,15 @@ def test_a_log_gives_back_its_oldest_part(tmp_path: Path) -> None:
     assert path.stat().st_blocks * 512 <= 200_000
     os.write(descriptor, b"the last\n")
     os.close(descriptor)
-    assert tail(path, 1000).endswith("the last\n")
-    assert "\0" not in read_after(path, 0, 500_000)[0]
+    text, offset = read_after(path, 0, 500_000)
+    assert text.startswith("x")
+    assert text.endswith("the last\n")
+    assert offset == path.stat().st_size
+
+
+def test_a_note_of_our_own_is_a_line(tmp_path: Path) -> None:
+    append_note(tmp_path / "v" / "x.log", "the process was killed by signal 9")
+    assert (tmp_path / "v" / "x.log").read_text() == "[mooring] the process was killed by signal 9\n"
 
 
 def test_a_short_log_is_left_alone(tmp_path: Path) -> None:
@@ -80,3 +87,22 @@ def test_following_a_log_gives_each_line_once(tmp_path: Path) -> None:
     assert text == "one\n"
     path.write_bytes(b"one\ntwo\nthree\n")
     assert read_after(path, offset, 1000)[0] == "two\nthree\n"
+
+
+def test_a_long_log_is_read_in_parts_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    lines = [f"line {number}\n" for number in range(5000)]
+    path.write_text("".join(lines))
+    read, offset = "", 0
+    while part := read_after(path, offset, 1000):
+        if not part[0]:
+            break
+        read, offset = read + part[0], part[1]
+    assert read == "".join(lines)
+
+
+def test_a_line_longer_than_the_limit_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_bytes(b"y" * 2500)
+    assert read_after(path, 0, 1000) == ("y" * 1000, 1000)
+    assert read_after(path, 2000, 1000) == ("", 2000)

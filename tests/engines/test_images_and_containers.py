@@ -53,7 +53,7 @@ def test_an_image_that_cannot_run_is_refused_by_name(image: str) -> None:
     ],
 )
 def test_object_urls(url: str, bucket: str, key: str) -> None:
-    assert object_source(url, archive=True) == ObjectSource(bucket, key, archive=True)
+    assert object_source(url, archive=True) == ObjectSource(url, bucket, key, archive=True)
 
 
 @pytest.mark.parametrize("url", ["s3://", "s3://bucket", "s3://bucket/", "s3:///key"])
@@ -66,7 +66,7 @@ def test_model_data_source_of_a_prefix() -> None:
     source = {"S3Uri": "s3://b/models/", "S3DataType": "S3Prefix", "CompressionType": "None"}
     definition = {"Image": SKLEARN, "ModelDataSource": {"S3DataSource": source}}
     container = container_of({"ModelName": "m", "PrimaryContainer": definition})
-    assert container.model_data == ObjectSource("b", "models/", archive=False, prefix=True)
+    assert container.model_data == ObjectSource("s3://b/models/", "b", "models/", archive=False, prefix=True)
 
 
 def test_an_empty_program_is_an_absent_one() -> None:
@@ -79,7 +79,9 @@ def test_an_empty_program_is_an_absent_one() -> None:
 def test_a_submit_directory_in_s3() -> None:
     environment = {"SAGEMAKER_SUBMIT_DIRECTORY": "s3://b/x/sourcedir.tar.gz"}
     container = container_of({"PrimaryContainer": {"Image": SKLEARN, "Environment": environment}})
-    assert container.submit_directory == ObjectSource("b", "x/sourcedir.tar.gz", archive=True)
+    assert container.submit_directory == ObjectSource(
+        "s3://b/x/sourcedir.tar.gz", "b", "x/sourcedir.tar.gz", archive=True
+    )
 
 
 @pytest.mark.parametrize(

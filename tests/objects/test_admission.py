@@ -58,7 +58,6 @@ OF_BUCKETS = [
 ]
 OF_PUTS = [
     {"ServerSideEncryption": "aws:kms"},
-    {"ServerSideEncryption": "AES256"},
     {"SSEKMSKeyId": "k"},
     {"Tagging": "a=b"},
     {"ACL": "public-read"},

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mooring.clock import Clock
-from mooring.control.replica_life import ReplicaLife, ReplicaState
+from mooring.control.replica_life import PREPARATION, ReplicaLife, ReplicaState
 from mooring.engines.process import Prepared, ProcessEngine, Replica
 from mooring.hosting.endpoints import VariantState
 from mooring.settings import ReplicaSettings
@@ -135,7 +135,7 @@ class Fleet:
         task = history.preparation
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             download = variant.config.get("ModelDataDownloadTimeoutInSeconds") or self._settings.download_timeout_s
-            log_path = self._logs / self._uid / variant.name / "preparation.log"
+            log_path = self._logs / self._uid / variant.name / f"{PREPARATION}.log"
             task = history.preparation = asyncio.create_task(
                 self._engine.prepare(
                     f"{self._uid}/{variant.name}", variant.model, download, self._startup_timeout(variant), log_path

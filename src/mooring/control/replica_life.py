@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
 
-from mooring.engines.logs import bound_log
+from mooring.engines.logs import append_note, bound_log
 from mooring.engines.pinging import ping
 from mooring.engines.process import Prepared, ProcessEngine, Replica
 from mooring.errors import ArtifactError, StartFailure
@@ -25,6 +25,8 @@ from mooring.settings import ReplicaSettings
 log = logging.getLogger("mooring.control")
 
 HEALTHY_MARK = "healthy"
+PREPARATION = "preparation"
+"""The log of what comes before a replica has one of its own."""
 LONGEST_FIRST_PING_S = 30.0
 PING_RETRY_S = 0.05
 LONGEST_PING_RETRY_S = 1.0
@@ -199,6 +201,8 @@ class ReplicaLife:
     async def _end(self) -> None:
         if self.failure is not None:
             log.warning("replica %s of variant %s: %s", self.id, self.variant, self.failure)
+            path = self.replica.log if self.replica is not None else self._log_path(PREPARATION)
+            await asyncio.to_thread(_note, path, self.failure)
         failed = self.state is not ReplicaState.LEAVING
         if failed:
             # Out of the routes first: a worker that is told before the process is stopped sends nobody there.
@@ -208,6 +212,12 @@ class ReplicaLife:
             await self._engine.stop(self.replica)
         self.state = ReplicaState.GONE
         self._on_change()
+
+
+def _note(path: Path, text: str) -> None:
+    """A person who reads the log finds there why the replica went."""
+    with contextlib.suppress(OSError):
+        append_note(path, text)
 
 
 def _bound(path: Path, limit_bytes: int) -> None:

@@ -16,14 +16,12 @@ MODEL_CODE_DIRECTORY = "/opt/ml/model/code"
 class ObjectSource:
     """Model data in S3. `prefix` copies every key below it; `archive` unpacks the one object."""
 
+    uri: str
+    """As the model named it, for messages."""
     bucket: str
     key: str
     archive: bool
     prefix: bool = False
-
-    @property
-    def uri(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +113,4 @@ def object_source(url: str, *, archive: bool, prefix: bool = False) -> ObjectSou
             bucket, key = host.split(".s3")[0], path
     if not bucket or (not key and not prefix):
         raise StartFailure(f'"{url}" names no object: s3://bucket/key is needed.')
-    return ObjectSource(bucket, key, archive, prefix)
+    return ObjectSource(url, bucket, key, archive, prefix)

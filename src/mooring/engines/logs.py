@@ -42,23 +42,33 @@ def bound_log(path: Path, limit_bytes: int) -> None:
         os.close(descriptor)
 
 
-def tail(path: Path, limit_bytes: int) -> str:
-    """The last whole lines of a log, at most `limit_bytes` of them."""
-    with path.open("rb") as log:
-        size = log.seek(0, os.SEEK_END)
-        log.seek(max(0, size - limit_bytes))
-        data = log.read()
-    if size > limit_bytes:
-        data = data.partition(b"\n")[2]
-    return data.lstrip(b"\0").decode("utf-8", "replace")
+def append_note(path: Path, text: str) -> None:
+    """Add a line of Mooring's own to a replica's log."""
+    descriptor = open_log(path)
+    try:
+        os.write(descriptor, f"[mooring] {text}\n".encode())
+    finally:
+        os.close(descriptor)
 
 
 def read_after(path: Path, offset: int, limit_bytes: int) -> tuple[str, int]:
-    """Whole lines from `offset` on, and the offset behind them; a last line without its end is left for later."""
+    """Whole lines from `offset` on, at most `limit_bytes`, and the offset behind them.
+
+    What was given back to the disk is passed over; a last line without its end is left for later, unless it alone is
+    longer than the limit.
+    """
     with path.open("rb") as log:
         size = log.seek(0, os.SEEK_END)
-        offset = max(offset if offset <= size else 0, size - limit_bytes)
-        log.seek(offset)
+        begin = _kept_from(log.fileno(), offset if offset <= size else 0)
+        log.seek(begin)
         data = log.read(limit_bytes)
-    whole = data.rfind(b"\n") + 1
-    return data[:whole].lstrip(b"\0").decode("utf-8", "replace"), offset + whole
+    whole = data.rfind(b"\n") + 1 or (len(data) if len(data) == limit_bytes else 0)
+    return data[:whole].lstrip(b"\0").decode("utf-8", "replace"), begin + whole
+
+
+def _kept_from(descriptor: int, offset: int) -> int:
+    """The first offset from `offset` on that still has data; `offset` itself where holes are not known."""
+    try:
+        return os.lseek(descriptor, offset, os.SEEK_DATA) if hasattr(os, "SEEK_DATA") else offset
+    except OSError:
+        return offset  # ENXIO: nothing behind it

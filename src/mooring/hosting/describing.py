@@ -51,11 +51,12 @@ def _variant(record: EndpointRecord, variant: VariantState) -> Members:
         ],
         "CurrentWeight": variant.current_weight,
         "DesiredWeight": variant.desired_weight,
-        "CurrentInstanceCount": variant.current_count,
     }
     if "ServerlessConfig" in variant.config:
+        summary["CurrentInstanceCount"] = 0
         summary["CurrentServerlessConfig"] = summary["DesiredServerlessConfig"] = variant.config["ServerlessConfig"]
     else:
+        summary["CurrentInstanceCount"] = variant.current_count
         summary["DesiredInstanceCount"] = variant.desired_count
     return summary | {name: variant.config[name] for name in ECHOED_OF_VARIANT if name in variant.config}
 

@@ -92,7 +92,8 @@ def _variant(variant: Members, models: Mapping[str, Members], *, shadow: bool) -
         model=models[variant["ModelName"]],
         desired_weight=float(variant["InitialVariantWeight"]),
         current_weight=0.0,
-        desired_count=variant.get("InitialInstanceCount", 0),
+        # A serverless variant names no count; it is served by one replica.
+        desired_count=1 if "ServerlessConfig" in variant else variant.get("InitialInstanceCount", 0),
         current_count=0,
         shadow=shadow,
     )

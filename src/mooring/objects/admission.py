@@ -36,7 +36,7 @@ _UPLOADS = frozenset(
         *(CHECKSUM_PREFIX + name for name in VERIFIED + UNVERIFIED),
     )
 )  # fmt: skip
-_NEW = frozenset(("x-amz-acl", "x-amz-storage-class"))
+_NEW = frozenset(("x-amz-acl", "x-amz-storage-class", "x-amz-server-side-encryption"))
 _META = "x-amz-meta-"
 _SOURCE = frozenset(
     (
@@ -48,6 +48,8 @@ _CHECKSUM_KIND = frozenset(("x-amz-checksum-algorithm", "x-amz-checksum-type"))
 _VALUES = {
     "x-amz-acl": ("private", "bucket-owner-full-control"),
     "x-amz-storage-class": ("STANDARD",),
+    # S3's own default, which clients send without being asked; not echoed, since nothing is encrypted.
+    "x-amz-server-side-encryption": ("AES256",),
     "x-amz-tagging-directive": ("COPY",),
     "x-amz-object-ownership": ("BucketOwnerEnforced",),
 }
