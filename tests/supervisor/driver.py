@@ -25,6 +25,7 @@ def table(settings: Settings, listeners: Listeners) -> list[ChildSpec]:
             descriptors=(("--listen-fd", listeners.gateways[child["listen"]].fileno()),) if "listen" in child else (),
             environment={RESOLVED: settings.to_json()},
             awaited=child.get("awaited", True),
+            holds=child.get("holds", ""),
         )
         for child in plan["children"]
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -13,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from mooring import __version__
+from mooring.errors import DataDirectoryError
+from mooring.paths import Paths
 from mooring.processes import identity
 from mooring.processes.identity import ProcessIdentity
 from mooring.settings import Settings
+from mooring.supervisor.clearing import end_left_replicas
 from tests.supervisor.supervised import CONTROL, GATEWAY, OBJECTS, wait_until
 
 
@@ -39,7 +43,8 @@ def test_ready_is_announced_once_with_the_real_port(serve) -> None:
     port = server.port()
     assert server.stop() == 0
     out, err = server.output()
-    assert out == f"Mooring {__version__} is ready at http://127.0.0.1:{port} (data in {server.paths.root})\n"
+    ready = f"Mooring {__version__} is ready at http://127.0.0.1:{port} (data in {server.paths.root})"
+    assert out.splitlines() == [ready, "stopped"]
     assert "starting…" not in err
     resolved = Settings.from_json((server.notes / "settings control").read_text())
     assert (resolved.server.port, resolved.server.data_dir) == (port, str(server.paths.root))
@@ -105,7 +110,23 @@ def test_later_signal_kills_at_once_and_a_slow_stop_says_so(serve) -> None:
     assert server.stop() == 1
     assert gone(server.pids("gateway 0 started")[0])
     assert gone(server.pids("control started")[0])
-    assert "stopping… waiting for gateway 0\n" in server.output()[1]
+    out, err = server.output()
+    assert re.search("stopping… waiting for gateway 0, 5[0-9] s at most; a second Ctrl-C ends it at once\n", err)
+    assert out.splitlines()[-1] == "stopped"
+
+
+def test_stop_that_lets_requests_finish_says_so_after_a_second(serve) -> None:
+    slow = {"flags": ["--stop-delay", "1.4"], "holds": "requests in flight", "stop_timeout_s": 12.0}
+    server = serve({**GATEWAY, **slow}, CONTROL)
+    server.document()
+    assert server.stop(signal.SIGINT) == 0
+    out, err = server.output()
+    (line,) = [line for line in err.splitlines() if line.startswith("stopping…")]
+    assert re.fullmatch(
+        r"stopping… waiting for requests in flight \(gateway 0\), 1[01] s at most; a second Ctrl-C ends it at once",
+        line,
+    )
+    assert out.splitlines()[-1] == "stopped"
 
 
 @pytest.mark.parametrize("name", ["gateway 0", "control", "objects"])
@@ -188,6 +209,19 @@ def test_child_that_says_that_it_cannot_be_used_ends_the_server_without_another_
     assert len(server.pids("control started")) == 1
 
 
+def test_replica_record_of_another_process_ends_nothing(short_directory: Path) -> None:
+    paths = Paths(short_directory / "data")
+    assert end_left_replicas(paths) == 0
+    assert not paths.root.exists()
+    me = identity.of(os.getpid())
+    assert me is not None
+    (paths.replicas / "replica-0").mkdir(parents=True)
+    record = {**me.to_document(), "start_time": "1"}
+    (paths.replicas / "replica-0" / "identity.json").write_text(json.dumps(record))
+    assert end_left_replicas(paths) == 0
+    assert not paths.lock.exists()
+
+
 ORPHAN_MAKER = """
 import json, os, sys, time
 from pathlib import Path
@@ -245,6 +279,21 @@ class TestOrphans:
         assert server.stop() == 0
         assert not found.present()
         assert json.loads((directory / "exit.json").read_text())["returncode"] == -signal.SIGKILL
+
+    def test_left_by_a_killed_supervisor_is_ended_by_hand_with_its_socket(self, replica) -> None:
+        server, directory, found = replica
+        stale = server.paths.replica_socket(directory.name)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(stale))
+        with pytest.raises(DataDirectoryError, match="in use by another Mooring"):
+            end_left_replicas(server.paths)
+        assert found.alive()
+        server.process.kill()
+        server.process.wait(10)
+        assert end_left_replicas(server.paths) == 1
+        assert not found.alive()
+        assert not stale.exists()
+        assert end_left_replicas(server.paths) == 0
 
     def test_outlives_a_killed_supervisor_and_keeps_its_socket(self, replica, serve) -> None:
         server, directory, found = replica

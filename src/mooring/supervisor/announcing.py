@@ -47,12 +47,12 @@ class Announcer:
         if self.announced:
             return
         if waiting_for:
-            self._progress("starting", waiting_for)
+            self._progress("starting", ", ".join(waiting_for))
         else:
             self._announce()
 
-    def stopping(self, waiting_for: Sequence[str]) -> None:
-        """Say what the stop waits for, if that takes long."""
+    def stopping(self, waiting_for: str) -> None:
+        """Say what the stop waits for, if that takes long; empty while it waits for nothing."""
         if not self._stop_began:
             self._stop_began = True
             self._next_line = time.monotonic() + PATIENCE_S
@@ -63,17 +63,17 @@ class Announcer:
         """The server is gone."""
         self._paths.server_file.unlink(missing_ok=True)
 
-    def _progress(self, activity: str, waiting_for: Sequence[str]) -> None:
+    def _progress(self, activity: str, waiting_for: str) -> None:
         now = time.monotonic()
         if now >= self._next_line:
             self._next_line = now + REPEAT_S
-            _say(f"{activity}… waiting for {', '.join(waiting_for)}", sys.stderr)
+            say(f"{activity}… waiting for {waiting_for}", sys.stderr)
 
     def _announce(self) -> None:
         self.announced = True
         self._write()
         url = url_of(self._settings)
-        _say(f"Mooring {__version__} is ready at {url} (data in {self._paths.root})", sys.stdout)
+        say(f"Mooring {__version__} is ready at {url} (data in {self._paths.root})", sys.stdout)
 
     def _write(self) -> None:
         me = identity.of(os.getpid())
@@ -90,7 +90,7 @@ class Announcer:
             logger.error("cannot write %s: %s", self._paths.server_file, error)
 
 
-def _say(line: str, stream: TextIO) -> None:
-    # Nobody may be reading any more: that is no reason to stop serving.
+def say(line: str, stream: TextIO) -> None:
+    """Print a line to people. Nobody may be reading any more: that is no reason to stop serving."""
     with contextlib.suppress(OSError, ValueError):
         print(line, file=stream, flush=True)

@@ -42,6 +42,8 @@ class ChildSpec:
     """Beyond our own environment. May hold secrets."""
     awaited: bool = True
     """Whether Mooring is ready only when it is."""
+    holds: str = ""
+    """What its stop lets finish, for people."""
 
 
 def table(settings: Settings, listeners: Listeners) -> Sequence[ChildSpec]:
@@ -53,6 +55,7 @@ def table(settings: Settings, listeners: Listeners) -> Sequence[ChildSpec]:
         CONTROL,
         settings.replicas.stop_grace_s + 2 * STOP_MARGIN_S,
         environment=resolved,
+        holds="replicas to end",
     )
     gateways = [
         ChildSpec(
@@ -62,6 +65,7 @@ def table(settings: Settings, listeners: Listeners) -> Sequence[ChildSpec]:
             settings.gateway.drain_s + STOP_MARGIN_S,
             descriptors=(("--listen-fd", listener.fileno()),),
             environment=resolved | GATEWAY_MALLOC,
+            holds="requests in flight",
         )
         for index, listener in enumerate(listeners.gateways)
     ]
@@ -79,5 +83,6 @@ def _objects(listeners: Listeners, resolved: Mapping[str, str]) -> list[ChildSpe
         descriptors=(("--handover-fd", listeners.handover.fileno()), ("--s3-fd", listeners.s3.fileno())),
         environment=resolved,
         awaited=False,
+        holds="S3 requests in flight",
     )
     return [front]

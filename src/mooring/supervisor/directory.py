@@ -36,6 +36,7 @@ def held(paths: Paths) -> Iterator[int]:
         try:
             stack.enter_context(_locked(paths))
             _check_format(paths)
+            stack.callback(_remove_outside_sockets, paths)
             paths.make_private_directories()
             children = os.open(paths.children_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             stack.callback(os.close, children)
@@ -44,6 +45,13 @@ def held(paths: Paths) -> Iterator[int]:
         _wait_for_predecessors(children, paths)
         paths.server_file.unlink(missing_ok=True)
         yield children
+
+
+def _remove_outside_sockets(paths: Paths) -> None:
+    # Below the data directory it belongs to it; elsewhere nobody would ever clear it away. Replicas that live keep it.
+    if not paths.sockets.is_relative_to(paths.root):
+        with contextlib.suppress(OSError):
+            paths.sockets.rmdir()
 
 
 @contextlib.contextmanager

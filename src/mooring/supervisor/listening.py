@@ -31,6 +31,12 @@ class Listeners:
                 listener.close()
 
 
+def refuse_taken_port(settings: Settings) -> None:
+    """Raises `SettingsError` when the port that `settings` ask for cannot be had."""
+    for listener in listen_tcp(settings.server.host, settings.server.port, 1):
+        listener.close()
+
+
 @contextlib.contextmanager
 def opened(settings: Settings, paths: Paths) -> Iterator[Listeners]:
     """Every socket for `settings`; the Unix sockets' files are removed at the end."""

@@ -23,6 +23,7 @@ from mooring.supervisor.child import kill_unreaped_group
 logger = logging.getLogger("mooring.supervisor")
 
 IDENTITY = "identity.json"
+KILL_WAIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,21 @@ def _record_exit(directory: Path, ended: Ended) -> None:
         logger.warning("cannot record the end of replica %s: %s", directory.name, error)
 
 
-def kill_replicas(replicas: Path, collect: Callable[[], None], timeout_s: float) -> None:
-    """Kill every recorded replica that is still alive and wait until it is gone, collecting what we must reap."""
-    alive = [(path, identity) for path, identity in _identities(replicas) if identity.alive()]
-    for path, identity in alive:
-        logger.warning("killing replica %s (pid %d), which control did not stop", path.name, identity.pid)
+def living(replicas: Path) -> dict[str, ProcessIdentity]:
+    """Every recorded replica that is alive, by id."""
+    return {directory.name: identity for directory, identity in _identities(replicas) if identity.alive()}
+
+
+def kill_replicas(replicas: Path, collect: Callable[[], None]) -> dict[str, ProcessIdentity]:
+    """Kill every recorded replica that is still alive and wait until it is gone, collecting what we must reap.
+
+    Returns those that were killed, by id. After `KILL_WAIT_S` one that the kernel still holds is left to it.
+    """
+    found = living(replicas)
+    for identity in found.values():
         signal_group(identity, signal.SIGKILL)
-    deadline = time.monotonic() + timeout_s
-    while any(identity.alive() for _, identity in alive) and time.monotonic() < deadline:
+    deadline = time.monotonic() + KILL_WAIT_S
+    while any(identity.alive() for identity in found.values()) and time.monotonic() < deadline:
         time.sleep(0.005)
     collect()
+    return found

@@ -13,6 +13,7 @@ import os
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Self
@@ -22,7 +23,7 @@ from mooring.paths import Paths
 from mooring.processes.prctl import set_child_subreaper
 from mooring.settings import Settings, data_directory
 from mooring.supervisor import children, directory, listening
-from mooring.supervisor.announcing import Announcer
+from mooring.supervisor.announcing import Announcer, say
 from mooring.supervisor.child import Child
 from mooring.supervisor.children import ChildSpec
 from mooring.supervisor.listening import Listeners
@@ -36,7 +37,6 @@ UNUSABLE = 78
 """Exit code of a child that says, in a line of its own, that starting it again would not help (EX_CONFIG)."""
 GIVE_UP_AFTER = 5
 """Ends in a row of a child that Mooring waits for, before it was ever ready: it will not be."""
-REPLICAS_KILL_WAIT_S = 2.0
 SAME_REQUEST_S = 0.5
 """Signals this close to the first are the same wish: Ctrl-C under make brings SIGINT and then make's SIGTERM."""
 
@@ -54,11 +54,18 @@ def run(settings: Settings, table: Table = children.table) -> int:
         level=settings.server.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     paths = Paths(data_directory(settings))
+    # Of a directory that is new, nothing shall be left when the port is taken. An earlier server's may still hold its
+    # port for a moment; and that a directory is in use says more than that its server's port is.
+    if not os.path.exists(paths.root):  # noqa: PTH110 - Path.exists raises where a parent cannot be searched
+        listening.refuse_taken_port(settings)
     with directory.held(paths) as children_lock, listening.opened(settings, paths) as listeners:
         set_child_subreaper()
         resolved = listening.resolve(settings, paths, listeners)
         with Supervisor(paths, table(resolved, listeners), listeners, children_lock) as supervisor:
-            return supervisor.serve(Announcer(resolved, paths))
+            code = supervisor.serve(Announcer(resolved, paths))
+    if supervisor.told_to_stop:
+        say("stopped", sys.stdout)
+    return code
 
 
 class Supervisor:
@@ -75,6 +82,11 @@ class Supervisor:
         self._unusable = False
         self._stopping = False
         self._resources = contextlib.ExitStack()
+
+    @property
+    def told_to_stop(self) -> bool:
+        """Whether a signal asked for the stop."""
+        return self._stop_asked_at is not None
 
     def __enter__(self) -> Self:
         self._resources.callback(self._close)
@@ -187,9 +199,10 @@ class Supervisor:
                 self._kill_late(group, time.monotonic() - began)
                 if self._cut_short:
                     self._kill_all()
-                announcer.stopping([child.spec.name for child in group if child.running])
+                announcer.stopping(_stop_waits_for([child.spec for child in group if child.running], began))
                 self._turn(0.1)
-        kill_replicas(self._paths.replicas, self._reap, REPLICAS_KILL_WAIT_S)
+        for name, identity in kill_replicas(self._paths.replicas, self._reap).items():
+            logger.warning("killed replica %s (pid %d), which control did not stop", name, identity.pid)
         return not self._cut_short
 
     def _kill_late(self, group: Sequence[Child], waited: float) -> None:
@@ -201,6 +214,16 @@ class Supervisor:
     def _kill_all(self) -> None:
         for child in self._children:
             child.kill()
+
+
+def _stop_waits_for(late: Sequence[ChildSpec], began: float) -> str:
+    if not late:
+        return ""
+    left = max(0.0, began + max(spec.stop_timeout_s for spec in late) - time.monotonic())
+    held = ", ".join(dict.fromkeys(spec.holds for spec in late if spec.holds))
+    names = ", ".join(spec.name for spec in late)
+    what = f"{held} ({names})" if held else names
+    return f"{what}, {left:.0f} s at most; a second Ctrl-C ends it at once"
 
 
 @contextlib.contextmanager
