@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from mooring.api import model_operations
 from mooring.api.operations import OPERATIONS, Changing
+from mooring.processes import identity
 from mooring.store import models
 from tests.api.conftest import IMAGE
 from tests.api.serving import Serving, serving, unique
@@ -210,7 +212,9 @@ def test_the_admin_api(edge: Serving) -> None:
     assert absent.json["message"].startswith('Could not find endpoint "arn:aws:sagemaker:us-east-1:')
     assert edge.raw("GET", f"{base}/nothing", client).status == 404
     assert edge.raw("POST", f"{base}/status", client).status == 404
-    assert edge.raw("POST", f"{base}/stop", client).status == 202
+    accepted = edge.raw("POST", f"{base}/stop", client)
+    assert accepted.status == 202
+    assert accepted.json == identity.of(os.getppid()).to_document(), "the supervisor is control's parent"
     assert edge.stops == [1]
 
 

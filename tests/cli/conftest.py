@@ -41,6 +41,23 @@ STATUS: dict[str, Any] = {
             "variants": [],
         },
         {"name": "twice", "region": "us-east-1", "status": "Creating", "failure_reason": None, "variants": []},
+        {
+            "name": "mirrored",
+            "region": "us-east-1",
+            "status": "InService",
+            "failure_reason": None,
+            "variants": [
+                {
+                    "name": "shadow",
+                    "shadow": True,
+                    "current_weight": 0.5,
+                    "desired_weight": 0.5,
+                    "current_count": 0,
+                    "desired_count": 1,
+                    "replicas": [],
+                }
+            ],
+        },
     ],
 }
 
@@ -52,6 +69,8 @@ class FakeServer:
     url: str
     answers: dict[tuple[str, str], Callable[[str, bytes], tuple[int, Any]]]
     asked: list[tuple[str, str, dict[str, str], bytes]]
+    close: Callable[[], None]
+    """Nothing listens afterwards."""
 
 
 @pytest.fixture
@@ -83,10 +102,14 @@ def fake() -> Iterator[FakeServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield FakeServer(f"http://127.0.0.1:{server.server_address[1]}", answers, asked)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+
+    def close() -> None:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+    yield FakeServer(f"http://127.0.0.1:{server.server_address[1]}", answers, asked, close)
+    close()
 
 
 @pytest.fixture(autouse=True)

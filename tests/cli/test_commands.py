@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from urllib.parse import parse_qsl
 
 import pytest
 
 from mooring import __version__
 from mooring.cli import logs, main
+from mooring.hosting.naming import in_progress
 
 LOGS = ("GET", "/-/mooring/v1/endpoints/fleet/logs")
 
@@ -36,7 +39,21 @@ def test_status_for_people(fake, capsys) -> None:
         "77",
     ]
     assert "twice: no [such] file" in out
+    shadow = next(line for line in out.splitlines() if line.lstrip().startswith("mirrored"))
+    assert shadow.rstrip().endswith(" (not run yet)")
     assert any(line.split() == ["gateway", "0", "12", "30", "MB"] for line in out.splitlines())
+
+
+def test_status_in_a_pipe_breaks_no_line(fake, capsys) -> None:
+    reason = "why " * 200 + "it failed"
+    replica = {"id": "r" * 300, "pid": 1, "state": "healthy"}
+    variant = {"name": "a" * 200, "replicas": [replica, replica]}
+    endpoint = {"name": "long", "status": "Failed", "failure_reason": reason, "variants": [variant]}
+    fake.answers["GET", "/-/mooring/v1/status"] = lambda query, body: (200, {"endpoints": [endpoint]})
+    assert main(["status", "--url", fake.url]) == 0
+    out = capsys.readouterr().out
+    assert f"long: {reason}\n" in out
+    assert [line.split()[-4:] for line in out.splitlines() if "rrr" in line] == [["r" * 300, "healthy", "pid", "1"]] * 2
 
 
 def test_status_without_endpoints(fake, capsys) -> None:
@@ -67,6 +84,41 @@ def test_logs_are_read_to_the_end(fake, capsys) -> None:
     fake.answers[LOGS] = answer
     assert main(["logs", "fleet", "--url", fake.url]) == 0
     assert capsys.readouterr().out == "a/r1 | one\na/r1 | two\x1b[2J\n"
+
+
+def numbered(fake, count: int, text: str = "") -> None:
+    """`count` answers of a line each, then empty ones."""
+
+    def answer(query: str, body: bytes) -> tuple[int, object]:
+        at = int(dict(parse_qsl(query)).get("after", "0"))
+        lines = [{"variant": "a", "replica": "r", "text": f"{at}{text}"}] if at < count else []
+        return 200, {"lines": lines, "next": str(min(at + 1, count))}
+
+    fake.answers[LOGS] = answer
+
+
+@pytest.mark.parametrize(("flags", "shown"), [(["--lines", "2"], [8, 9]), (["-n", "0"], []), (["-n", "99"], range(10))])
+def test_last_lines(fake, capsys, flags: list[str], shown: Sequence[int]) -> None:
+    numbered(fake, 10, "x" * logs.SHORT)
+    assert main(["logs", "fleet", *flags, "--url", fake.url]) == 0
+    out, err = capsys.readouterr()
+    assert [line.partition("x")[0] for line in out.splitlines()] == [f"a/r | {number}" for number in shown]
+    assert err == ""
+
+
+def test_log_that_is_written_without_a_pause_has_an_end(fake, capsys) -> None:
+    numbered(fake, 10**9)
+    assert main(["logs", "fleet", "-n", "1", "--url", fake.url]) == 0
+    assert capsys.readouterr().out == f"a/r | {logs.SHORT_ANSWERS - 1}\n"
+
+
+def test_endpoint_that_failed_without_a_line_gives_its_reason(fake, capsys) -> None:
+    path = "/-/mooring/v1/endpoints/twice/logs"
+    fake.answers["GET", path] = lambda query, body: (200, {"lines": [], "next": "t"})
+    assert main(["logs", "twice", "--region", "eu-west-1", "--url", fake.url]) == 0
+    assert capsys.readouterr() == ("", "mooring: twice wrote nothing; it is Failed: no [such] file\n")
+    assert main(["logs", "twice", "--region", "us-east-1", "--url", fake.url]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 def test_terminal_gets_no_control_characters(monkeypatch) -> None:
@@ -134,17 +186,24 @@ def test_delete_without_force_is_the_call_of_aws(fake, capsys) -> None:
 
 
 def test_error_of_aws_is_one_line(fake, capsys) -> None:
-    message = 'Cannot update in-progress endpoint\n"arn".'
+    message = 'Could not find endpoint\n"arn".'
     fake.answers["POST", "/"] = lambda query, body: (400, {"__type": "x#ValidationException", "message": message})
-    assert main(["endpoints", "delete", "fleet", "--url", fake.url]) == 2
-    assert capsys.readouterr().err == 'mooring: Cannot update in-progress endpoint "arn".\n'
+    assert main(["endpoints", "delete", "fleet", "--url", fake.url]) == 1
+    assert capsys.readouterr().err == 'mooring: Could not find endpoint "arn".\n'
+
+
+def test_deletion_in_progress_is_told_of_force(fake, capsys) -> None:
+    message = in_progress("arn")
+    fake.answers["POST", "/"] = lambda query, body: (400, {"__type": "ValidationException", "message": message})
+    assert main(["endpoints", "delete", "fleet", "--url", fake.url]) == 1
+    assert capsys.readouterr().err == f"mooring: {message} Use --force to delete it nevertheless.\n"
 
 
 @pytest.mark.parametrize(
     ("answer", "code", "complaint"),
     [
         ((404, {"message": "gone"}), 1, "gone"),
-        ((400, {"message": "bad"}), 2, "bad"),
+        ((400, {"message": "bad"}), 1, "bad"),
         ((503, {"message": "down"}), 1, "down"),
         ((500, {}), 1, "{url} answered with status 500"),
         ((200, b"<html>"), 1, "what answers at {url} is not Mooring (status 200)"),
@@ -192,8 +251,9 @@ def test_bare_command_shows_help(capsys, words: list[str]) -> None:
     assert "endpoints" in capsys.readouterr().out
 
 
-def test_version(capsys) -> None:
-    assert main(["version"]) == 0
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_version(capsys, word: str) -> None:
+    assert main([word]) == 0
     assert capsys.readouterr().out == f"Mooring {__version__}\n"
 
 

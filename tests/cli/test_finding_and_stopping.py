@@ -149,6 +149,39 @@ def test_stop_by_url_waits_until_nothing_listens(fake, capsys) -> None:
     assert "has not stopped within 0.1 s" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("visible", [True, False])
+def test_stop_by_url_waits_for_the_process_where_it_can_be_seen(server: Serve, fake, capsys, visible: bool) -> None:
+    process = server("stubborn")
+    who = identity.of(process.pid)
+    assert who is not None
+    document = who.to_document() if visible else {**who.to_document(), "boot_id": "another machine's"}
+    fake.answers["POST", "/-/mooring/v1/stop"] = lambda query, body: (202, document)
+    end = process.kill if visible else fake.close
+    ending = threading.Timer(0.3, end)
+    ending.start()
+    began = time.monotonic()
+    assert main(["stop", "--url", fake.url]) == 0
+    assert time.monotonic() - began >= 0.3
+    ending.join()
+    assert (process.wait(10) == -signal.SIGKILL) if visible else (process.poll() is None)
+    assert capsys.readouterr().out == f"stopped the server at {fake.url}\n"
+
+
+def test_stop_ends_what_a_killed_server_left(paths: Paths, server: Serve, capsys) -> None:
+    left = server(url=None)
+    paths.lock.write_text("")
+    who = identity.of(left.pid)
+    assert who is not None
+    record = paths.replicas / "r1" / "identity.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps(who.to_document()))
+    assert main(["stop", "--data-dir", str(paths.root)]) == 0
+    assert left.wait(10) == -signal.SIGKILL
+    assert capsys.readouterr() == ("stopped 1 replica that an earlier server left\n", "")
+    assert main(["stop", "--data-dir", str(paths.root)]) == 0
+    assert capsys.readouterr().out == f"no server runs with data in {paths.root}\n"
+
+
 def test_stop_by_url_where_nothing_listens(capsys) -> None:
     assert main(["stop", "--url", "http://127.0.0.1:1"]) == 0
     assert capsys.readouterr().out == "no server answers at http://127.0.0.1:1\n"

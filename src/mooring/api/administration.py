@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +18,7 @@ from mooring.api.calls import Control
 from mooring.errors import MooringError, NotFound, Unavailable
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
+from mooring.processes import identity
 from mooring.settings import Settings
 
 PREFIX = "/-/mooring/v1/"
@@ -62,8 +64,10 @@ class Administration:
                 await self._control.force_delete(scope, name)
                 return _json(HTTPStatus.OK, {})
             case "POST", ["stop"]:
+                # Asked before the signal: the caller watches this very process, since its port says little of its end.
+                supervisor = identity.of(os.getppid())
                 self._stop_server()
-                return _json(HTTPStatus.ACCEPTED, {})
+                return _json(HTTPStatus.ACCEPTED, {} if supervisor is None else supervisor.to_document())
         return _failed(HTTPStatus.NOT_FOUND, "There is no such page in the admin API.")
 
 

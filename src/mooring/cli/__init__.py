@@ -1,8 +1,8 @@
 """The `mooring` command. Everything but `mooring serve` talks to a running server through its API.
 
 `main` is the console entry. Errors are one line on standard error: exit code 2 for what the caller can mend in the
-command itself, 1 for the rest. `mooring serve` in its plain form is recognised before Typer is imported, because that
-costs 80 ms and 8 MB which the supervisor would keep for as long as it lives.
+command itself, 1 for the rest, refusals of the server among it. `mooring serve` in its plain form is recognised before
+Typer is imported, because that costs 80 ms and 8 MB which the supervisor would keep for as long as it lives.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mooring.errors import BadInput, MooringError, NotFound
+from mooring.errors import BadInput, MooringError, Refused
 
 INTERRUPTED = 130
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _dispatch(arguments)
     except MooringError as error:
         _complain(str(error))
-        return 2 if isinstance(error, BadInput) and not isinstance(error, NotFound) else 1
+        return 2 if isinstance(error, BadInput) and not isinstance(error, Refused) else 1
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from mooring import __version__
 from mooring.cli import waiting
 from mooring.errors import BadInput, InProgress, MooringError, NotFound, Refused, Unavailable
+from mooring.processes.identity import ProcessIdentity
 
 ADMIN = "/-/mooring/v1/"
 CONNECT_AND_READ_S = 30.0
@@ -52,9 +53,12 @@ class Client:
         path = f"endpoints/{quote(name, safe='')}?{urlencode({'region': region})}"
         self._admin("DELETE", path, timeout_s=DELETE_S)
 
-    def stop(self) -> None:
-        """Ask the server to stop; it does so after it has answered."""
-        self._admin("POST", "stop")
+    def stop(self) -> ProcessIdentity | None:
+        """Ask the server to stop; it does so after it has answered who it is (None from one that does not tell)."""
+        try:
+            return ProcessIdentity.from_document(self._admin("POST", "stop"))
+        except ValueError:
+            return None
 
     def delete_endpoint(self, name: str, region: str) -> None:
         """AWS's own DeleteEndpoint."""
@@ -78,7 +82,7 @@ class Client:
         if status < 400:
             return body
         message = str(body.get("message") or f"{self.url} answered with status {status}")
-        raise {404: NotFound, 400: BadInput, 503: Unavailable}.get(status, MooringError)(message)
+        raise {404: NotFound, 400: Refused, 503: Unavailable}.get(status, MooringError)(message)
 
     def _request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float | None = None

@@ -13,6 +13,7 @@ import typer
 from mooring import __version__
 from mooring.cli import finding, logs, serving, stopping
 from mooring.cli.client import Client, region_of
+from mooring.errors import InProgress, Refused
 from mooring.settings import ServerSettings
 
 DEFAULTS = ServerSettings()
@@ -51,9 +52,24 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 def _sentence(error: BaseException) -> str:
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     return " ".join(str(message).split()).rstrip(".")
+
+
+@app.callback()
+def _mooring(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -109,13 +125,16 @@ def status(
 def show_logs(
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    last: Annotated[
+        int | None, typer.Option("--lines", "-n", help="Of what there is, only the last so many lines.", min=0)
+    ] = None,
     region: Region = None,
     url: Url = None,
     data_dir: DataDir = None,
 ) -> None:
     """Print what the replicas of an endpoint wrote."""
     client = Client(finding.find(url, data_dir).require_url())
-    logs.show(client, endpoint, region_of(client, endpoint, region, _preferred_region()), follow=follow)
+    logs.show(client, endpoint, region_of(client, endpoint, region, _preferred_region()), follow=follow, last=last)
 
 
 @app.command()
@@ -127,7 +146,9 @@ def stop(
     """Stop the server and wait until it is gone. Endpoints come back with the next `mooring serve`."""
     server = finding.find(url, data_dir)
     if not server.running:
-        print(f"no server runs {server.place}")
+        left = stopping.end_left_replicas(server.paths) if server.paths is not None else 0
+        ended = f"stopped {left} replica{'' if left == 1 else 's'} that an earlier server left"
+        print(ended if left else f"no server runs {server.place}")
         return
     stopped = stopping.stop(server, timeout)
     print(f"stopped the server {server.place}" if stopped else f"no server answers at {server.where}")
@@ -148,8 +169,18 @@ def delete(
         client.force_delete(name, found)
         print(f"deleted {name}")
     else:
-        client.delete_endpoint(name, found)
+        _delete(client, name, found)
         print(f"deleting {name}")
+
+
+def _delete(client: Client, name: str, region: str) -> None:
+    try:
+        client.delete_endpoint(name, region)
+    except Refused as error:
+        # AWS has one code for every refusal; only its words tell which this is.
+        if "in-progress" not in str(error):
+            raise
+        raise InProgress(f"{error} Use --force to delete it nevertheless.") from None
 
 
 @endpoints.callback()

@@ -10,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 _COLOURS = {"InService": "green", "Failed": "red", "healthy": "green"}
-_WIDE = 200
+_UNBROKEN = 100_000
 
 
 def show(status: dict[str, Any]) -> None:
     """Print the server, its endpoints and its processes."""
     # Without a terminal the width is a guess of 80; whoever reads a file or a pipe wants no line broken.
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _UNBROKEN)
     uptime = _duration(float(status.get("uptime_s", 0)))
     console.print(
         f"Mooring {status.get('version')} at {status.get('url')}, up {uptime}, "
@@ -41,6 +41,8 @@ def _endpoints(endpoints: list[dict[str, Any]]) -> Table:
             table.add_row(name, region, status)
         for variant in variants:
             replicas = Text("\n").join(_replica(replica) for replica in variant.get("replicas", []))
+            if variant.get("shadow") and not replicas:
+                replicas = Text("(not run yet)")
             weight, count = _pair(variant, "weight"), _pair(variant, "count")
             table.add_row(name, region, status, _text(variant.get("name")), weight, count, replicas)
             name, region, status = Text(), Text(), Text()

@@ -27,6 +27,8 @@ class Server:
     """None while it is starting, and when nothing runs."""
     identity: ProcessIdentity | None
     """Of its supervisor, when that is a living process of this machine."""
+    paths: Paths | None = None
+    """Its data directory, when it was named by that."""
 
     @property
     def place(self) -> str:
@@ -63,8 +65,8 @@ def _by_directory(paths: Paths) -> Server:
     serving = ProcessIdentity.read(paths.server_file)
     if serving is not None and serving.alive():
         try:
-            return Server(where, str(json.loads(paths.server_file.read_bytes())["url"]), serving)
+            return Server(where, str(json.loads(paths.server_file.read_bytes())["url"]), serving, paths)
         except (OSError, ValueError, KeyError):
-            return Server(where, None, serving)  # it is just stopping
+            return Server(where, None, serving, paths)  # it is just stopping
     holding = ProcessIdentity.read(paths.lock)
-    return Server(where, None, holding if holding is not None and holding.alive() else None)
+    return Server(where, None, holding if holding is not None and holding.alive() else None, paths)

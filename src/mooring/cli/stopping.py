@@ -1,8 +1,12 @@
-"""`mooring stop`: ask, then watch until the server is really gone."""
+"""`mooring stop`: ask, then watch until the server is really gone.
+
+What is watched is the supervisor's process wherever it can be seen; its port closes long before it has ended.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -13,6 +17,8 @@ from mooring.cli import waiting
 from mooring.cli.client import Client
 from mooring.cli.finding import Server
 from mooring.errors import MooringError
+from mooring.paths import Paths
+from mooring.processes.identity import ProcessIdentity
 
 ASK_S = 5.0
 POLL_S = 0.02
@@ -23,7 +29,10 @@ def stop(server: Server, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
     if not _there(server):
         return False
-    _ask(server)
+    told = _ask(server)
+    # One that is not seen alive here is another machine's or another container's: then only its port can be watched.
+    if server.identity is None and told is not None and told.alive():
+        server = dataclasses.replace(server, identity=told)
     with waiting.said("stopping: replicas end, then the rest"):
         while _there(server):
             if time.monotonic() >= deadline:
@@ -33,19 +42,26 @@ def stop(server: Server, timeout_s: float) -> bool:
     return True
 
 
-def _ask(server: Server) -> None:
+def end_left_replicas(paths: Paths) -> int:
+    """End the replicas that outlived a killed server of this data directory; how many there were."""
+    from mooring.supervisor import clearing
+
+    with waiting.said("ending replicas that an earlier server left"):
+        return clearing.end_left_replicas(paths)
+
+
+def _ask(server: Server) -> ProcessIdentity | None:
     if server.url is not None:
         try:
-            Client(server.url, ASK_S).stop()
+            return Client(server.url, ASK_S).stop()
         except MooringError:
             # Its API may be down, or the port another's by now; its own process can still be told.
             if server.identity is None:
                 raise
-        else:
-            return
     if server.identity is not None and server.identity.alive():
         with contextlib.suppress(ProcessLookupError):
             os.kill(server.identity.pid, signal.SIGTERM)
+    return server.identity
 
 
 def _there(server: Server) -> bool:
