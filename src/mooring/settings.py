@@ -34,6 +34,10 @@ class ServerSettings:
     """Where everything that must last is kept."""
     workers: int = 1
     """Gateway processes; one core each is the most that helps."""
+    allowed_hosts: str = ""
+    """Names, comma separated, that requests may give as Host while Mooring listens on loopback, besides addresses,
+    localhost and names below it; `*.example.com` is every name below example.com. Any other name is refused, since a
+    web page could have given its own name this machine's address."""
     log_level: str = "info"
     """debug, info, warning or error."""
 
