@@ -12,6 +12,7 @@
     │   └── LimitExceeded         an account or machine limit (AWS: ResourceLimitExceeded)
     ├── ArtifactError             model data that cannot be fetched or unpacked
     ├── StartFailure              a replica that did not become healthy
+    │   └── ZygoteLost            its parent ended first; another start may do
     ├── DataDirectoryError        in use, unwritable, or from a newer version
     └── Unavailable               a part of Mooring is down for now; trying again is right
 
@@ -62,6 +63,15 @@ class ArtifactError(MooringError):
 
 class StartFailure(MooringError):
     """A replica did not become healthy."""
+
+    hopeless = True
+    """Another start would fail in the same way."""
+
+
+class ZygoteLost(StartFailure):
+    """The zygote ended before it had started the replica."""
+
+    hopeless = False
 
 
 class DataDirectoryError(MooringError):

@@ -13,7 +13,8 @@ import pytest
 
 from mooring.processes import files
 from mooring.processes.exits import ExitRecord, read_exit, write_exit
-from mooring.processes.files import write_atomically
+from mooring.processes.files import read_small, write_atomically
+from mooring.processes.identity import ProcessIdentity
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -101,3 +102,24 @@ def test_damaged_exit_record_is_none(tmp_path: Path, text: str | None) -> None:
 def test_exit_record_of_another_writer_is_read(tmp_path: Path) -> None:
     (tmp_path / "exit.json").write_text('{"pid": 5, "returncode": -9, "reaped_by": "zygote", "at": 1.5, "more": 1}')
     assert read_exit(tmp_path) == ExitRecord(5, -9, "zygote", 1.5)
+
+
+def test_a_small_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 100)
+    assert read_small(tmp_path / "a") == b"x" * 100
+
+
+def test_what_is_no_small_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(b"x" * 101)
+    (tmp_path / "link").symlink_to("large")
+    for name in ("pipe", "large", "link", "missing", "."):
+        with pytest.raises(OSError):
+            read_small(tmp_path / name, limit=100)
+
+
+def test_a_pipe_in_the_place_of_a_record_reads_as_no_record(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "exit.json")
+    os.mkfifo(tmp_path / "identity.json")
+    assert read_exit(tmp_path) is None
+    assert ProcessIdentity.read(tmp_path / "identity.json") is None

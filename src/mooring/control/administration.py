@@ -96,7 +96,7 @@ def log_lines(directory: Path, after: str | None) -> dict[str, Any]:
     """Lines of all replicas of an endpoint since the token `after`; a missing or broken token begins at the start."""
     offsets = _offsets(after)
     lines: list[dict[str, str]] = []
-    for path in sorted(directory.glob("*/*.log"), key=lambda path: path.stat().st_mtime):
+    for path in sorted(directory.glob("*/*.log"), key=lambda path: path.lstat().st_mtime):
         name = str(path.relative_to(directory))
         text, offsets[name] = read_after(path, offsets.get(name, 0), LOG_BYTES_A_CALL)
         lines += [{"variant": path.parent.name, "replica": path.stem, "text": line} for line in text.splitlines()]
@@ -110,7 +110,7 @@ def _offsets(token: str | None) -> dict[str, int]:
     try:
         found = json.loads(base64.urlsafe_b64decode(token))
         return {str(name): max(0, int(offset)) for name, offset in found.items()}
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, OverflowError):
         return {}
 
 

@@ -109,10 +109,11 @@ class EndpointWorker:
             if failure := self.fleet.failure(variant.name, attempts):
                 await self._fail(record, failure)
                 return
-        if self._grow(record):
-            await self._publish_and_wait(record, EndpointStatus.IN_SERVICE)
-            if await self._settle(record):
-                log.info("endpoint %s is InService", record.name)
+        if not self._grow(record):
+            return
+        followed = await self._in_effect(record, self._publish(record, EndpointStatus.IN_SERVICE))
+        if followed and await self._settle(record):
+            log.info("endpoint %s is InService", record.name)
 
     async def _keep(self, record: EndpointRecord) -> None:
         self._grow(record)
@@ -132,7 +133,8 @@ class EndpointWorker:
         # Growing may have made replicas healthy since the route went out.
         version = self._publish(record, record.status)
         leaving = self._surplus(record)
-        await self._in_effect(record, version)
+        if not await self._in_effect(record, version):
+            return
         for life in leaving:
             life.leave(self._idle(life))
         if await self._settle(record):
@@ -244,13 +246,13 @@ class EndpointWorker:
     def _publish(self, record: EndpointRecord, status: EndpointStatus) -> Version:
         return self._around.publisher.publish(self._route(record, status))
 
-    async def _publish_and_wait(self, record: EndpointRecord, status: EndpointStatus) -> None:
-        await self._in_effect(record, self._publish(record, status))
-
-    async def _in_effect(self, record: EndpointRecord, version: Version) -> None:
+    async def _in_effect(self, record: EndpointRecord, version: Version) -> bool:
+        """Whether every live gateway follows `version`; if not, this endpoint is looked at again soon."""
         followed = await self._around.publisher.wait_in_effect(_key(record), version, ACKNOWLEDGEMENT_TIMEOUT_S)
         if not followed:
-            log.warning("a gateway has not acknowledged the route of %s; going on without it", record.name)
+            log.warning("a gateway has not acknowledged the route of %s", record.name)
+            self._next_look = RETRY_S
+        return followed
 
     def _route(self, record: EndpointRecord, status: EndpointStatus) -> Route:
         gateway = self._around.settings.gateway

@@ -6,6 +6,7 @@ The fleet holds lives and decides when a new one may start (backoff); it knows v
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from mooring.settings import ReplicaSettings
 
 log = logging.getLogger("mooring.control")
 
+LOGS_OF_THE_DEAD = 10
 PROVEN_AFTER_S = 60.0
 """A replica that was healthy for this long clears its variant's count of failures."""
 
@@ -153,10 +155,21 @@ class Fleet:
     def _bury(self, variant: str) -> None:
         """Count the failures of those that have gone, and forget them."""
         gone = [life for life in self.lives if life.variant == variant and life.state is ReplicaState.GONE]
+        if gone:
+            self._prune_logs(variant)
         for life in gone:
             self.lives.remove(life)
             if life.failure is not None:
                 self._count_failure(self._history.setdefault(variant, _VariantHistory()), life)
+
+    def _prune_logs(self, variant: str) -> None:
+        """A replica that dies again and again leaves a log each time: the newest few are enough."""
+        living = {life.id for life in self.lives if life.state is not ReplicaState.GONE} | {PREPARATION}
+        with contextlib.suppress(OSError):
+            logs = [path for path in (self._logs / self._uid / variant).glob("*.log") if path.stem not in living]
+            logs.sort(key=lambda path: path.lstat().st_mtime)
+            for path in logs[:-LOGS_OF_THE_DEAD]:
+                path.unlink(missing_ok=True)
 
     def _count_failure(self, history: _VariantHistory, life: ReplicaLife) -> None:
         now = self._clock.monotonic()

@@ -106,7 +106,9 @@ class ReplicaLife:
     async def _run(self, prepare: Callable[[], asyncio.Task[Prepared]], timeout_s: float) -> None:
         try:
             await self._live(prepare, timeout_s)
-        except (StartFailure, ArtifactError) as error:
+        except StartFailure as error:
+            self.failure, self.hopeless = str(error), error.hopeless
+        except ArtifactError as error:
             self.failure, self.hopeless = str(error), True
         except asyncio.CancelledError:
             log.debug("replica %s was told to leave while it started", self.id)

@@ -54,10 +54,10 @@ async def run(
     except TimeoutError:
         return Finished(-signal.SIGKILL, b"", timed_out=True)
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
+        # Also when it has ended: what it left in its group keeps the group's number from being another's.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(process.wait())
 
 
 async def _converse(process: asyncio.subprocess.Process, stdin: bytes) -> bytes:

@@ -35,7 +35,8 @@ class Environments:
         """The interpreter of the environment for `requirements`. Raises `StartFailure` with uv's last words."""
         text = await asyncio.to_thread(requirements.read_text, "utf-8", "replace")
         wanted = tuple(pin for pin in pins if not _names(text, pin.partition("==")[0]))
-        digest = hashlib.sha256("\0".join((sys.version, *wanted, text)).encode()).hexdigest()[:20]
+        files = await asyncio.to_thread(_files_digest, requirements.parent) if _names_files(text) else ""
+        digest = hashlib.sha256("\0".join((sys.version, *wanted, text, files)).encode()).hexdigest()[:20]
         directory = self._root / digest
         python = directory / "bin" / "python"
         async with self._locks.setdefault(digest, asyncio.Lock()):
@@ -75,6 +76,21 @@ def _names(requirements: str, distribution: str) -> bool:
     """Whether `requirements` says itself which `distribution` it wants."""
     pattern = re.escape(distribution).replace(r"\-", "[-_.]")
     return re.search(rf"(?im)^\s*{pattern}\s*($|[^A-Za-z0-9_.-])", requirements) is not None
+
+
+def _names_files(requirements: str) -> bool:
+    """Whether a line is an option (`-r`, `-e`, …), a path or a URL: the text alone does not say what is installed."""
+    lines = (line.split("#")[0].strip() for line in requirements.splitlines())
+    return any(line.startswith(("-", ".")) or "/" in line for line in lines)
+
+
+def _files_digest(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(directory)}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _copy_model_server(environment: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def open_log(path: Path) -> int:
 
 def bound_log(path: Path, limit_bytes: int) -> None:
     """Give back all but the newest half of `limit_bytes` when the file takes more than that on the disk."""
-    found = path.stat()
-    if found.st_blocks * 512 <= limit_bytes:
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_blocks * 512 <= limit_bytes:
         return
     if sys.platform != "linux":
         os.truncate(path, 0)
@@ -46,7 +47,7 @@ def append_note(path: Path, text: str) -> None:
     """Add a line of Mooring's own to a replica's log."""
     descriptor = open_log(path)
     try:
-        os.write(descriptor, f"[mooring] {text}\n".encode())
+        os.write(descriptor, f"[mooring] {text}\n".encode("utf-8", "replace"))
     finally:
         os.close(descriptor)
 
@@ -57,11 +58,16 @@ def read_after(path: Path, offset: int, limit_bytes: int) -> tuple[str, int]:
     What was given back to the disk is passed over; a last line without its end is left for later, unless it alone is
     longer than the limit.
     """
-    with path.open("rb") as log:
-        size = log.seek(0, os.SEEK_END)
-        begin = _kept_from(log.fileno(), offset if offset <= size else 0)
-        log.seek(begin)
-        data = log.read(limit_bytes)
+    # A replica may have put a pipe where its log was: opening that must not block.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return "", offset
+        begin = _kept_from(descriptor, offset if offset <= found.st_size else 0)
+        data = os.pread(descriptor, limit_bytes, begin)
+    finally:
+        os.close(descriptor)
     whole = data.rfind(b"\n") + 1 or (len(data) if len(data) == limit_bytes else 0)
     return data[:whole].lstrip(b"\0").decode("utf-8", "replace"), begin + whole
 

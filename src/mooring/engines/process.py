@@ -30,7 +30,7 @@ from mooring.engines.zygotes import PLAIN, QUIET_THREADS, Zygotes
 from mooring.errors import StartFailure
 from mooring.paths import Paths
 from mooring.processes.exits import read_exit
-from mooring.processes.files import write_atomically
+from mooring.processes.files import read_small, write_atomically
 from mooring.processes.identity import ProcessIdentity, boot_id
 from mooring.processes.signals import terminate_group
 from mooring.processes.sockets import listen_unix
@@ -193,7 +193,9 @@ class ProcessEngine:
         """Replicas on record whose process lives. What is left of others is removed."""
         for directory in sorted(self._paths.replicas.iterdir()):
             replica = _read_record(directory)
-            if replica is not None and replica.identity.alive():
+            if directory.name.startswith("."):
+                shutil.rmtree(directory, ignore_errors=True)
+            elif replica is not None and replica.identity.alive():
                 yield replica
             else:
                 self._remove(directory.name, directory)
@@ -205,23 +207,25 @@ class ProcessEngine:
         while found is None and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
             found = read_exit(replica.run_dir)
-        failure: dict[str, Any] = {}
+        failure: Any = None
         with contextlib.suppress(OSError, ValueError):
-            failure = json.loads((replica.run_dir / "failure.json").read_text("utf-8"))
+            failure = json.loads(read_small(replica.run_dir / "failure.json"))
+        if not isinstance(failure, dict):
+            failure = {}
         returncode = found.returncode if found is not None else None
-        return Ending(returncode, failure.get("where"), failure.get("reason"))
+        return Ending(returncode, *(_text(failure.get(name)) for name in ("where", "reason")))
 
     async def stop(self, replica: Replica) -> None:
         """End the replica's process group, with force after the grace time, and forget it."""
         await terminate_group(replica.identity, self._settings.replicas.stop_grace_s)
-        self.discard(replica)
-
-    def discard(self, replica: Replica) -> None:
-        """Forget a replica whose process has gone."""
-        self._remove(replica.id, replica.run_dir)
+        await asyncio.to_thread(self._remove, replica.id, replica.run_dir)
 
     def _remove(self, replica_id: str, run_dir: Path) -> None:
-        shutil.rmtree(run_dir, ignore_errors=True)
+        # Renamed first: a parent that is late to write the exit record must not bring the directory back.
+        gone = run_dir.with_name(f".{replica_id}.gone")
+        with contextlib.suppress(OSError):
+            run_dir.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
         self._paths.replica_socket(replica_id).unlink(missing_ok=True)
 
     async def close(self) -> None:
@@ -241,13 +245,17 @@ def _record(replica: Replica) -> None:
 
 def _read_record(directory: Path) -> Replica | None:
     try:
-        document = json.loads((directory / "identity.json").read_text("utf-8"))
+        document = json.loads(read_small(directory / "identity.json"))
         identity = ProcessIdentity.from_document(document)
         return Replica(
             directory.name, identity, document["address"], Path(document["log"]), directory, document["owner"]
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _workers(environment: dict[str, str]) -> int:

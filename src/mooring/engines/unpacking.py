@@ -84,7 +84,7 @@ def _copy(source: Readable, path: Path, member: tarfile.TarInfo, room: int) -> i
 def _copy_of_earlier(member: tarfile.TarInfo, path: Path, target: Path, room: int) -> int:
     """A hard link becomes a copy of the file that it names, which must have been unpacked before."""
     source = target / _inside(member.linkname)
-    if not source.is_file():
+    if source == path or not source.is_file():
         raise ArtifactError(f'"{member.name}" links to "{member.linkname}", which is not in the archive before it')
     size = source.stat().st_size
     if size > room:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mooring.clock import Clock
-from mooring.errors import StartFailure
+from mooring.errors import StartFailure, ZygoteLost
 
 log = logging.getLogger("mooring.engines")
 
@@ -89,7 +89,7 @@ class Zygote:
             async with asyncio.timeout(SPAWN_TIMEOUT_S):
                 return await answer
         except (OSError, TimeoutError) as error:
-            raise StartFailure(f"The zygote for {self.framework} did not answer: {error or 'time is over'}") from None
+            raise ZygoteLost(f"The zygote for {self.framework} did not answer: {error or 'time is over'}") from None
         finally:
             self._spawns.pop(number, None)
 
@@ -99,7 +99,7 @@ class Zygote:
             self._alive = False
             asyncio.get_running_loop().remove_reader(self._channel)
             self._channel.close()
-            self._fail(StartFailure(f"The zygote for {self.framework} has ended."))
+            self._fail(ZygoteLost(f"The zygote for {self.framework} has ended."))
 
     async def wait(self, timeout_s: float = 5.0) -> None:
         """Reap the process; kills it when it does not go by itself."""

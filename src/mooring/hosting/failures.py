@@ -15,5 +15,6 @@ def ping_failure(variant: str, detail: str) -> str:
 
 
 def failure_reason(text: str) -> str:
-    """`text` cut to what the field takes."""
+    """`text` cut to what the field takes, without what a hostile name or exception may have put into it."""
+    text = "".join(each if each.isprintable() else " " for each in text)
     return text if len(text) <= LONGEST_FAILURE_REASON else text[: LONGEST_FAILURE_REASON - 1] + "…"

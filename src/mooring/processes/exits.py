@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mooring.processes.files import write_atomically
+from mooring.processes.files import read_small, write_atomically
 
 FILE_NAME = "exit.json"
 
@@ -38,7 +38,7 @@ def write_exit(directory: Path, *, pid: int, status: int, reaped_by: str) -> Non
 def read_exit(directory: Path) -> ExitRecord | None:
     """What `exit.json` says; None when there is none or it cannot be read."""
     try:
-        document = json.loads((directory / FILE_NAME).read_bytes())
+        document = json.loads(read_small(directory / FILE_NAME))
         return ExitRecord(
             int(document["pid"]),
             int(document["returncode"]),

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from mooring.processes.files import read_small
+
 PS_TIMEOUT_S = 5.0
 _DEAD_STATES = frozenset("ZXx")
 
@@ -64,7 +66,7 @@ class ProcessIdentity:
     def read(path: Path) -> ProcessIdentity | None:
         """From a JSON file; None when it is missing or does not hold an identity."""
         try:
-            document = json.loads(path.read_bytes())
+            document = json.loads(read_small(path))
             return ProcessIdentity.from_document(document) if isinstance(document, dict) else None
         except (OSError, ValueError):
             return None
