@@ -132,7 +132,8 @@ def test_served_the_same_without_a_warm_parent(tmp_path: Path, model: bytes) -> 
 
 def test_needs_a_script(sklearn_zygote: Zygote, serve: Serve) -> None:
     replica: Replica = serve(None, "sklearn")
-    assert replica.document("failure.json") == {
-        "where": "model_fn",
-        "reason": "NotImplementedError: Please provide a model_fn implementation.",
-    }
+    failure = replica.document("failure.json")
+    assert failure["where"] == "model_fn"
+    assert failure["reason"].startswith("NotImplementedError: Please provide a model_fn implementation. There is no")
+    for place in ("code", "model/code"):
+        assert str(replica.root / place / "inference.py") in failure["reason"]

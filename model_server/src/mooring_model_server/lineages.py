@@ -36,9 +36,14 @@ class Defaults:
     output_fn: Function
 
 
-def no_model_fn(model_dir: str) -> Any:
-    """The default of frameworks that cannot guess."""
-    raise NotImplementedError("Please provide a model_fn implementation.")
+def no_model_fn(functions: Functions) -> Function:
+    """The default of frameworks that cannot guess: AWS's words, and what to do where there is no script at all."""
+    text = "Please provide a model_fn implementation."
+
+    def model_fn(model_dir: str) -> Any:
+        raise NotImplementedError(f"{text} {functions.absence}".strip())
+
+    return model_fn
 
 
 def log(error: BaseException) -> None:

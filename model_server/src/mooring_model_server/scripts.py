@@ -35,6 +35,11 @@ class Functions:
     transform_fn: Function | None = None
     pre_model_fn: Function | None = None
     model_warmup_fn: Function | None = None
+    absence: str = ""
+    """Where a script was looked for when there is none."""
+
+
+NAMES = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn", "pre_model_fn", "model_warmup_fn")
 
 
 def find_functions(spec: ReplicaSpec, *, default_program: bool) -> Functions:
@@ -46,12 +51,13 @@ def find_functions(spec: ReplicaSpec, *, default_program: bool) -> Functions:
     sys.path[:0] = [path for path in dict.fromkeys(directories) if path not in sys.path]
     program = _locate(spec, directories, default_program=default_program)
     if program is None:
-        return Functions()
+        return Functions(absence=_absence(spec))
     try:
         module = _import(program)
     except BaseException as error:
         raise LoadFailure("import", last_line(error)) from error
-    functions = Functions(**{name: getattr(module, name, None) for name in Functions.__dataclass_fields__})
+    found: dict[str, Any] = {name: getattr(module, name, None) for name in NAMES}
+    functions = Functions(**found)
     if functions.transform_fn and (functions.input_fn or functions.predict_fn or functions.output_fn):
         raise LoadFailure("import", f"ValueError: {MIXED}")
     return functions
@@ -69,6 +75,15 @@ def _locate(spec: ReplicaSpec, directories: list[str], *, default_program: bool)
         return None
     places = " or ".join(directories) or "any code directory: there is none"
     raise LoadFailure("import", f"FileNotFoundError: the program {name} is not in {places}")
+
+
+def _absence(spec: ReplicaSpec) -> str:
+    directories = dict.fromkeys(path for path in (spec.code_dir, str(Path(spec.model_dir, "code"))) if path)
+    places = " nor ".join(str(Path(directory, DEFAULT_PROGRAM)) for directory in directories)
+    return (
+        f"There is no script: SAGEMAKER_PROGRAM is not set and there is no {places}. "
+        f"Put one into the archive as code/{DEFAULT_PROGRAM}, or name it in SAGEMAKER_PROGRAM."
+    )
 
 
 def _import(program: Path) -> ModuleType:

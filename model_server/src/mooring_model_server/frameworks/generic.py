@@ -13,7 +13,7 @@ from mooring_model_server.scripts import Functions
 
 def build(functions: Functions) -> ToolkitModel:
     """A model that is served by the toolkit's rules and needs no numpy."""
-    return ToolkitModel(functions, Defaults(no_model_fn, input_fn, predict_fn, output_fn))
+    return ToolkitModel(functions, Defaults(no_model_fn(functions), input_fn, predict_fn, output_fn))
 
 
 def input_fn(body: bytes | str, content_type: str | None) -> Any:

@@ -12,7 +12,7 @@ from mooring_model_server.scripts import Functions
 
 def build(functions: Functions) -> ContainersModel:
     """A model that is served by scikit-learn's rules."""
-    return ContainersModel(functions, Defaults(no_model_fn, input_fn, predict_fn, output_fn))
+    return ContainersModel(functions, Defaults(no_model_fn(functions), input_fn, predict_fn, output_fn))
 
 
 def input_fn(body: bytes | str, content_type: str) -> Any:

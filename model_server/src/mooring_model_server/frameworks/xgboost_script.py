@@ -13,7 +13,7 @@ from mooring_model_server.scripts import Functions
 
 def build(functions: Functions) -> ContainersModel:
     """A model that is served by the rules of XGBoost's script mode."""
-    return ContainersModel(functions, Defaults(no_model_fn, matrix, predict_fn, output_fn))
+    return ContainersModel(functions, Defaults(no_model_fn(functions), matrix, predict_fn, output_fn))
 
 
 def predict_fn(data: Any, model: Any) -> Any:
