@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -10,7 +11,7 @@ import time
 import pytest
 
 from tests.model_server.conftest import Serve
-from tests.model_server.serving import gone, until
+from tests.model_server.serving import Replica, UnixClient, gone, until
 
 MISBEHAVING = """
 import os, sys, threading, time
@@ -19,6 +20,21 @@ def predict_fn(data, model):
     exec(data)
     return "fine"
 """
+
+PLAIN = {"Content-Type": "text/plain"}
+
+
+def begin(replica: Replica, deed: str) -> UnixClient:
+    client = replica.connect()
+    client.request("POST", "/invocations", deed.encode(), PLAIN)
+    return client
+
+
+def connection_ends(client: UnixClient) -> bool:
+    try:
+        return client.sock.recv(1) == b""
+    except ConnectionError:
+        return True
 
 
 @pytest.mark.parametrize(
@@ -36,6 +52,7 @@ def predict_fn(data, model):
         ("threading.Thread(target=time.sleep, args=(60,)).start()", 200, "fine"),
         ("import logging; logging.disable(); logging.shutdown()", 200, "fine"),
         ("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.set_wakeup_fd(-1)", 200, "fine"),
+        ("import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})", 200, "fine"),
         ("import asyncio; asyncio.run(asyncio.sleep(0))", 200, "fine"),
         ("os.environ.clear(); sys.path.clear()", 200, "fine"),
     ],
@@ -141,3 +158,79 @@ def predict_fn(data, model): return model
     assert "socket:" not in held
     os.kill(replica.pid, signal.SIGKILL)
     until(lambda: gone(replica.pid), "killed")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("deed", ["os._exit(7)", "os.closerange(3, 1000)", "os.kill(os.getpid(), 9)", "os.close(3)"])
+def test_process_that_a_script_ruined_ends_and_its_caller_sees_that(serve: Serve, deed: str, workers: int) -> None:
+    if deed == "os.close(3)" and workers > 1:
+        deed = "[os.close(n) for n in range(3, 10) if not _closed(n)]"
+    replica = serve(
+        MISBEHAVING + "\ndef _closed(n):\n    try: os.fstat(n)\n    except OSError: return True\n", workers=workers
+    )
+    replica.ping()
+    assert connection_ends(begin(replica, deed))
+    if workers == 1:
+        assert replica.document("exit.json")["returncode"] != 0
+    else:
+        until(lambda: "another starts" in replica.log, "the death was seen")
+        assert {replica.invoke("1", "text/plain").status for _ in range(3)} == {200}
+        assert replica.ping().status == 200
+
+
+def test_script_that_closes_the_socket_while_loading_is_told(serve: Serve) -> None:
+    replica = serve("import os\ndef model_fn(d): os.close(3)\n")
+    assert "closed descriptors" in replica.document("failure.json")["reason"]
+    assert replica.document("exit.json")["returncode"] == 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_forked_child_does_not_keep_callers_waiting_for_the_end(serve: Serve, workers: int) -> None:
+    replica = serve(MISBEHAVING, workers=workers)
+    forks = "if os.fork() == 0:\n    time.sleep(30)\n    os._exit(0)\nos._exit(1)"
+    replica.ping()
+    try:
+        assert connection_ends(begin(replica, forks))
+        if workers == 1:
+            replica.document("exit.json")
+            with pytest.raises(ConnectionRefusedError):
+                replica.ping()
+        else:
+            assert replica.invoke("1", "text/plain").status == 200
+    finally:
+        os.killpg(replica.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_forked_child_that_runs_on_answers_nobody(serve: Serve, workers: int) -> None:
+    replica = serve(MISBEHAVING, workers=workers)
+    client = begin(replica, "global child; child = os.fork()")
+    assert client.getresponse().read() == b'"fine"'
+    for _ in range(workers * 2):
+        assert replica.invoke("1", "text/plain").status == 200
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("when", ["while loading", "in a call", "handler of its own"])
+def test_stop_reaches_a_script_that_blocks_it(serve: Serve, when: str, workers: int) -> None:
+    block = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
+    if when == "handler of its own":
+        block = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN); signal.set_wakeup_fd(-1)\n"
+    replica = serve((block if when == "while loading" else "") + MISBEHAVING, workers=workers)
+    deed = "1" if when == "while loading" else block
+    for _ in range(workers):
+        assert replica.invoke(deed, "text/plain").status == 200
+    os.killpg(replica.pid, signal.SIGTERM)
+    assert replica.document("exit.json")["returncode"] == 0
+
+
+def test_children_of_a_script_end_with_the_group(serve: Serve) -> None:
+    replica = serve(MISBEHAVING, workers=2)
+    deed = "import subprocess; print('child', subprocess.Popen(['sleep', '60']).pid, 'started')"
+    assert replica.invoke(deed, "text/plain").status == 200
+    child = int(until(lambda: "started" in replica.log and replica.log.split("child ")[1].split()[0], "it started"))
+    os.killpg(replica.pid, signal.SIGTERM)
+    assert replica.document("exit.json")["returncode"] == 0
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(replica.pid, signal.SIGKILL)
+    until(lambda: gone(child), "the child is gone")

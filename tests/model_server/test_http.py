@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from itertools import pairwise
@@ -113,6 +116,44 @@ def test_refusals(replica: Replica, sent: bytes, status: bytes) -> None:
     assert b"Connection: close" in answer
     assert answer.count(b"HTTP/1.1 ") == 1
     assert replica.ping().status == 200
+
+
+def test_endless_trailers_and_chunk_extensions_are_cut_off(replica: Replica) -> None:
+    head = b"POST /invocations HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for endless in (b"0\r\n" + b"X: y\r\n" * 100_000, b"0\r\nX: " + b"y" * 400_000, b"1;" + b"x" * 400_000):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(str(replica.socket))
+            client.sendall(head + endless)
+            assert client.recv(10) == b"HTTP/1.1 4"
+    assert replica.ping().status == 200
+
+
+def test_client_that_asks_and_does_not_read_is_not_read_either(replica: Replica) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(0.3)
+        client.connect(str(replica.socket))
+        pings = b"GET /ping HTTP/1.1\r\n\r\n" * 1000
+        with pytest.raises(TimeoutError):
+            client.sendall(pings * 2000)  # 44 MB, of which buffers hold a few
+        assert replica.ping().status == 200
+
+
+def test_unfinished_messages_hold_up_neither_pings_nor_the_end(tmp_path: Path) -> None:
+    with executed(prepare(tmp_path / "r", SCRIPT)) as replica, contextlib.ExitStack() as stack:
+        for begun in (
+            b"",
+            b"G",
+            b"GET /ping HTTP/1.1\r\nA: ",
+            b"POST /invocations HTTP/1.1\r\nContent-Length: 9\r\n\r\n1",
+        ):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.settimeout(10)
+            client.connect(str(replica.socket))
+            client.sendall(begun)
+        assert replica.ping().status == 200
+        os.kill(replica.pid, signal.SIGTERM)
+        assert client.recv(1) == b""
 
 
 def test_body_at_the_limit(replica: Replica) -> None:

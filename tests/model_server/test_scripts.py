@@ -129,7 +129,24 @@ def test_failed_load_says_where_and_why(serve: Serve, script: str, where: str, r
     assert failure["where"] == where
     assert reason in failure["reason"]
     assert replica.document("exit.json")["returncode"] == 3
-    assert reason in replica.log
+    assert replica.log.count(reason) == 1  # once, as the traceback's last line
+
+
+def test_where_a_script_was_looked_for_is_said_only_when_there_is_none(serve: Serve) -> None:
+    none = serve(None).document("failure.json")["reason"]
+    assert "SAGEMAKER_PROGRAM is not set" in none
+    assert "code/inference.py" in none
+    assert serve("").document("failure.json")["reason"].endswith("Please provide a model_fn implementation.")
+
+
+@pytest.mark.parametrize("status", ["99", "'ok'", "1000"])
+def test_status_that_http_has_no_words_for_is_500(serve: Serve, status: str) -> None:
+    replica = serve(
+        "def model_fn(d): return 1\n"
+        f"def predict_fn(data, model, context): context.set_response_status({status}); return 1\n"
+    )
+    assert replica.invoke("1", "application/json").status == 500
+    assert replica.ping().status == 200
 
 
 def test_missing_program_is_named(serve: Serve) -> None:

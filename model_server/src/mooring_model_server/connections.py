@@ -48,7 +48,6 @@ class Application(Protocol):
 
     body_limit: int
     draining: bool
-    closes_after_each: bool
 
     def opened(self, connection: Connection) -> None:
         """A client connected."""
@@ -70,12 +69,15 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         self._request = Request()
         self._in_head = True
-        self._head_bytes = 0
+        self._other_bytes = 0
         self._begun = False
         self._discarding = False
         self._advancing = False
         self.answering: Request | None = None
-        self.last_use = time.monotonic()
+        self._congested = False
+        self.descriptor = -1
+        self.waiting_since = time.monotonic()
+        """When it last became idle or began to read a message; a trickle of bytes does not count."""
 
     @property
     def open(self) -> bool:
@@ -87,20 +89,25 @@ class Connection(asyncio.Protocol):
         """Whether no message is being read or answered."""
         return self.answering is None and not self._begun and not self._waiting
 
+    @property
+    def unread(self) -> bool:
+        """Whether no request has come whole, and nothing is being answered or sent."""
+        return self.answering is None and not self._waiting and not self._discarding and not self._congested
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self.descriptor = transport.get_extra_info("socket").fileno()
         self._application.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self.descriptor = -1
         self._application.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        self.last_use = time.monotonic()
         if self._discarding:
             return
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._other_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:  # what was asked is answered, the other protocol is not spoken
@@ -114,7 +121,7 @@ class Connection(asyncio.Protocol):
             if not self._discarding:  # a callback's refusal arrives here too
                 self._refuse(400, "Bad Request: this is not HTTP/1.1")
             return
-        if self._in_head and self._begun and self._head_bytes > HEAD_LIMIT:
+        if self._begun and self._other_bytes > HEAD_LIMIT and not self._discarding:
             self._refuse(431, "Request Header Fields Too Large")
 
     def eof_received(self) -> bool:
@@ -125,16 +132,36 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Close without sending what is left."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self._congested = True  # a client that asks and does not read must not fill the memory
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._congested = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._waiting and not self._congested and self.open:
+            self._transport.resume_reading()
+
     # The parser calls these.
 
     def on_message_begin(self) -> None:
         self._request = Request()
         self._in_head = self._begun = True
+        self.waiting_since = time.monotonic()
 
     def on_url(self, url: bytes) -> None:
         self._request.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:  # a trailer: nobody reads it
+            return
         key = name.decode("latin-1").lower()
         held = self._request.headers.get(key)
         text = value.decode("latin-1")
@@ -142,7 +169,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         request = self._request
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._other_bytes = False, 0
         request.method = self._parser.get_method().decode("latin-1")
         request.keep_alive = self._parser.should_keep_alive()
         length = request.headers.get("content-length", "0")
@@ -152,6 +179,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(CONTINUE)
 
     def on_body(self, part: bytes) -> None:
+        self._other_bytes = 0
         if self._discarding:
             return
         if len(self._request.body) + len(part) > self._application.body_limit:
@@ -160,7 +188,7 @@ class Connection(asyncio.Protocol):
         self._request.body += part
 
     def on_message_complete(self) -> None:
-        self._begun, self._in_head = False, True
+        self._begun, self._in_head, self._other_bytes = False, True, 0
         if self._discarding:
             self.close()
             return
@@ -173,10 +201,10 @@ class Connection(asyncio.Protocol):
     def respond(self, answer: Answer) -> None:
         """Send the answer of the request that is being answered."""
         request, self.answering = self.answering, None
-        self.last_use = time.monotonic()
+        self.waiting_since = time.monotonic()
         if request is None or not self.open:
             return
-        keep = request.keep_alive and not self._application.draining and not self._application.closes_after_each
+        keep = request.keep_alive and not self._application.draining
         self._transport.write(render(answer, keep, head_only=request.method == "HEAD"))
         if not keep:
             self.close()
@@ -189,8 +217,7 @@ class Connection(asyncio.Protocol):
             self.answering = self._waiting.popleft()
             self._application.handle(self, self.answering)
         self._advancing = False
-        if not self._waiting and self.open:
-            self._transport.resume_reading()
+        self._read_on()
 
     def _refuse(self, status: int, text: str) -> None:
         self._discarding = True

@@ -1,4 +1,4 @@
-"""The HTTP thread of a replica: accepts, reads, answers `/ping` itself, and queues invocations for the main thread."""
+"""The HTTP thread of a replica: accepts, reads, answers `/ping` itself, queues invocations for who runs the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import Mapping
+from typing import Callable, Mapping
 
 from mooring_model_server.connections import Connection, Request
 from mooring_model_server.contract import JSON, TEXT, Answer
@@ -26,25 +26,26 @@ except ImportError:
 KEEP_ALIVE_S = 75.0
 """An unused connection is closed after this; longer than a gateway's own limit of 55 s, so the gateway closes first."""
 SWEEP_S = 15.0
-YIELD_S = 0.01
-"""How long a busy worker lets an idle one accept first, when several share the socket."""
+UNREAD_S = 1.0
+"""How long a stopping server waits for the rest of a message that had begun to arrive."""
 ACCEPTS_PER_TURN = 16
 
 PONG = Answer(200, TEXT, b"\n")
+NO_WORKER = Answer(503, TEXT, b"No worker has the model loaded\n")
 NOT_FOUND = Answer(404, TEXT, b"Not Found\n")
 GONE_TYPES = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One invocation on its way to the main thread."""
+    """One invocation on its way to the model."""
 
     connection: Connection
     request: Request
 
 
 class HttpThread(threading.Thread):
-    """One loop in one thread. `stop_soon` and `finish` may be called from any thread, the rest is its own."""
+    """One loop in one thread. `stop_soon`, `finish` and `abandon` may be called from any thread."""
 
     def __init__(
         self,
@@ -53,16 +54,17 @@ class HttpThread(threading.Thread):
         parameters: Mapping[str, object],
         jobs: queue.SimpleQueue[Job | None],
         output: Output,
+        healthy: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(name="http", daemon=True)
         self.body_limit = spec.body_limit
         self.draining = False
-        self.closes_after_each = spec.workers > 1  # so that the worker that is free takes the next call
         self._drain_s = spec.timeout_s
         self._listener = listener
         self._parameters = Answer(200, JSON, json.dumps(parameters).encode())
         self._jobs = jobs
         self._output = output
+        self._healthy = healthy
         self._connections: set[Connection] = set()
         self._accepting: set[asyncio.Task[None]] = set()
         self._outstanding = 0
@@ -72,22 +74,44 @@ class HttpThread(threading.Thread):
         self._signals.setblocking(False)
         self._wakeup.setblocking(False)
 
-    @property
-    def signal_fd(self) -> int:
-        """For `signal.set_wakeup_fd`."""
-        return self._wakeup.fileno()
+    def heed_sigterm(self) -> None:
+        """Stop on SIGTERM, from the main thread; again after user code ran, which may have taken the signal.
+
+        The wakeup descriptor tells this thread at once, even while a long call keeps Python's handler waiting.
+        """
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+
+    def _on_sigterm(self, *_: object) -> None:
+        self.stop_soon()
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What this thread cannot do without."""
+        return self._listener.fileno(), self._signals.fileno(), self._wakeup.fileno()
+
+    def release(self, null: int) -> None:
+        """In a forked child: let go of every socket, so that peers are not kept waiting for an end."""
+        held = [connection.descriptor for connection in self._connections]
+        for descriptor in (*self.descriptors(), *held):
+            if descriptor >= 0:
+                os.dup2(null, descriptor, inheritable=False)
 
     def stop_soon(self) -> None:
         """Begin to stop, as SIGTERM does."""
         self._loop.call_soon_threadsafe(self._drain)
 
     def finish(self, job: Job, answer: Answer | None) -> None:
-        """The main thread is done with a job."""
+        """A job is done; None when nobody waits for its answer."""
         self._loop.call_soon_threadsafe(self._finished, job, answer)
+
+    def abandon(self, job: Job) -> None:
+        """A job will never be answered: its connection ends, as if the server had."""
+        self._loop.call_soon_threadsafe(self._abandoned, job)
 
     def run(self) -> None:
         """The thread's body; its death would leave a replica that cannot answer, so it takes the process along."""
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # a script's mask is inherited
             asyncio.set_event_loop(self._loop)
             self._loop.add_reader(self._signals.fileno(), self._signalled)
             self._accept_on()
@@ -104,18 +128,9 @@ class HttpThread(threading.Thread):
             self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _accept(self) -> None:
-        if self.closes_after_each and self._outstanding:
-            self._loop.remove_reader(self._listener.fileno())
-            self._loop.call_later(YIELD_S, self._accept_late)
-            return
-        for _ in range(1 if self.closes_after_each else ACCEPTS_PER_TURN):
+        for _ in range(ACCEPTS_PER_TURN):
             if not self._accept_one():
                 return
-
-    def _accept_late(self) -> None:
-        if not self.draining:
-            self._accept_one()
-            self._accept_on()
 
     def _accept_one(self) -> bool:
         try:
@@ -162,19 +177,29 @@ class HttpThread(threading.Thread):
         elif request.method != "GET":
             connection.respond(Answer(405, TEXT, b"Method Not Allowed\n", (("Allow", "GET"),)))
         else:
-            connection.respond(PONG if path == b"/ping" else self._parameters)
+            healthy = PONG if self._healthy() else NO_WORKER
+            connection.respond(healthy if path == b"/ping" else self._parameters)
 
     def _finished(self, job: Job, answer: Answer | None) -> None:
         self._outstanding -= 1
         if answer is not None:
-            job.connection.respond(answer)
+            try:
+                job.connection.respond(answer)
+            except Exception as error:  # noqa: BLE001 (an answer that cannot be written must not leave its caller waiting)
+                self._output.trace(error)
+                job.connection.abort()
+        self._stop_when_drained()
+
+    def _abandoned(self, job: Job) -> None:
+        self._outstanding -= 1
+        job.connection.abort()
         self._stop_when_drained()
 
     def _sweep(self) -> None:
         stale = time.monotonic() - KEEP_ALIVE_S
         for connection in list(self._connections):
-            if connection.answering is None and connection.last_use < stale:
-                connection.close()
+            if connection.answering is None and connection.waiting_since < stale:
+                connection.abort()
         self._loop.call_later(SWEEP_S, self._sweep)
 
     # Stopping.
@@ -193,8 +218,14 @@ class HttpThread(threading.Thread):
         for connection in list(self._connections):
             if connection.idle:
                 connection.close()
+        self._loop.call_later(UNREAD_S, self._drop_unread)
         self._loop.call_later(self._drain_s, self._give_up)
         self._stop_when_drained()
+
+    def _drop_unread(self) -> None:
+        for connection in list(self._connections):
+            if connection.unread:
+                connection.abort()
 
     def _stop_when_drained(self) -> None:
         if self.draining and not self._stopped and not self._outstanding and not self._connections:

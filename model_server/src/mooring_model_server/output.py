@@ -27,6 +27,10 @@ class Output:
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOWEST_DUPLICATE)
 
+    def fileno(self) -> int:
+        """The descriptor of the server's own lines."""
+        return self._descriptor
+
     def prepare(self) -> None:
         """Lines reach the log when they end, and the script's own `logging` calls show as in AWS's containers."""
         for stream in (sys.stdout, sys.stderr):

@@ -57,4 +57,5 @@ def _from_response(response: Any, content_type: str) -> Answer:
     for name in ("content_type", "mimetype", "media_type"):
         stated = stated or getattr(response, name, None)
     headers = tuple((str(name), str(value)) for name, value in pairs if name.lower() != "content-type")
-    return Answer(response.status_code, stated or content_type, body_of(body, content_type), headers)
+    stated = str(stated) if stated else content_type
+    return Answer(response.status_code, stated, body_of(body, content_type), headers)

@@ -6,6 +6,7 @@ answered while an invocation runs. Nothing is accepted before the model is loade
 waits, and its first answer arrives the moment the model is ready.
 
 SIGTERM while loading ends the process at once; later it means: accept nothing more, finish what was received, exit 0.
+With several workers the HTTP side is a process of its own (`front`), and each worker is a main thread without it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import socket
 import sys
 
 from mooring_model_server import loading, records, workers
+from mooring_model_server.channel import Channel
 from mooring_model_server.contract import TEXT, Answer, Invocation, LoadFailure, Model
+from mooring_model_server.guarding import Guard, release_in_children
 from mooring_model_server.listening import HttpThread, Job
 from mooring_model_server.output import Output, last_line
 from mooring_model_server.spec import ReplicaSpec
@@ -37,31 +40,78 @@ def run(spec: ReplicaSpec, listening_fd: int) -> int:
     listener.setblocking(False)
     os.set_inheritable(listening_fd, False)  # a program that the script starts must not hold our address
     if spec.workers > 1:
-        return workers.run(spec.workers, spec.timeout_s, output, lambda: serve(spec, listener, output))
+        return workers.run(spec, listener, output, lambda channel: work(spec, channel, listener, output))
     return serve(spec, listener, output)
 
 
 def serve(spec: ReplicaSpec, listener: socket.socket, output: Output) -> int:
     """Load the model, then answer until SIGTERM."""
-    try:
-        model = loading.load(spec)
-    except LoadFailure as failure:
-        output.mend()
-        output.trace(failure.__cause__ or failure)
-        output.say(f"{spec.replica_id}: {failure}")
-        records.write_failure(spec.run_dir, failure.where, failure.reason)
+
+    def release_listener(null: int) -> None:
+        if listener.fileno() >= 0:
+            os.dup2(null, listener.fileno(), inheritable=False)
+
+    guard = Guard(output, [listener.fileno()])
+    release_in_children(release_listener)
+    model = _load(spec, guard, output)
+    if model is None:
         return EXIT_LOAD_FAILED
-    output.mend()
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
     http = HttpThread(spec, listener, model.execution_parameters(), jobs, output)
-    _stop_on_sigterm(http)
+    guard.watch(*http.descriptors())
+    release_in_children(http.release)
+    http.heed_sigterm()
     http.start()
-    _answer_all(model, jobs, http, output)
+    _answer_all(model, jobs, http, guard, output)
     http.join(STOP_JOIN_S)
     return 0
 
 
-def _answer_all(model: Model, jobs: queue.SimpleQueue[Job | None], http: HttpThread, output: Output) -> None:
+def work(spec: ReplicaSpec, channel: Channel, listener: socket.socket, output: Output) -> int:
+    """Be one of several workers: load the model, then answer what the channel brings until its end."""
+    listener.close()
+    release_in_children(channel.replace_by)
+    guard = Guard(output, [channel.fileno()])
+    model = _load(spec, guard, output)
+    if model is None:
+        return EXIT_LOAD_FAILED
+    signal.signal(signal.SIGTERM, lambda *_: None)  # sent to the whole group; the front says when it is over
+    going = channel.loaded(model.execution_parameters())
+    while going:
+        invocation = channel.next()
+        if invocation is None:
+            break
+        answer = answer_one(model, invocation, output)
+        guard.check()
+        going = channel.answer(answer)
+        output.mend()
+    return 0
+
+
+def _load(spec: ReplicaSpec, guard: Guard, output: Output) -> Model | None:
+    """The loaded model; None when that failed, which is reported then."""
+    try:
+        model = loading.load(spec)
+        guard.leave_if_forked()
+        lost = guard.lost()
+        if lost:
+            raise LoadFailure("model_fn", f"the script closed descriptors that serve its calls: {lost}")
+    except LoadFailure as failure:
+        cause = failure.__cause__
+        output.mend()
+        if cause is not None:
+            output.trace(cause)
+        if cause is None or failure.reason != last_line(cause):  # else it is the traceback's last line
+            output.say(f"{failure.where}: {failure.reason}")
+        records.write_failure(spec.run_dir, failure.where, failure.reason)
+        return None
+    output.mend()
+    return model
+
+
+def _answer_all(
+    model: Model, jobs: queue.SimpleQueue[Job | None], http: HttpThread, guard: Guard, output: Output
+) -> None:
     while True:
         job = jobs.get()
         if job is None:
@@ -71,21 +121,26 @@ def _answer_all(model: Model, jobs: queue.SimpleQueue[Job | None], http: HttpThr
             continue
         request = job.request
         answer = answer_one(model, Invocation(bytes(request.body), request.headers), output)
+        guard.check(lambda: http.draining)
         http.finish(job, answer)
+        http.heed_sigterm()
         output.mend()
 
 
 def answer_one(model: Model, invocation: Invocation, output: Output) -> Answer:
     """The model's answer; a 500 when even the model's own error handling fails."""
     try:
-        return model.invoke(invocation)
+        return sound(model.invoke(invocation))
     except BaseException as error:  # noqa: BLE001 (sys.exit in a script must not end the server)
         output.mend()
         output.trace(error)
         return Answer(500, TEXT, (last_line(error) + "\n").encode("utf-8", "backslashreplace"))
 
 
-def _stop_on_sigterm(http: HttpThread) -> None:
-    """The wakeup descriptor tells the HTTP thread at once, even while a long call keeps Python's handler waiting."""
-    signal.signal(signal.SIGTERM, lambda *_: http.stop_soon())
-    signal.set_wakeup_fd(http.signal_fd, warn_on_full_buffer=False)
+def sound(answer: Answer) -> Answer:
+    """An answer that can be written; raises for one that HTTP has no words for."""
+    status = int(answer.status)
+    if not 200 <= status <= 599:
+        raise ValueError(f"the script answered with status {answer.status}, which is not from 200 to 599")
+    content_type = answer.content_type
+    return Answer(status, None if content_type is None else str(content_type), answer.body, answer.headers)

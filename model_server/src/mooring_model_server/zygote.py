@@ -9,7 +9,6 @@ answered with `{"spawned": {...}}` or `{"failed": {...}}`. It reaps its children
 from __future__ import annotations
 
 import argparse
-import array
 import contextlib
 import gc
 import json
@@ -24,16 +23,14 @@ from typing import Any
 
 from mooring_model_server import records
 from mooring_model_server.output import Output, last_line
+from mooring_model_server.passing import receive_message
 from mooring_model_server.preloading import FRAMEWORK_MODULES, ThreadPools, preload, threads
 from mooring_model_server.replica import become, forget_working_directory
 from mooring_model_server.spec import ReplicaSpec, SpecError
 
-LARGEST_MESSAGE = 1024 * 1024
-MOST_DESCRIPTORS = 16
 DESCRIPTORS = 3
 MOST_UNSENT = 10_000
 """Answers kept for a control that does not read; beyond it is not there in any useful sense."""
-CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Zygote:
@@ -91,7 +88,7 @@ class Zygote:
 
     def _receive(self) -> None:
         try:
-            data, descriptors, whole = _receive_message(self._control)
+            data, descriptors, whole = receive_message(self._control)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -146,18 +143,6 @@ class Zygote:
             if run_dir is not None:
                 records.write_exit(run_dir, pid, status, "zygote")
                 self.say({"exited": {"pid": pid, "returncode": records.returncode(status)}})
-
-
-def _receive_message(control: socket.socket) -> tuple[bytes, list[int], bool]:
-    room = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
-    data, ancillary, flags, _ = control.recvmsg(LARGEST_MESSAGE, room, CLOSE_ON_EXEC)
-    descriptors: list[int] = []
-    for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            numbers = array.array("i")
-            numbers.frombytes(payload[: len(payload) - len(payload) % numbers.itemsize])
-            descriptors.extend(numbers)
-    return data, descriptors, not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
 
 
 def main() -> None:
