@@ -150,6 +150,10 @@ class Settings:
         """All settings, secrets included, for a child's `MOORING_RESOLVED_SETTINGS`."""
         return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
 
+    def without_secrets(self) -> Settings:
+        """For a process that has no need of them."""
+        return dataclasses.replace(self, objects=dataclasses.replace(self.objects, secret_access_key=""))
+
     @staticmethod
     def from_json(text: str) -> Settings:
         """The inverse of `to_json`."""

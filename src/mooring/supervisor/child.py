@@ -57,7 +57,7 @@ class Child:
             [*self.spec.command, *words],
             stdin=subprocess.DEVNULL,
             pass_fds=[*(descriptor for _, descriptor in flags), *self._inherited],
-            env={**os.environ, **self.spec.environment},
+            env={**_inherited(), **self.spec.environment},
             start_new_session=True,
         )
         self.pid = process.pid
@@ -105,3 +105,8 @@ def kill_unreaped_group(pid: int) -> None:
     """SIGKILL to the group of a child that was not reaped, so that the number is certainly its own."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment without settings: a child has them resolved, and only those that it needs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MOORING_")}

@@ -48,13 +48,13 @@ class ChildSpec:
 
 def table(settings: Settings, listeners: Listeners) -> Sequence[ChildSpec]:
     """The children for `settings`, in the order in which they are started."""
-    resolved = {RESOLVED: settings.to_json()}
+    resolved = {RESOLVED: settings.without_secrets().to_json()}
     control = ChildSpec(
         "control",
         (*PYTHON, "mooring.api"),
         CONTROL,
         settings.replicas.stop_grace_s + 2 * STOP_MARGIN_S,
-        environment=resolved,
+        environment={RESOLVED: settings.to_json()},
         holds="replicas to end",
     )
     gateways = [

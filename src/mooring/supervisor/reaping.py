@@ -103,6 +103,34 @@ def living(replicas: Path) -> dict[str, ProcessIdentity]:
     return {directory.name: identity for directory, identity in _identities(replicas) if identity.alive()}
 
 
+def child_pids() -> set[int]:
+    """The pids of this process's children, orphans that it was given included; empty where the kernel does not tell."""
+    try:
+        return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+    except (OSError, ValueError):
+        return set()
+
+
+def kill_orphans(ours: Callable[[int], bool], collect: Callable[[], None]) -> int:
+    """Kill what models left running: orphans become our children, and theirs do in turn. Returns how many there were.
+
+    `ours` says which children are not to be touched. `collect` reaps; until then a pid is no other process's.
+    """
+    killed: set[int] = set()
+    deadline = time.monotonic() + KILL_WAIT_S
+    while time.monotonic() < deadline:
+        orphans = {pid for pid in child_pids() if not ours(pid)}
+        if not orphans:
+            break
+        for pid in orphans:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= orphans
+        time.sleep(0.005)
+        collect()
+    return len(killed)
+
+
 def kill_replicas(replicas: Path, collect: Callable[[], None]) -> dict[str, ProcessIdentity]:
     """Kill every recorded replica that is still alive and wait until it is gone, collecting what we must reap.
 

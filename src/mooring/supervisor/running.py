@@ -27,7 +27,7 @@ from mooring.supervisor.announcing import Announcer, say
 from mooring.supervisor.child import Child
 from mooring.supervisor.children import ChildSpec
 from mooring.supervisor.listening import Listeners
-from mooring.supervisor.reaping import Ended, kill_replicas, reap
+from mooring.supervisor.reaping import Ended, child_pids, kill_orphans, kill_replicas, reap
 
 logger = logging.getLogger("mooring.supervisor")
 
@@ -77,6 +77,7 @@ class Supervisor:
         self._lifeline, self._lifeline_held = os.pipe()
         self._children = [Child(spec, self._lifeline, [children_lock]) for spec in specs]
         self._selector = selectors.DefaultSelector()
+        self._not_to_touch = child_pids()  # of a shell that became us by exec
         self._stop_asked_at: float | None = None
         self._cut_short = False
         self._unusable = False
@@ -203,6 +204,8 @@ class Supervisor:
                 self._turn(0.1)
         for name, identity in kill_replicas(self._paths.replicas, self._reap).items():
             logger.warning("killed replica %s (pid %d), which control did not stop", name, identity.pid)
+        if orphans := kill_orphans(self._not_to_touch.__contains__, self._reap):
+            logger.warning("killed %d processes that models had left running", orphans)
         return not self._cut_short
 
     def _kill_late(self, group: Sequence[Child], waited: float) -> None:
