@@ -7,7 +7,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
+from mooring.processes.identity import of
 from tests.acceptance.running import Deployment, wait_until
 
 PIPE_FOR_A_RECORD = """
@@ -91,3 +93,26 @@ def test_what_a_model_left_running_ends_with_the_server(own: Deployment, tmp_pat
     finally:
         if Path(f"/proc/{pid}").exists():
             os.kill(pid, signal.SIGKILL)
+
+
+def test_children_of_a_replica_that_crashed_go_with_it(shared: Deployment, tmp_path: Path) -> None:
+    script = """
+import os, time
+def model_fn(d): return None
+def transform_fn(model, body, content_type, accept):
+    if body == "die":
+        child = os.fork()
+        if child == 0:
+            time.sleep(300)
+        open(os.path.join(os.environ["OUT"], "child"), "w").write(str(child))
+        os._exit(1)
+    return "{}", "application/json"
+"""
+    name = shared.model(f"{shared.prefix}-crash", script, Environment={"OUT": str(tmp_path)})
+    shared.endpoint(name, shared.variant(name))
+    shared.wait(name)
+    with pytest.raises(ClientError):
+        shared.invoke(name, body=b"die")
+    child = int((tmp_path / "child").read_text())
+    wait_until(lambda: (found := of(child)) is None or not found.alive(), what="the child to end")
+    wait_until(lambda: any(each["state"] == "healthy" for each in shared.server.replicas(name)))

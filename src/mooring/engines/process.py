@@ -31,6 +31,7 @@ from mooring.errors import StartFailure
 from mooring.paths import Paths
 from mooring.processes.exits import read_exit
 from mooring.processes.files import read_small, write_atomically
+from mooring.processes.groups import kill_rest
 from mooring.processes.identity import ProcessIdentity, boot_id
 from mooring.processes.signals import terminate_group
 from mooring.processes.sockets import listen_unix
@@ -218,6 +219,7 @@ class ProcessEngine:
     async def stop(self, replica: Replica) -> None:
         """End the replica's process group, with force after the grace time, and forget it."""
         await terminate_group(replica.identity, self._settings.replicas.stop_grace_s)
+        kill_rest(replica.identity)  # a replica that died by itself may have left children in its group
         await asyncio.to_thread(self._remove, replica.id, replica.run_dir)
 
     def _remove(self, replica_id: str, run_dir: Path) -> None:
