@@ -296,7 +296,8 @@ def test_the_scope_of_a_signature_names_the_region() -> None:
     from mooring.http1.ticking import Ticker
 
     parts = (None, None, None)
-    front = Front(Limits(), Ticker(), *parts, account=ACCOUNT, region="r-default", buffered_limit=1)  # type: ignore[arg-type]
+    where = {"account": ACCOUNT, "region": "r-default", "host": "127.0.0.1", "allowed_hosts": ""}
+    front = Front(Limits(), Ticker(), *parts, buffered_limit=1, **where)  # type: ignore[arg-type]
     assert front.region_of(signed(region="eu-west-1").encode()) == b"eu-west-1"
     assert front.region_of(None) == b"r-default"
     assert front.region_of(b"nonsense") == b"r-default"

@@ -64,7 +64,7 @@ def test_an_unknown_expectation(stage: Stage) -> None:
 )
 @pytest.mark.parametrize(
     "start",
-    [invocation(), b"GET /other HTTP/1.1\r\nX-Amz-Target: SageMaker.X\r\nHost: a\r\n\r\n"],
+    [invocation(), b"GET /other HTTP/1.1\r\nX-Amz-Target: SageMaker.X\r\nHost: localhost\r\n\r\n"],
     ids=["invocation", "other"],
 )
 def test_heads_out_of_bounds(stage: Stage, start: bytes, extra: bytes) -> None:
@@ -208,8 +208,38 @@ def test_large_bodies_together_are_bounded(stage: Stage) -> None:
     eventually(room_again)
 
 
+@pytest.mark.parametrize("outcome", ["answered", "refused", "broken", "lost"])
+def test_a_large_body_counts_until_its_message_is_done(stage: Stage, outcome: str) -> None:
+    stage.environment["MOORING_GATEWAY_BUFFERED_LIMIT_BYTES"] = "2000000"
+    stage.served(lambda seen, _: None if outcome == "broken" else answer(b"%d" % len(seen.body)))
+    large = invocation(body=b"x" * 1_500_000)
+    client = stage.client()
+    for _ in range(3):
+        if outcome == "refused":
+            cut = re.sub(rb"Content-Length: \d+", b"Transfer-Encoding: chunked", large[: large.index(b"xx")])
+            assert client.call(cut[:2000] + b"5\r\nabcde\r\nnonsense\r\n").status == 400
+            client = stage.client()
+        elif outcome == "lost":
+            client.send(large[:700_000])
+            client.close()
+            time.sleep(0.1)
+            client = stage.client()
+        else:
+            assert client.call(large).status == (424 if outcome == "broken" else 200)
+    # At once, and from another connection: nothing waits for a sweep.
+    assert stage.client().call(large).status == (424 if outcome == "broken" else 200)
+
+
+def test_one_client_may_send_large_bodies_for_ever(stage: Stage) -> None:
+    stage.environment["MOORING_GATEWAY_BUFFERED_LIMIT_BYTES"] = "1000000"
+    stage.served(lambda seen, _: answer(b"%d" % len(seen.body)))
+    client = stage.client()
+    large = invocation(body=b"x" * 900_000)
+    assert {client.call(large).status for _ in range(40)} == {200}
+
+
 def test_an_api_call_may_have_eight_mebibytes(stage: Stage) -> None:
     stage.served(lambda *_: answer())
-    head = f"POST / HTTP/1.1\r\nHost: a\r\nX-Amz-Target: SageMaker.X\r\nAuthorization: {signed()}\r\n".encode()
+    head = f"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: SageMaker.X\r\nAuthorization: {signed()}\r\n".encode()
     response = stage.client().call(head + b"Content-Length: 8388609\r\n\r\n" + b"x" * 1000)
     assert response.status == 413

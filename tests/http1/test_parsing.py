@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,6 +136,70 @@ def test_chunk_extensions_and_trailers_are_bounded_too() -> None:
         connection.data_received(b"X: " + b"y" * 100 + b"\r\n")
     transport: Recorder = connection.transport  # type: ignore[assignment]
     assert transport.written.startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("began", [b"G", b"GET / HTTP/1.1\r\nX: y", b"GET /" + b"a" * 1000])
+def test_a_head_has_ten_seconds_from_its_first_byte(began: bytes) -> None:
+    connection = Collector()
+    transport: Recorder = connection.transport  # type: ignore[assignment]
+    ticker = connection.listening.ticker
+    connection.sweep(100.0)
+    assert not transport.closed, "nothing began: the connection is idle"
+    ticker.now = 100.0
+    connection.data_received(began)
+    ticker.now = 109.0
+    connection.data_received(b"E")
+    connection.sweep(110.0)
+    assert not transport.closed
+    connection.sweep(110.1)
+    assert transport.closed
+
+
+def test_a_body_may_take_longer_than_a_head() -> None:
+    connection = Collector()
+    transport: Recorder = connection.transport  # type: ignore[assignment]
+    connection.data_received(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nx")
+    connection.sweep(119.0)
+    assert not transport.closed
+    connection.sweep(121.0)
+    assert transport.closed
+
+
+class Reserving(Collector):
+    """Counts every body that it waits for."""
+
+    __slots__ = ()
+
+    def head_received(self, request: Request, length: int | None) -> int:
+        self.reserve(request, length or 100)
+        return 1000
+
+
+def test_a_reservation_ends_with_its_message() -> None:
+    connection = Reserving(at_once=False)
+    one = b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n"
+    for _ in range(2):
+        connection.data_received(one)
+        connection.data_received(b"x" * 10 + one)
+        assert connection.listening.reserved == 20, "one is worked on, one is being read"
+        connection.respond(200)
+        assert connection.listening.reserved == 10
+        connection.data_received(b"x" * 10)
+        connection.respond(200)
+        assert connection.listening.reserved == 0
+    connection.data_received(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx")
+    assert connection.listening.reserved == 100
+    connection.data_received(b"nonsense\r\n")
+    assert connection.listening.reserved == 0
+
+
+def test_a_reservation_ends_with_its_connection() -> None:
+    connection = Reserving(at_once=False)
+    one = b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n"
+    connection.data_received(one)
+    connection.data_received(b"x" * 10 + one)
+    connection.connection_lost(None)
+    assert connection.listening.reserved == 0
 
 
 def test_an_answer_to_a_client_that_left_is_dropped() -> None:

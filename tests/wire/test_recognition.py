@@ -9,7 +9,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.wire.recognition import Recognition, recognize
+from mooring.wire.recognition import Recognition, is_for_s3, recognize
 from mooring.wire.sigv4 import Credential, from_authorization, from_query
 from tests.wire.botocore_half import CALM
 
@@ -47,11 +47,19 @@ INVOKE = b"/endpoints/e/invocations"
         (b"POST", b"/", b"", [target(b"DynamoDB_20120810.ListTables")], "unknown"),
         (b"POST", INVOKE, b"", [LOCAL], "sagemaker-runtime"),
         (b"POST", b"/endpoints/e/invocations-response-stream", b"", [LOCAL], "sagemaker-runtime"),
-        (b"GET", INVOKE, b"", [LOCAL], "s3"),
-        (b"POST", b"/endpoints//invocations", b"", [LOCAL], "s3"),
-        (b"POST", b"/endpoints/a/b/invocations", b"", [LOCAL], "s3"),
+        (b"GET", INVOKE, b"", [LOCAL], "sagemaker-runtime"),
+        (b"GET", INVOKE, b"", [BUCKET], "s3"),
+        (b"POST", INVOKE, b"", [BUCKET], "sagemaker-runtime"),
+        (b"GET", INVOKE, b"", [LOCAL, scope("s3")], "s3"),
+        (b"GET", INVOKE, b"AWSAccessKeyId=AKIA&Signature=x%3D&Expires=9", [LOCAL], "s3"),
+        (b"PUT", b"/endpoints/", b"", [LOCAL], "sagemaker-runtime"),
+        (b"PUT", b"/endpoints", b"", [LOCAL], "s3"),
+        (b"POST", b"/endpoints//invocations", b"", [LOCAL], "sagemaker-runtime"),
+        (b"POST", b"/endpoints/a/b/invocations", b"", [LOCAL], "sagemaker-runtime"),
         (b"GET", b"/-/mooring/v1/status", b"", [LOCAL], "mooring"),
-        (b"GET", b"/-/mooring", b"", [LOCAL], "s3"),
+        (b"GET", b"/-/mooring", b"", [LOCAL], "unknown"),
+        (b"GET", b"/-/x", b"", [LOCAL], "unknown"),
+        (b"GET", b"/-/x", b"", [BUCKET], "s3"),
         (b"GET", b"/-/mooring/v1/status", b"", [BUCKET], "mooring"),
         (b"GET", b"/", b"Action=GetCallerIdentity&Version=2011-06-15", [BUCKET], "s3"),
         (b"GET", b"/", b"Action=GetCallerIdentity&Version=2011-06-15", [LOCAL], "sts"),
@@ -65,6 +73,29 @@ INVOKE = b"/endpoints/e/invocations"
 )
 def test_which_service(method: bytes, path: bytes, query: bytes, headers: Headers, service: str) -> None:
     assert recognize(method, path, query, headers).service == service
+
+
+def test_a_head_is_enough_to_tell_s3() -> None:
+    def head(line: bytes, *headers: bytes) -> bytes:
+        return b"\r\n".join([line + b" HTTP/1.1", *headers, b"", b""])
+
+    s3 = [
+        head(b"GET /bucket/key?versionId=1", b"Host: localhost"),
+        b"\r\n" + head(b"GET /"),
+        head(b"PUT /-/x", b"HOST:b-1.localhost"),
+    ]
+    others = [
+        head(b"GET /-/x"),
+        head(b"GET /endpoints/e/invocations", b"Host: localhost"),
+        head(b"POST /", b"X-Amz-Target: SageMaker.X"),
+        head(b"POST /", b"Content-Type: application/x-www-form-urlencoded"),
+        head(b"G:T /bucket"),
+        b"GET /bucket",
+        b"\x16\x03\x01\r\n\r\n",
+        b"",
+    ]
+    assert [is_for_s3(each) for each in s3] == [True] * len(s3)
+    assert [is_for_s3(each) for each in others] == [False] * len(others)
 
 
 def test_a_form_names_its_service_by_its_version() -> None:
@@ -147,6 +178,7 @@ pieces = st.lists(hostile, max_size=4).map(b"".join)
     pieces,
 )
 def test_no_input_makes_it_raise(method: bytes, path: bytes, query: bytes, headers: Any, body: bytes) -> None:
+    is_for_s3(method + path + query + body)
     found = recognize(method, b"/" + path, query, headers, body)
     assert found.service
     for text in (found.service, found.region, found.access_key_id):

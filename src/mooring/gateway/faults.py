@@ -13,9 +13,12 @@ from mooring.gateway.request_ids import new_request_id
 from mooring.hosting.naming import partition
 from mooring.hosting.routes import Route
 from mooring.http1.messages import Response
+from mooring.wire.recognition import ADMIN_PREFIX, ENDPOINTS_PREFIX
 
 MESSAGE_LIMIT = 2048
 """Characters of a Message; the shape's own bound."""
+
+_SHOWN = 100
 
 TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container {container}. Review the latency metrics"
@@ -109,22 +112,41 @@ def _model_error(route: Route, container: str, status: int, text: str | None) ->
     return fault(424, "ModelError", members)
 
 
+def access_denied(message: str) -> Response:
+    """A request that a browser must not make here, in AWS JSON: whose request it is was not looked at."""
+    return _json(403, "AccessDeniedException", message)
+
+
+def no_such_path(path: bytes) -> Response:
+    """A path of Mooring's own, or of the runtime, that leads nowhere."""
+    shown = ascii(path[:_SHOWN].decode("latin-1"))
+    if path.startswith(ENDPOINTS_PREFIX):
+        hint = "an endpoint is invoked by POST to /endpoints/NAME/invocations"
+    else:
+        hint = f"the admin API is below {ADMIN_PREFIX.decode()}v1/"
+    return _json(404, "UnknownOperationException", f"There is nothing at {shown}: {hint}.")
+
+
 def control_away(form_encoded: bool) -> Response:
     """Control does not answer: a 503 in the protocol of the call (form-encoded calls are answered in XML)."""
     message = "The control plane is not available right now. Try again in a moment."
-    request_id = new_request_id()
     if form_encoded:
+        request_id = new_request_id()
         body = (
             "<ErrorResponse><Error><Type>Receiver</Type><Code>ServiceUnavailable</Code>"
             f"<Message>{message}</Message></Error><RequestId>{request_id.decode()}</RequestId></ErrorResponse>"
         ).encode()
         return Response(503, ((b"Content-Type", b"text/xml"), (b"x-amzn-RequestId", request_id)), body)
+    return _json(503, "ServiceUnavailable", message)
+
+
+def _json(status: int, code: str, message: str) -> Response:
     headers = (
         (b"Content-Type", b"application/x-amz-json-1.1"),
-        (b"x-amzn-RequestId", request_id),
-        (b"x-amzn-ErrorType", b"ServiceUnavailable"),
+        (b"x-amzn-RequestId", new_request_id()),
+        (b"x-amzn-ErrorType", code.encode()),
     )
-    return Response(503, headers, json.dumps({"__type": "ServiceUnavailable", "message": message}).encode())
+    return Response(status, headers, json.dumps({"__type": code, "message": message}).encode())
 
 
 def s3_error(status: int, code: str, message: str) -> Response:

@@ -3,16 +3,20 @@
 S3 is told apart on the raw head, before the parser has eaten any of it, because such a connection leaves this process
 with its bytes. For an invocation that costs one comparison of the first bytes. Everything that is neither is an API
 call for control.
+
+What a foreign web page sends is refused first, whatever it is (`mooring.wire.browsers`). An invocation whose headers
+are those of the last one on its connection has passed already.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from mooring.gateway import faults
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
-from mooring.gateway.handover import Handover, is_for_s3
+from mooring.gateway.handover import Handover
 from mooring.gateway.headers import AUTHORIZATION, KNOWN, TARGET_VARIANT, container_head, violation
 from mooring.gateway.invocation import Invocation
 from mooring.gateway.pipeline import Pipeline
@@ -21,6 +25,8 @@ from mooring.http1.connection import ServerConnection
 from mooring.http1.listening import Limits, Listening, plain_text, too_long
 from mooring.http1.messages import Request, Response
 from mooring.http1.ticking import Ticker
+from mooring.wire import browsers
+from mooring.wire.recognition import ADMIN_PREFIX, ENDPOINTS_PREFIX, OWN_PREFIX, is_for_s3, read_head
 from mooring.wire.sigv4 import claimed_credential
 
 log = logging.getLogger("mooring.gateway")
@@ -39,7 +45,16 @@ _SMALL_BODY = 65_536
 class Front(Listening):
     """What a gateway's connections share."""
 
-    __slots__ = ("account", "buffered", "buffered_limit", "forwarder", "handover", "region", "routes")
+    __slots__ = (
+        "_allowed_hosts",
+        "_loopback",
+        "account",
+        "buffered_limit",
+        "forwarder",
+        "handover",
+        "region",
+        "routes",
+    )
 
     def __init__(
         self,
@@ -52,6 +67,8 @@ class Front(Listening):
         account: str,
         region: str,
         buffered_limit: int,
+        host: str,
+        allowed_hosts: str,
     ) -> None:
         super().__init__(limits, ticker)
         self.routes = routes
@@ -59,8 +76,14 @@ class Front(Listening):
         self.handover = handover
         self.account = account
         self.region = region.encode()
-        self.buffered = 0  # bytes of bodies that are being received, or reserved for them
         self.buffered_limit = buffered_limit
+        self._loopback = browsers.is_loopback(host)
+        self._allowed_hosts = browsers.allowed_names(allowed_hosts)
+
+    def refusal(self, headers: Iterable[tuple[bytes, bytes]]) -> Response | None:
+        """The answer to a request that a foreign web page made."""
+        why = browsers.refusal(headers, loopback=self._loopback, allowed_hosts=self._allowed_hosts)
+        return None if why is None else faults.access_denied(why)
 
     def region_of(self, authorization: bytes | None, query: bytes = b"") -> bytes:
         """The region that a call's credential names; the account's own for an unsigned one."""
@@ -83,7 +106,7 @@ def endpoint_and_api(target: bytes) -> tuple[bytes, bytes] | None:
 class FrontConnection(ServerConnection):
     """One client."""
 
-    __slots__ = ("_front", "_head", "_held", "_invocation", "_known", "_leaving", "_reserved")
+    __slots__ = ("_front", "_head", "_held", "_invocation", "_known", "_leaving")
 
     def __init__(self, front: Front) -> None:
         super().__init__(front)
@@ -92,7 +115,6 @@ class FrontConnection(ServerConnection):
         self._invocation: Invocation | None = None
         self._known: dict[bytes, bytes] = {}  # of the last invocation: clients repeat their headers
         self._head = container_head({})
-        self._reserved = 0
         self._leaving = False  # being handed over
 
     def data_received(self, data: bytes) -> None:
@@ -127,6 +149,9 @@ class FrontConnection(ServerConnection):
 
     def head_received(self, request: Request, length: int | None) -> Response | int:
         """Refuse before the body comes, where that is possible; else its limit."""
+        refusal = self._front.refusal(request.headers)
+        if refusal is not None:
+            return refusal
         limit = API_BODY_LIMIT_BYTES
         if request.method == b"POST" and (named := endpoint_and_api(request.target)) is not None:
             pipeline = self._find(request, named[0])
@@ -135,26 +160,21 @@ class FrontConnection(ServerConnection):
             limit = pipeline.body_limit
         expected = limit if length is None else min(length, limit)
         if expected > _SMALL_BODY:
-            if self._front.buffered + expected > self._front.buffered_limit:
+            if self._front.reserved + expected > self._front.buffered_limit:
                 return faults.no_memory()
-            self._reserved += expected
-            self._front.buffered += expected
+            self.reserve(request, expected)
         return limit
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._release_buffer()
-        super().connection_lost(exc)
 
     def close_if_idle(self) -> None:
         if not self._held and not self._leaving:
             super().close_if_idle()
 
     def sweep(self, now: float) -> None:
-        if self._leaving:
-            return
-        if self._reserved and not self.busy and self._request is None:
-            self._release_buffer()
-        super().sweep(now)
+        if not self._leaving:
+            super().sweep(now)
+
+    def _is_amid_head(self) -> bool:
+        return bool(self._held) or super()._is_amid_head()
 
     # Invocations
 
@@ -164,7 +184,7 @@ class FrontConnection(ServerConnection):
             self.respond_with(too_long(pipeline.body_limit))
             return
         if known != self._known:
-            refusal = violation(pipeline.route.endpoint.encode(), known)
+            refusal = self._front.refusal(known.items()) or violation(pipeline.route.endpoint.encode(), known)
             if refusal is not None:
                 self.respond_with(refusal)
                 return
@@ -176,9 +196,13 @@ class FrontConnection(ServerConnection):
 
     def _rare(self, request: Request, known: dict[bytes, bytes]) -> None:
         """Not an invocation of an endpoint in service under its plain name."""
+        refusal = self._front.refusal(request.headers)
+        if refusal is not None:
+            self.respond_with(refusal)
+            return
         named = endpoint_and_api(request.target) if request.method == b"POST" else None
         if named is None:
-            self._front.forwarder.forward(request, self)
+            self._not_named(request)
             return
         name, api = named
         if api in _OTHER_INVOCATIONS:
@@ -194,6 +218,13 @@ class FrontConnection(ServerConnection):
         else:
             self._invoke(request, known, pipeline)
 
+    def _not_named(self, request: Request) -> None:
+        path = request.path
+        if path.startswith(ENDPOINTS_PREFIX) or (path.startswith(OWN_PREFIX) and not path.startswith(ADMIN_PREFIX)):
+            self.respond_with(faults.no_such_path(path))
+        else:
+            self._front.forwarder.forward(request, self)
+
     def _find(self, request: Request, name: bytes) -> Pipeline | None:
         region = self._front.region_of(request.header(AUTHORIZATION), request.query)
         return self._front.routes.find(region, name)
@@ -204,10 +235,6 @@ class FrontConnection(ServerConnection):
     def respond_with(self, response: Response) -> None:
         """Answer the current request."""
         self.respond(response.status, response.headers, response.body)
-
-    def _release_buffer(self) -> None:
-        self._front.buffered -= self._reserved
-        self._reserved = 0
 
     # Messages that do not begin like an invocation
 
@@ -230,12 +257,14 @@ class FrontConnection(ServerConnection):
         held.clear()
         if end < 0 or end > limit:
             self.refuse(plain_text(431, f"The head of a request may have {limit} bytes."))
-        elif is_for_s3(message, end):
+        elif (head := read_head(message[:end])) is None or not is_for_s3(head):
+            ServerConnection.data_received(self, message)
+        elif (refusal := self._front.refusal(head.headers)) is not None:
+            self.refuse(refusal)
+        else:
             self._leaving = True
             self._pause_reading()
             self._front.handover.begin(self, message)
-        else:
-            ServerConnection.data_received(self, message)
 
     def not_taken(self, refusal: Response) -> None:
         """The objects front did not take this connection: it stays, and is answered here."""

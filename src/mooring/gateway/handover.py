@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from mooring.gateway.faults import s3_error
 from mooring.http1.messages import Response
-from mooring.wire.recognition import S3, recognize
 
 if TYPE_CHECKING:
     from mooring.gateway.front import FrontConnection
@@ -26,20 +25,6 @@ log = logging.getLogger("mooring.gateway")
 
 RETRY_AFTER_S = 0.05
 SEND_WITHIN_S = 5.0
-
-
-def is_for_s3(message: bytes, end: int) -> bool:
-    """Whether the message, whose head ends at `end`, is S3's. A head that is not HTTP is not: the parser says so."""
-    request_line, _, rest = message[:end].lstrip(b"\r\n").partition(b"\r\n")
-    method, _, target = request_line.partition(b" ")
-    path, _, query = target.rpartition(b" ")[0].partition(b"?")
-    if not method.isalpha() or not path:
-        return False
-    headers = []
-    for line in rest.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        headers.append((name.lower(), value.strip()))
-    return recognize(method, path, query, headers, message[end + 4 :]).service == S3
 
 
 class Handover:

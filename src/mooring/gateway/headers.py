@@ -10,6 +10,7 @@ import functools
 
 from mooring.gateway.faults import validation_error
 from mooring.http1.messages import Response
+from mooring.wire import browsers
 from mooring.wire.invocation_checks import InvocationChecks
 from mooring.wire.recognition import SAGEMAKER_RUNTIME
 from mooring.wire.service_models import service_model
@@ -31,8 +32,8 @@ _CHECKED = (
     b"x-amzn-sagemaker-inference-component",
 )
 
-KNOWN = frozenset((AUTHORIZATION, TARGET_VARIANT, *_FORWARDED, *_CHECKED))
-"""The headers that an invocation looks at; all others end here."""
+KNOWN = frozenset((AUTHORIZATION, TARGET_VARIANT, *_FORWARDED, *_CHECKED, *browsers.LOOKED_AT))
+"""The headers that an invocation looks at; all others end here. Two requests that agree in these are equally valid."""
 
 _HEAD = b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\nX-Amzn-SageMaker-Forwarded-Api: InvokeEndpoint\r\n"
 

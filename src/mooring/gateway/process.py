@@ -72,6 +72,8 @@ class Gateway:
             account=settings.account.id,
             region=settings.account.region,
             buffered_limit=limits.buffered_limit_bytes,
+            host=settings.server.host,
+            allowed_hosts=settings.server.allowed_hosts,
         )
 
     def _replica(self, replica: RouteReplica) -> Replica:

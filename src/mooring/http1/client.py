@@ -15,6 +15,10 @@ from mooring.errors import Unavailable
 from mooring.http1.messages import Headers
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
+HEAD_LIMIT_BYTES = 1024 * 1024
+"""What an answer may have besides its body: head, interim answers, trailers."""
+FRAMING_FACTOR = 16
+"""Chunk sizes may make a body this many times larger on the wire."""
 
 
 class NotConnected(Unavailable):
@@ -43,6 +47,7 @@ class _Exchange(asyncio.Protocol):
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._body = bytearray()
+        self._fed = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast(asyncio.Transport, transport).write(self._payload)
@@ -52,6 +57,9 @@ class _Exchange(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(f"its answer is not HTTP: {error}")
+        self._fed += len(data)
+        if self._fed > HEAD_LIMIT_BYTES + FRAMING_FACTOR * len(self._body):
+            self._fail(f"its answer has more than {HEAD_LIMIT_BYTES} bytes that are no body")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._status and exc is None and self._ends_with_connection():

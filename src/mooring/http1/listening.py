@@ -9,6 +9,8 @@ from mooring.http1.messages import Response
 from mooring.http1.ticking import Sweepable, Ticker
 
 IDLE_S = 120.0
+HEAD_S = 10.0
+"""A head may take this long from its first byte: a TLS hello, or garbage without a line end, never becomes one."""
 
 _PLAIN = (b"Content-Type", b"text/plain; charset=utf-8")
 
@@ -33,18 +35,20 @@ class Limits:
     header_count: int = 128
     body_bytes: int = 8 * 1024 * 1024
     idle_s: float = IDLE_S
+    head_s: float = HEAD_S
 
 
 class Listening:
     """What the connections of one listener share."""
 
-    __slots__ = ("connections", "draining", "limits", "ticker")
+    __slots__ = ("connections", "draining", "limits", "reserved", "ticker")
 
     def __init__(self, limits: Limits, ticker: Ticker) -> None:
         self.limits = limits
         self.ticker = ticker
         self.connections: set[Connection] = set()
         self.draining = False
+        self.reserved = 0  # bytes of large bodies that are being received or worked on
 
     def drain(self) -> None:
         """Close idle connections now and the others after the answer that they wait for."""

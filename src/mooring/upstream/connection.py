@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, cast
 
 import httptools
@@ -22,7 +23,12 @@ log = logging.getLogger("mooring.upstream")
 
 STREAM_ABOVE_BYTES = 65_536
 """A reply up to here is delivered whole; a larger one as it comes."""
-HEAD_LIMIT_BYTES = 65_536
+NON_BODY_LIMIT_BYTES = 65_536
+"""What a reply may have besides its body: head, interim responses, trailers, chunk extensions."""
+FRAMING_FACTOR = 16
+"""Chunk sizes may make a body this many times larger on the wire: a token a chunk is no attack."""
+STREAM_WITHIN_S = 480.0
+"""A reply that streams ends within this time of its request (AWS: 8 minutes), however steadily it comes."""
 JOINED_WRITE_BYTES = 16_384
 STALE_WITHIN_S = 1.0
 """A kept connection that is lost later than this after it was taken was not stale: the replica died on the request."""
@@ -32,6 +38,16 @@ class _SecondResponse(Exception):
     """More than one response to one request: stops the parser, and with it the connection."""
 
 
+class _Discarding(list[tuple[bytes, bytes]]):
+    """Where trailers go."""
+
+    def append(self, _: tuple[bytes, bytes]) -> None:
+        pass
+
+
+_NOWHERE = _Discarding()
+
+
 class ReplicaConnection(asyncio.Protocol):
     """Created by `Replica`; tells it when it is free again or gone."""
 
@@ -39,9 +55,12 @@ class ReplicaConnection(asyncio.Protocol):
         "_call",
         "_complete",
         "_deadline",
+        "_ends",
         "_fed",
+        "_handed_on",
         "_headers",
         "_keep_alive",
+        "_kept",
         "_parser",
         "_paused",
         "_pieces",
@@ -50,7 +69,6 @@ class ReplicaConnection(asyncio.Protocol):
         "_size",
         "_status",
         "_streaming",
-        "_trailers_from",
         "transport",
     )
 
@@ -61,16 +79,18 @@ class ReplicaConnection(asyncio.Protocol):
         self._call: Call | None = None
         self._reused = False
         self._deadline = 0.0  # of the call; of the idle connection between calls
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._ends = math.inf  # the last moment of a reply that streams
+        self._headers: list[tuple[bytes, bytes]] = []  # being read
+        self._kept: list[tuple[bytes, bytes]] | None = None  # the reply's, once only trailers can follow
         self._pieces: list[bytes] = []
         self._status = 0
         self._size = 0  # of the body that was not handed on
+        self._handed_on = 0  # of the body that was
         self._fed = 0
         self._complete = False
         self._keep_alive = False
         self._streaming = False
         self._paused = False
-        self._trailers_from: int | None = None  # known once a chunked body began
 
     def start(self, call: Call) -> None:
         """Send a call. The connection must be idle and open."""
@@ -122,10 +142,10 @@ class ReplicaConnection(asyncio.Protocol):
                 return
         if self._complete:
             self._finish(call)
+        elif self._fed > NON_BODY_LIMIT_BYTES + (FRAMING_FACTOR + 1) * (self._handed_on + self._size):
+            self._fail(call, Failure.MALFORMED)
         elif self._size > STREAM_ABOVE_BYTES or self._streaming:
             self._stream(call)
-        elif not self._status and self._fed > HEAD_LIMIT_BYTES:
-            self._fail(call, Failure.MALFORMED)
 
     # httptools callbacks
 
@@ -144,8 +164,9 @@ class ReplicaConnection(asyncio.Protocol):
             self._headers = []
 
     def on_chunk_header(self) -> None:
-        if self._trailers_from is None:
-            self._trailers_from = len(self._headers)
+        if self._kept is None:
+            self._kept = self._headers
+            self._headers = _NOWHERE
 
     def on_body(self, data: bytes) -> None:
         self._pieces.append(data)
@@ -160,10 +181,9 @@ class ReplicaConnection(asyncio.Protocol):
 
     def _finish(self, call: Call) -> None:
         status, headers, pieces = self._status, self._headers, self._pieces
+        if self._kept is not None:
+            headers, self._kept = self._kept, None
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self._trailers_from is not None:
-            del headers[self._trailers_from :]
-            self._trailers_from = None
         streaming = self._streaming
         transport = self.transport
         reusable = self._keep_alive and not self._paused and transport is not None
@@ -175,7 +195,11 @@ class ReplicaConnection(asyncio.Protocol):
             self._headers = []
             self._pieces = []
             self._status = self._size = self._fed = 0
-            self._complete = self._streaming = False
+            self._complete = False
+            if streaming:
+                self._streaming = False
+                self._handed_on = 0
+                self._ends = math.inf
             self._reused = True
             self._replica.free(self, call)
         else:
@@ -191,9 +215,12 @@ class ReplicaConnection(asyncio.Protocol):
     def _stream(self, call: Call) -> None:
         if not self._streaming:
             self._streaming = True
-            call.reply_began(self._status, self._headers, _content_length(self._headers))
+            self._ends = self._deadline + max(0.0, STREAM_WITHIN_S - call.timeout_s)
+            headers = self._headers if self._kept is None else self._kept
+            call.reply_began(self._status, headers, _content_length(headers))
         self._extend(call)
         pieces, self._pieces = self._pieces, []
+        self._handed_on += self._size
         self._size = 0
         if pieces and self._call is call:  # the caller may have lost interest meanwhile
             call.reply_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
@@ -205,7 +232,7 @@ class ReplicaConnection(asyncio.Protocol):
         call.failed(failure)
 
     def _extend(self, call: Call) -> None:
-        self._deadline = self._replica.ticker.now + self._replica.ticker.interval + call.timeout_s
+        self._deadline = min(self._ends, self._replica.ticker.now + self._replica.ticker.interval + call.timeout_s)
 
     def _was_stale(self, call: Call) -> bool:
         """Whether the replica closed this kept connection about when it was taken, without a byte of response."""
@@ -219,7 +246,8 @@ class ReplicaConnection(asyncio.Protocol):
         call.connection = None
 
     def _ends_with_connection(self) -> bool:
-        return not any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
+        headers = self._headers if self._kept is None else self._kept
+        return not any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
 
     # For the call and the pool
 
@@ -251,7 +279,7 @@ class ReplicaConnection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Give up a call that takes too long, or an idle connection before the replica does."""
-        if now < self._deadline or self._paused:
+        if now < (self._ends if self._paused else self._deadline):
             return
         if self._call is not None:
             self._fail(self._call, Failure.TIMED_OUT)

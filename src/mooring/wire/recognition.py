@@ -1,9 +1,13 @@
 """Which service a request is for, when all of them share one URL.
 
-Told in this order: the credential scope of its signature; the prefix of `X-Amz-Target`; the path (invocations, and
-Mooring's own under `/-/mooring/`); a bucket in the host name; an `Action`, in the query or in a form, which is the
-query protocol; and else S3, whose keys may look like anything. SageMaker's control plane and runtime share a signing
-name, so there the path decides. Nothing is verified here, and no input makes it raise.
+Told in this order: the credential scope of its signature; the prefix of `X-Amz-Target`; Mooring's own prefix
+`/-/mooring/`, and the paths of invocations; a bucket in the host name; all else below `/endpoints/`, which is the
+runtime's, and below `/-/`, which is nobody's; an `Action`, in the query or in a form, which is the query protocol; and
+else S3, whose keys may look like anything. SageMaker's control plane and runtime share a signing name, so there the
+path decides. Nothing is verified here, and no input makes it raise.
+
+`is_for_s3` is that question as the gateway and the objects front both put it, on the bytes of a head: one function, so
+that a connection cannot be passed from one to the other and back.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mooring.wire.service_models import service_model
 from mooring.wire.sigv4 import claimed_credential, query_pairs
@@ -25,7 +29,9 @@ STS: Final = "sts"
 MOORING: Final = "mooring"
 UNKNOWN: Final = "unknown"
 
+OWN_PREFIX: Final = b"/-/"
 ADMIN_PREFIX: Final = b"/-/mooring/"
+ENDPOINTS_PREFIX: Final = b"/endpoints/"
 
 _SERVICE_OF_TARGET = {
     b"SageMaker": SAGEMAKER,
@@ -56,6 +62,32 @@ class Recognition:
     access_key_id: str | None = None
 
 
+class RawHead(NamedTuple):
+    """A head as it came, cut into its parts: the names lower-cased, nothing checked."""
+
+    method: bytes
+    path: bytes
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+
+
+def read_head(raw: bytes) -> RawHead | None:
+    """The parts of a head (its empty line may be there); None for what does not begin like HTTP: a parser says why."""
+    request_line, _, rest = raw.strip(b"\r\n").partition(b"\r\n")
+    method, _, target = request_line.partition(b" ")
+    path, _, query = target.rpartition(b" ")[0].partition(b"?")
+    if not method.isalpha() or not path:
+        return None
+    lines = (line.partition(b":") for line in rest.split(b"\r\n"))
+    return RawHead(method, path, query, [(name.lower(), value.strip()) for name, _, value in lines])
+
+
+def is_for_s3(head: RawHead | bytes) -> bool:
+    """Whether a request is S3's, by its head alone: no body changes that. What is not HTTP is nobody's."""
+    read = read_head(head) if isinstance(head, bytes) else head
+    return read is not None and recognize(*read).service == S3
+
+
 def recognize(
     method: bytes, path: bytes, query: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes = b""
 ) -> Recognition:
@@ -67,7 +99,7 @@ def recognize(
     credential = claimed_credential(known.get(b"authorization"), query)
     if credential is not None:
         service = credential.service
-        if service == SAGEMAKER and path.startswith(b"/endpoints/"):
+        if service == SAGEMAKER and path.startswith(ENDPOINTS_PREFIX):
             service = SAGEMAKER_RUNTIME
         return Recognition(service, credential.region, credential.access_key_id)
     return Recognition(_unsigned(method, path, query, known, body))
@@ -77,12 +109,16 @@ def _unsigned(method: bytes, path: bytes, query: bytes, known: dict[bytes, bytes
     target = known.get(b"x-amz-target")
     if target is not None:
         return _SERVICE_OF_TARGET.get(target.partition(b".")[0].strip(), UNKNOWN)
-    if method == b"POST" and any(template.match(path) is not None for template in _invocation_paths()):
-        return SAGEMAKER_RUNTIME
     if path.startswith(ADMIN_PREFIX):
         return MOORING
+    if _is_invocation(method, path):
+        return SAGEMAKER_RUNTIME
     if _BUCKET_HOST.fullmatch(known.get(b"host", b"").strip()):
         return S3
+    if path.startswith(ENDPOINTS_PREFIX):
+        return SAGEMAKER_RUNTIME
+    if path.startswith(OWN_PREFIX):
+        return UNKNOWN
     return _query_service(method, path, query, known.get(b"content-type", b""), body) or S3
 
 
@@ -94,6 +130,10 @@ def _query_service(method: bytes, path: bytes, query: bytes, content_type: bytes
     if b"Action" not in pairs and not is_form:
         return None
     return _SERVICE_OF_VERSION.get(pairs.get(b"Version", b""), STS)
+
+
+def _is_invocation(method: bytes, path: bytes) -> bool:
+    return method == b"POST" and any(template.match(path) is not None for template in _invocation_paths())
 
 
 @functools.cache
