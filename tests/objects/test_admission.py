@@ -142,12 +142,16 @@ def test_other_methods(server: ObjectsServer, bucket: str, request_line: str) ->
         b'<!DOCTYPE d [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><Delete><Object><Key>&b;</Key></Object></Delete>',
         b'<!DOCTYPE d [<!ENTITY a SYSTEM "file:///etc/passwd">]><Delete><Object><Key>&a;</Key></Object></Delete>',
         b'<?xml version="1.0" encoding="made-up"?><Delete/>',
+        b'<?xml version="1.0" encoding="utf-7"?><Delete></Delete>',
+        b'<?xml version="1.0" encoding="idna"?><Delete></Delete>',
+        b'<?xml version="1.0" encoding="hex"?><Delete></Delete>',
+        b'<?xml version="1.0" encoding="utf-16"?><Delete></Delete>',
         b"<Delete>" + b"<x>" * 500 + b"</x>" * 500 + b"</Delete>",
         b"<Delete>" + b"<Object><Key>k</Key></Object>" * 1001 + b"</Delete>",
         b"<Delete>" + b" " * (5 << 20) + b"</Delete>",
         b"\xff\xfe\x00",
     ],
-    ids=range(14),
+    ids=range(18),
 )
 def test_hostile_documents(server: ObjectsServer, bucket: str, document: bytes) -> None:
     request = head(bucket, "?delete", f"Content-Length: {len(document)}", method="POST")
@@ -200,3 +204,37 @@ def test_a_head_that_is_too_large(server: ObjectsServer, bucket: str) -> None:
 def test_metadata_is_bounded(server: ObjectsServer, bucket: str) -> None:
     put = server.client().put_object
     assert code_of(put, Bucket=bucket, Key="k", Body=b"", Metadata={"m": "x" * 2100}) == ("MetadataTooLarge", 400)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "says"),
+    [
+        ("GET /{}?versioning", b"GET ?versioning is not implemented by Mooring"),
+        ("PUT /{}?acl", b"PUT ?acl is not implemented by Mooring"),
+        ("DELETE /{}?location", b"DELETE ?location is not implemented by Mooring"),
+        ("GET /{}/k?versionId=1", b"GET ?versionId is not implemented by Mooring"),
+        ("POST /{}/k?restore", b"POST ?restore is not implemented by Mooring"),
+        ("POST /{}/k", b"POST of this resource without a subresource is not implemented by Mooring"),
+        ("PUT /{}/k?uploadId=1", b"&quot;uploadId&quot; with PutObject is not implemented by Mooring"),
+        ("GET /{}/k?max-keys=1", b"&quot;max-keys&quot; with GetObject is not implemented by Mooring"),
+    ],
+)
+def test_a_refusal_names_what_was_asked_for(server: ObjectsServer, bucket: str, request_line: str, says: bytes) -> None:
+    raw = head(bucket, "k", "Content-Length: 0").partition(b"\r\n")[2]
+    status, answer = exchange(server.connect(), f"{request_line.format(bucket)} HTTP/1.1\r\n".encode() + raw)
+    assert (status, says in answer) == (501, True)
+
+
+@pytest.mark.parametrize(
+    ("header", "advice"),
+    [
+        ("x-amz-storage-class: STANDARD_IA", b"(--storage-class in the AWS CLI) or give it as STANDARD."),
+        ("x-amz-acl: public-read", b"(--acl in the AWS CLI) or give it as private or bucket-owner-full-control."),
+        ("x-amz-server-side-encryption: aws:kms", b"(--sse in the AWS CLI) or give it as AES256."),
+    ],
+)
+def test_a_refused_value_says_what_to_do(server: ObjectsServer, bucket: str, header: str, advice: bytes) -> None:
+    status, answer = exchange(server.connect(), head(bucket, "k", header, "Content-Length: 0"))
+    assert status == 501
+    assert f"{header} is not implemented by Mooring".encode() in answer
+    assert b"Leave the header out " + advice in answer

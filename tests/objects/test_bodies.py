@@ -93,6 +93,7 @@ def test_checksums_are_kept_and_shown(server: ObjectsServer, bucket: str) -> Non
     [
         ("Content-MD5: " + base64.b64encode(hashlib.md5(b"other").digest()).decode(), b"BadDigest"),
         ("Content-MD5: nonsense", b"InvalidDigest"),
+        ("Content-MD5: é", b"InvalidDigest"),
         ("x-amz-checksum-crc32: AAAAAA==", b"BadDigest"),
         ("x-amz-content-sha256: " + "0" * 64, b"XAmzContentSHA256Mismatch"),
     ],

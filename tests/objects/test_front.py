@@ -164,4 +164,4 @@ def test_a_connection_can_be_handed_over_with_nothing_read(server: ObjectsServer
         with accepted:
             hand_over(server.paths.handover_socket, accepted, b"")
         client.settimeout(10)
-        assert exchange(client, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[0] == 200
+        assert exchange(client, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")[0] == 200

@@ -13,6 +13,7 @@ from mooring.objects.service import Service
 from mooring.objects.storage import Storage
 from mooring.paths import Paths
 from mooring.settings import data_directory, load
+from mooring.wire import browsers
 
 
 def main() -> None:
@@ -35,7 +36,12 @@ def main() -> None:
         socket.socket(fileno=arguments.s3_fd),
         arguments.lifeline_fd,
         Service(storage, settings.account),
-        Limits(settings.gateway.header_limit_bytes, settings.gateway.idle_timeout_s),
+        Limits(
+            settings.gateway.header_limit_bytes,
+            settings.gateway.idle_timeout_s,
+            browsers.is_loopback(settings.server.host),
+            browsers.allowed_names(settings.server.allowed_hosts),
+        ),
     )
     stop_on_signals(front)
     if arguments.ready_fd is not None:

@@ -55,6 +55,16 @@ _VALUES = {
 }
 
 
+_OPTIONS = {
+    "x-amz-acl": "--acl",
+    "x-amz-storage-class": "--storage-class",
+    "x-amz-server-side-encryption": "--sse",
+    "x-amz-tagging-directive": "--tagging-directive",
+    "x-amz-object-ownership": "--object-ownership",
+}
+"""What the AWS CLI calls the headers of `_VALUES`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One admitted operation: what selects it, and what it takes."""
@@ -119,6 +129,8 @@ OPERATIONS = (
     _operation("DeleteObject", "DELETE", "object"),
 )  # fmt: skip
 """In the order of trial: of one method and resource, those that need more come first."""
+_PARAMETERS = frozenset(name for each in OPERATIONS for name in each.takes) | {"uploadId", "partNumber"} | _EVERYWHERE
+"""Those that say something of an operation; any other one is a subresource, and stands for another operation."""
 
 
 def admit(head: Head, account: str) -> str:
@@ -132,7 +144,9 @@ def admit(head: Head, account: str) -> str:
     given = head.query.keys() | head.headers.keys()
     chosen = next((each for each in candidates if each.method == head.method and each.needs <= given), None)
     if chosen is None:
-        raise not_implemented(f"{head.method} of this resource without a subresource")
+        named = next((name for name in head.query if name not in _PARAMETERS), None)
+        missing = "of this resource without a subresource" if named is None else f"?{named}"
+        raise not_implemented(f"{head.method} {missing}")
     _check_query(head, chosen)
     _check_headers(head, chosen, account)
     return chosen.name
@@ -141,7 +155,9 @@ def admit(head: Head, account: str) -> str:
 def _check_query(head: Head, operation: Operation) -> None:
     for name in head.query:
         if name not in operation.takes and name not in operation.needs and name not in _EVERYWHERE:
-            raise not_implemented(f'"{name}" with {operation.name}')
+            raise not_implemented(
+                f'"{name}" with {operation.name}' if name in _PARAMETERS else f"{head.method} ?{name}"
+            )
 
 
 def _check_headers(head: Head, operation: Operation, account: str) -> None:
@@ -151,6 +167,10 @@ def _check_headers(head: Head, operation: Operation, account: str) -> None:
         elif not (operation.metadata and name.startswith(_META)):
             raise not_implemented(f"The header {name} with {operation.name}")
         if name in _VALUES and value not in _VALUES[name]:
-            raise not_implemented(f"{name}: {value}")
+            raise not_implemented(f"{name}: {value}", _advice(name))
         if name.endswith("expected-bucket-owner") and value != account:
             raise S3Error("AccessDenied")
+
+
+def _advice(name: str) -> str:
+    return f"Leave the header out ({_OPTIONS[name]} in the AWS CLI) or give it as {' or '.join(_VALUES[name])}."

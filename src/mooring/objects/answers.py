@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -12,7 +13,10 @@ from http import HTTPStatus
 
 from mooring.objects import xml
 from mooring.objects.errors import S3Error
-from mooring.objects.streams import send_file
+from mooring.objects.requests import is_header_text
+from mooring.objects.streams import Pace, send_bytes, send_file
+
+_log = logging.getLogger("mooring.objects")
 
 
 @dataclass(slots=True)
@@ -66,26 +70,38 @@ def iso_date(seconds: float) -> str:
 
 
 def send(sock: socket.socket, answer: Answer, *, request_id: str, is_head: bool, keep_alive: bool) -> None:
-    """Write an answer whole; `OSError` or `ClientGone` when that fails."""
+    """Write an answer whole; `OSError` or `ClientGone` when that fails, or takes too long."""
+    pace = Pace()
     try:
-        length = answer.count if answer.file is not None else len(answer.body)
-        lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
-        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-        lines.append(f"date: {http_date(time.time())}")
-        lines.append("server: Mooring")
-        lines.append(f"x-amz-request-id: {request_id}")
-        lines.append("x-amz-id-2: mooring")
-        if answer.status not in (204, 304) and "content-length" not in answer.headers:
-            lines.append(f"content-length: {length}")
-        if not keep_alive:
-            lines.append("connection: close")
+        lines = _lines(answer, request_id, keep_alive=keep_alive)
+        if not all(is_header_text(line) for line in lines):
+            # Names and values are checked where they come in; a record may be older than that check.
+            _log.error("an answer's head holds control characters and was not sent: %r", lines)
+            answer.close()
+            answer = of_error(S3Error("InternalError"), "/", request_id)
+            lines = _lines(answer, request_id, keep_alive=keep_alive)
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
         if is_head or answer.status in (204, 304):
-            sock.sendall(head)
+            send_bytes(sock, head, pace)
         elif answer.file is None:
-            sock.sendall(head + answer.body)
+            send_bytes(sock, head + answer.body, pace)
         else:
             sock.sendall(head, getattr(socket, "MSG_MORE", 0) if answer.count else 0)
-            send_file(sock, answer.file, answer.offset, answer.count)
+            send_file(sock, answer.file, answer.offset, answer.count, pace)
     finally:
         answer.close()
+
+
+def _lines(answer: Answer, request_id: str, *, keep_alive: bool) -> list[str]:
+    length = answer.count if answer.file is not None else len(answer.body)
+    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+    lines.append(f"date: {http_date(time.time())}")
+    lines.append("server: Mooring")
+    lines.append(f"x-amz-request-id: {request_id}")
+    lines.append("x-amz-id-2: mooring")
+    if answer.status not in (204, 304) and "content-length" not in answer.headers:
+        lines.append(f"content-length: {length}")
+    if not keep_alive:
+        lines.append("connection: close")
+    return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -15,7 +14,6 @@ from mooring.objects.storage import Storage
 METADATA_LIMIT = 2048
 META = "x-amz-meta-"
 _KEPT = ("content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +66,3 @@ class Call:
         if kind not in ("", "url"):
             raise S3Error("InvalidArgument", "Invalid Encoding Method specified in Request")
         return quote(text, safe="/~!*'()") if kind else text
-
-
-def plain(value: str, name: str) -> str:
-    """A value that may become a header of the answer."""
-    if _CONTROL.search(value):
-        raise S3Error("InvalidArgument", f"{name} must not hold control characters.")
-    return value

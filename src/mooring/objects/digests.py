@@ -7,7 +7,6 @@ and not kept: the standard library has none of these CRCs, and in plain Python t
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import zlib
 from collections.abc import Iterable
@@ -75,7 +74,7 @@ def content_md5(value: str | None) -> str | None:
         return None
     try:
         raw = base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one, and so is text that is not ASCII
         raw = b""
     if len(raw) != 16:
         raise S3Error("InvalidDigest")

@@ -69,6 +69,7 @@ class S3Error(MooringError):
         super().__init__(message or default)
 
 
-def not_implemented(what: str) -> S3Error:
-    """The refusal of something that S3 has and this endpoint has not."""
-    return S3Error("NotImplemented", f"{what} is not implemented by Mooring's embedded S3.")
+def not_implemented(what: str, instead: str = "") -> S3Error:
+    """The refusal of something that S3 has and this endpoint has not; `instead` says what to do."""
+    advice = f" {instead}" if instead else ""
+    return S3Error("NotImplemented", f"{what} is not implemented by Mooring's embedded S3.{advice}")

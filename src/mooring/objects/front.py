@@ -2,8 +2,9 @@
 
 A gateway hands a connection over on the handover socket: one message with the descriptor (SCM_RIGHTS), a 4-byte
 big-endian length, and that many bytes which it had read already. The S3 socket takes plain HTTP from Mooring's own
-processes. At `MOST_CONNECTIONS` the one that idles longest is closed; with none idle, new ones wait in the kernel's
-queue.
+processes. At `MOST_CONNECTIONS` nothing is accepted, and the one that idles longest is closed for the next that waits;
+with none idle, new ones wait in the kernel's queue. What the system refuses (a descriptor, a thread) costs one
+connection and a pause, never the process.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ HANDOVER_S = 5.0
 MOST_HANDED_BYTES = 8 * 1024 * 1024
 _STACK_BYTES = 1024 * 1024
 _FULL_WAIT_S = 0.05
+"""How often a full front looks for a connection that has become idle."""
+_STRAINED_WAIT_S = 0.1
+"""How long the front pauses when the system gives it no descriptor or no thread."""
 _LENGTH = struct.Struct(">I")
 
 
@@ -55,61 +59,107 @@ class Front:
         self._limits = limits
         self._lock = threading.Lock()
         self._connections: dict[threading.Thread, Connection | None] = {}
+        self._stopping = False
+        self._listening = False
+        self._strained = False
+        self._waiting = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
 
     def stop(self) -> None:
         """Take no more connections; `run` returns when what is served is finished, or after `STOP_S`."""
+        self._stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.write(self._wake_write, b"s")
+            os.write(self._wake_write, b"w")
 
     def run(self) -> None:
         """Serve until stopped. When the supervisor dies the process ends at once."""
         threading.stack_size(_STACK_BYTES)
-        with selectors.DefaultSelector() as selector:
+        with selectors.DefaultSelector() as selector, self._waiting:
             for listener, _ in self._listeners.values():
                 listener.setblocking(False)
-                selector.register(listener, selectors.EVENT_READ)
+                self._waiting.register(listener, selectors.EVENT_READ)
             selector.register(self._wake_read, selectors.EVENT_READ)
             if self._lifeline is not None:
                 selector.register(self._lifeline, selectors.EVENT_READ)
-            while self._turn(selector):
-                pass
+            while not self._stopping:
+                self._turn(selector)
         self._finish()
 
-    def _turn(self, selector: selectors.BaseSelector) -> bool:
-        if not self._make_room():
-            time.sleep(_FULL_WAIT_S)
-        for key, _ in selector.select():
+    def _turn(self, selector: selectors.BaseSelector) -> None:
+        self._listen(selector, has_room := self._has_room())
+        if not has_room and self._waiting.select(0):
+            self._make_room()
+        for key, _ in selector.select(None if has_room else _FULL_WAIT_S):
             if key.fd == self._wake_read:
-                return False
-            if key.fd == self._lifeline:
+                os.read(self._wake_read, 4096)
+            elif key.fd == self._lifeline:
                 if not os.read(self._lifeline, 4096):
                     os._exit(ORPHANED)
-                continue
-            listener, serve = self._listeners[key.fd]
-            with contextlib.suppress(BlockingIOError, ConnectionError):
-                self._start(listener.accept()[0], serve)
-        return True
+            elif self._has_room():
+                self._take(*self._listeners[key.fd])
 
-    def _make_room(self) -> bool:
+    def _listen(self, selector: selectors.BaseSelector, wanted: bool) -> None:
+        if wanted == self._listening:
+            return
+        self._listening = wanted
+        for listener, _ in self._listeners.values():
+            if wanted:
+                selector.register(listener, selectors.EVENT_READ)
+            else:
+                selector.unregister(listener)
+
+    def _has_room(self) -> bool:
         with self._lock:
-            if len(self._connections) < MOST_CONNECTIONS:
-                return True
+            return len(self._connections) < MOST_CONNECTIONS
+
+    def _make_room(self) -> None:
+        with self._lock:
             idle = [
-                (each.idle_since, number, each)
+                (since, number, each)
                 for number, each in enumerate(self._connections.values())
-                if each is not None and each.idle_since is not None
+                if each is not None and (since := each.idle_since) is not None
             ]
         if idle:
-            min(idle)[2].stop()
-        return False
+            min(idle)[2].evict()
+
+    def _take(self, listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
+        try:
+            sock = listener.accept()[0]
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError as error:
+            self._bear(error)
+            return
+        try:
+            self._start(sock, serve)
+        except (RuntimeError, MemoryError) as error:
+            sock.close()
+            self._bear(error)
+        else:
+            self._strained = False
+
+    def _bear(self, error: Exception) -> None:
+        """Make room and wait, since what is missing comes back only when something else ends."""
+        if not self._strained:
+            _log.warning("a connection could not be taken, for now there is no room: %r", error)
+        self._strained = True
+        self._make_room()
+        time.sleep(_STRAINED_WAIT_S)
 
     def _start(self, sock: socket.socket, serve: Callable[[socket.socket], None]) -> None:
         thread = threading.Thread(target=self._guarded, args=(sock, serve), name="s3-connection", daemon=True)
         with self._lock:
             self._connections[thread] = None
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:
+            with self._lock:
+                del self._connections[thread]
+            raise
 
     def _guarded(self, sock: socket.socket, serve: Callable[[socket.socket], None]) -> None:
         try:
@@ -121,7 +171,10 @@ class Front:
         finally:
             sock.close()
             with self._lock:
+                was_full = len(self._connections) >= MOST_CONNECTIONS
                 del self._connections[threading.current_thread()]
+            if was_full:
+                self._wake()
 
     def _serve_own(self, sock: socket.socket) -> None:
         self._serve(Connection(sock, b"", self._service, self._limits, handed_over=False))

@@ -8,12 +8,13 @@ from urllib.parse import unquote_to_bytes
 
 from mooring.objects import answers
 from mooring.objects.answers import Answer
-from mooring.objects.calls import Call, plain
+from mooring.objects.calls import Call
 from mooring.objects.conditions import WriteCondition, check_read
 from mooring.objects.digests import CHECKSUM_PREFIX, Digests
 from mooring.objects.errors import S3Error, not_implemented
 from mooring.objects.files import copy_bytes, hash_range
 from mooring.objects.records import Record
+from mooring.objects.requests import header_value
 from mooring.objects.storage import StoredObject
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -65,7 +66,7 @@ def _described(call: Call, found: StoredObject) -> Answer:
     }
     for name, value in call.head.query.items():
         if name.startswith("response-"):
-            answer.headers[name.removeprefix("response-")] = plain(value, name)
+            answer.headers[name.removeprefix("response-")] = header_value(value, name)
     span = _span(headers.get("range"), found.size) if _range_holds(headers.get("if-range"), found) else None
     if span is not None:
         answer.status, answer.offset, answer.count = 206, span[0], span[1]

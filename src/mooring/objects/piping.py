@@ -1,39 +1,61 @@
-"""Passing a connection on: what a client sends to another service on a connection that S3 was given.
+"""Passing a request on: what a client sends to another service on a connection that S3 was given.
 
 The gateway gives a connection away whole when its first request is S3's. A client that then speaks to another service
-on it gets through all the same: the bytes are relayed to the gateway's own address, the connection's local one.
+on it gets through all the same: the request goes to the gateway's own address, the connection's local one, and the
+answer comes back.
+
+One request is passed on, as the connection's last: it tells the gateway, and so the answer tells the client, that the
+connection closes. Were the connection passed on for good, its next request of S3 would be handed over to this process
+again, inside the first, and each change of service would take one more thread.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import selectors
 import socket
+from collections.abc import Callable
 
 CONNECT_TIMEOUT_S = 5.0
 _SILENCE_S = 300.0
 _TURN = 64 * 1024
+_CONNECTION = re.compile(rb"(?:proxy-)?connection[ \t]*:", re.IGNORECASE)
 
 
-def relay(client: socket.socket, already_read: bytes) -> None:
-    """Relay both ways until both ends have closed, one fails, or nothing passes for `_SILENCE_S`."""
-    family = client.family
-    with socket.socket(family, socket.SOCK_STREAM) as gateway:
+def relay(client: socket.socket, head: bytes, rest: bytes, goes_on: Callable[[], bool]) -> None:
+    """Pass a request on, whose `rest` may still come, and the answer back, until the gateway has closed.
+
+    Ends early when either side fails, or nothing passes for `_SILENCE_S`, or when `goes_on`, which is asked whenever
+    something has moved, says no.
+    """
+    with socket.socket(client.family, socket.SOCK_STREAM) as gateway:
         gateway.settimeout(CONNECT_TIMEOUT_S)
         gateway.connect(client.getsockname())
         gateway.settimeout(_SILENCE_S)
         client.settimeout(_SILENCE_S)
-        gateway.sendall(already_read)
-        _relay_both(client, gateway)
+        gateway.sendall(as_last(head) + rest)
+        _relay_both(client, gateway, goes_on)
 
 
-def _relay_both(client: socket.socket, gateway: socket.socket) -> None:
+def as_last(head: bytes) -> bytes:
+    """A request's head as that of a connection's last request."""
+    first, *lines = head.lstrip(b"\r\n").split(b"\n")
+    kept, dropping = [first, b"Connection: close\r"], False
+    for line in lines:
+        dropping = line.startswith((b" ", b"\t")) if dropping else False  # the rest of a folded line
+        dropping = dropping or _CONNECTION.match(line) is not None
+        if not dropping:
+            kept.append(line)
+    return b"\n".join(kept)
+
+
+def _relay_both(client: socket.socket, gateway: socket.socket, goes_on: Callable[[], bool]) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(client, selectors.EVENT_READ, gateway)
         selector.register(gateway, selectors.EVENT_READ, client)
-        while selector.get_map():
-            ready = selector.select(_SILENCE_S)
-            if not ready:
+        while ready := selector.select(_SILENCE_S):
+            if not goes_on():
                 return
             for key, _ in ready:
                 source, target = key.fileobj, key.data
@@ -41,7 +63,9 @@ def _relay_both(client: socket.socket, gateway: socket.socket) -> None:
                 data = source.recv(_TURN)
                 if data:
                     target.sendall(data)
-                    continue
-                selector.unregister(source)
-                with contextlib.suppress(OSError):
-                    target.shutdown(socket.SHUT_WR)
+                elif source is gateway:
+                    return
+                else:
+                    selector.unregister(source)
+                    with contextlib.suppress(OSError):
+                        target.shutdown(socket.SHUT_WR)

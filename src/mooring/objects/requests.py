@@ -1,4 +1,8 @@
-"""A request's head, parsed: the names that S3 gives to things (bucket, key, subresource), and whose request it is."""
+"""A request's head, parsed: the names that S3 gives to things (bucket, key, subresource).
+
+A presigned URL may carry headers as parameters of its query. There they are percent-encoded, so what becomes a header
+here is checked as one: no name and no value that could not have come in a head goes on, into a record or an answer.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,8 @@ import httptools
 
 from mooring.objects.errors import S3Error
 
-_SCOPE = re.compile(r"Credential=[^,\s]*?/\d{8}/[^/,\s]*/([^/,\s]+)/aws4_request")
-_QUERY_SCOPE = re.compile(r"/\d{8}/[^/]*/([^/]+)/aws4_request\Z")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 AUTHENTICATION = frozenset(
     (
         "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders",
@@ -56,7 +60,19 @@ class _Collector:
             if key in ("content-length", "transfer-encoding", "host"):
                 raise S3Error("InvalidRequest", f"The header {key} is there twice.")
             text = f"{self.headers[key]},{text}"
-        self.headers[key] = text
+        self.headers[key] = header_value(text, key)
+
+
+def is_header_text(text: str) -> bool:
+    """Whether a text may stand in a line of a head: it has no control characters but tabs."""
+    return _CONTROL.search(text) is None
+
+
+def header_value(value: str, name: str) -> str:
+    """A value that may be a header's; `InvalidArgument` otherwise."""
+    if not is_header_text(value):
+        raise S3Error("InvalidArgument", f"{name} must not hold control characters.")
+    return value
 
 
 def parse_head(raw: bytes) -> Head:
@@ -78,22 +94,6 @@ def parse_head(raw: bytes) -> Head:
     options = headers.get("connection", "").lower()
     keep_alive = "close" not in options if version == "1.1" else "keep-alive" in options
     return Head(method, collector.url.decode("latin-1"), headers, version, keep_alive)
-
-
-def is_of_s3(head: Head) -> bool:
-    """Whether a further request of a connection is S3's; unsigned ones are, unless they look like another service's."""
-    authorization = head.headers.get("authorization", "")
-    if found := _SCOPE.search(authorization):
-        return found[1].startswith("s3")
-    path, _, query = head.target.partition("?")
-    parameters = _parameters(query)
-    if found := _QUERY_SCOPE.search(parameters.get("X-Amz-Credential", "")):
-        return found[1].startswith("s3")
-    if "AWSAccessKeyId" in parameters or authorization.startswith("AWS "):
-        return True
-    if "x-amz-target" in head.headers or path.startswith(("/endpoints/", "/-/")):
-        return False
-    return not (head.method == "POST" and "x-www-form-urlencoded" in head.headers.get("content-type", ""))
 
 
 def address(head: Head) -> None:
@@ -120,7 +120,9 @@ def address(head: Head) -> None:
         if lowered in AUTHENTICATION:
             continue
         if lowered.startswith("x-amz-"):
-            head.headers.setdefault(lowered, value)
+            if not _TOKEN.fullmatch(lowered):
+                raise S3Error("InvalidArgument", f"{name!a} is not a header's name.")
+            head.headers.setdefault(lowered, header_value(value.strip(), lowered))
         else:
             head.query[name] = value
     _check_expiry({name.lower(): value for name, value in parameters.items()})

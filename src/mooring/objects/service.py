@@ -63,14 +63,14 @@ class Service:
             answer = HANDLERS[operation](call)
         except S3Error as error:
             answer = answers.of_error(error, head.resource, request_id)
-            _log.info("%s %s %s: %s", operation, head.resource, error.code, error)
+            _log.info("%s %r %s: %r", operation, head.resource, error.code, str(error))
         except ClientGone:
             raise
         except OSError as error:
             answer = answers.of_error(_of_os(error), head.resource, request_id)
-            _log.warning("%s %s: %s", operation, head.resource, error)
+            _log.warning("%s %r: %r", operation, head.resource, error)
         except Exception:  # noqa: BLE001  # one request's defect must not end the connection without a word
-            _log.exception("%s %s failed", operation, head.resource)
+            _log.exception("%s %r failed", operation, head.resource)
             answer = answers.of_error(S3Error("InternalError"), head.resource, request_id)
         return answer
 

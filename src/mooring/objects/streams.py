@@ -3,6 +3,9 @@
 Every stream fills a caller's buffer, so that an upload's bytes are copied once, from the kernel into the buffer that is
 hashed and written. `ChunkedStream` reads HTTP's chunked coding and also the `aws-chunked` coding of S3, which differs
 in chunk extensions (signatures) and may lie inside HTTP's.
+
+A client may stand still for a while and may be slow, but not both for ever: `Pace` bounds how long a body that hardly
+moves holds its thread.
 """
 
 from __future__ import annotations
@@ -20,11 +23,35 @@ _MOST_TRAILERS = 32
 _PEEK = 4096
 _WHOLE = 16 * 1024
 """From this size on the kernel is asked to fill the buffer, instead of waking us for each piece."""
+_SENT_AT_ONCE = 512 * 1024
+"""Bytes after which the pace of an answer is looked at."""
+LEAST_BYTES_S = 1024
+"""The slowest rate of a body, either way…"""
+PACE_S = 60.0
+"""…on the average of this much time spent waiting for the client."""
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;[^\x00-\x08\x0a-\x1f]*)?")
 
 
 class ClientGone(Exception):
     """The client closed, or said nothing for too long, where more was due."""
+
+
+class Pace:
+    """How fast one body moves. Time that goes into hashing and writing is not the client's, and is not counted."""
+
+    def __init__(self) -> None:
+        self._moved = 0
+        self._waited_s = 0.0
+
+    def keeps_up(self, moved: int, waited_s: float) -> bool:
+        """Count `moved` bytes that took `waited_s`; False when the client was too slow for `PACE_S`."""
+        self._moved += moved
+        self._waited_s += waited_s
+        if self._waited_s < PACE_S:
+            return True
+        enough = self._moved >= LEAST_BYTES_S * self._waited_s
+        self._moved, self._waited_s = 0, 0.0
+        return enough
 
 
 class Stream:
@@ -82,6 +109,12 @@ class SocketStream(Stream):
         super().__init__(held)
         self.sock = sock
         self._timeout_s = -1.0
+        self._pace: Pace | None = None
+        self.timed_out = False
+
+    def begin_body(self) -> None:
+        """From here on a client that is too slow is told so; until the next head."""
+        self._pace = Pace()
 
     def set_timeout(self, seconds: float) -> None:
         """How long one receive may wait."""
@@ -95,6 +128,7 @@ class SocketStream(Stream):
         """Everything up to and with the next empty line; None when the connection ended, or idled, before it began."""
         if not self._await_first(idle_s):
             return None
+        self._pace = None
         self.set_timeout(within_s)
         deadline = time.monotonic() + within_s
         while (end := self._held.find(b"\r\n\r\n")) < 0:
@@ -131,12 +165,18 @@ class SocketStream(Stream):
 
     def _some(self, view: memoryview, *, whole: bool) -> int:
         flags = socket.MSG_WAITALL if whole and len(view) >= _WHOLE else 0
+        begun = time.monotonic()
         try:
-            return self.sock.recv_into(view, len(view), flags)
+            count = self.sock.recv_into(view, len(view), flags)
         except BlockingIOError:
+            self.timed_out = True
             raise S3Error("RequestTimeout") from None
         except OSError as error:
             raise ClientGone from error
+        if self._pace is not None and not self._pace.keeps_up(count, time.monotonic() - begun):
+            self.timed_out = True
+            raise S3Error("RequestTimeout", f"A body must come at {LEAST_BYTES_S} bytes a second or more.")
+        return count
 
 
 class LengthStream(Stream):
@@ -209,11 +249,28 @@ class ChunkedStream(Stream):
         raise S3Error("InvalidRequest", "There are too many trailers.")
 
 
-def send_file(sock: socket.socket, fd: int, offset: int, count: int) -> None:
+def send_bytes(sock: socket.socket, data: bytes, pace: Pace) -> None:
+    """Send everything; `ClientGone` when the client hardly takes it."""
+    view = memoryview(data)
+    while view:
+        begun = time.monotonic()
+        sent = sock.send(view[:_SENT_AT_ONCE])
+        _check(pace, sent, begun)
+        view = view[sent:]
+
+
+def send_file(sock: socket.socket, fd: int, offset: int, count: int, pace: Pace) -> None:
     """Send a range of a file without its bytes passing through this process."""
     while count:
-        sent = os.sendfile(sock.fileno(), fd, offset, min(count, 8 * 1024 * 1024))
+        begun = time.monotonic()
+        sent = os.sendfile(sock.fileno(), fd, offset, min(count, _SENT_AT_ONCE))
         if not sent:
             raise ClientGone  # the file is shorter than it was: the length that we promised cannot be kept
+        _check(pace, sent, begun)
         offset += sent
         count -= sent
+
+
+def _check(pace: Pace, sent: int, begun: float) -> None:
+    if not pace.keeps_up(sent, time.monotonic() - begun):
+        raise ClientGone("takes its answer too slowly")

@@ -97,7 +97,7 @@ def parse(body: bytes, name: str) -> Element:
     parser.StartDoctypeDeclHandler = builder.refuse
     try:
         parser.Parse(body, True)
-    except (expat.ExpatError, LookupError):  # LookupError: an encoding that nobody knows
+    except (expat.ExpatError, LookupError, ValueError):  # the last two: an encoding unknown, or of several bytes
         raise S3Error("MalformedXML") from None
     root = builder.root.children[0]
     if root.name != name:
