@@ -64,6 +64,10 @@ class Child:
         # We reap every process ourselves: Popen must neither wait for this one nor warn that nobody did.
         process.returncode = 0
 
+    def start_in(self, seconds: float) -> None:
+        """Plan the first start."""
+        self.restart_at = time.monotonic() + seconds
+
     def report_ready(self) -> bool:
         """Read the ready descriptor; True when the child serves, False when it ended without having said so."""
         assert self.ready_fd is not None

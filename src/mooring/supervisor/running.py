@@ -41,6 +41,8 @@ SAME_REQUEST_S = 0.5
 """Signals this close to the first are the same wish: Ctrl-C under make brings SIGINT and then make's SIGTERM."""
 
 Table = Callable[[Settings, Listeners], Sequence[ChildSpec]]
+UNAWAITED_START_S = 0.4
+"""What nobody waits for starts a little later, so that what is waited for has the processors. Its sockets are open."""
 
 
 def run(settings: Settings, table: Table = children.table) -> int:
@@ -109,7 +111,10 @@ class Supervisor:
         """Run the tree until a signal ends it; 0 after an orderly stop, else 1."""
         try:
             for child in self._children:
-                self._start(child)
+                if child.spec.awaited:
+                    self._start(child)
+                else:
+                    child.start_in(UNAWAITED_START_S)
             while self._stop_asked_at is None and not self._unusable:
                 announcer.look(self._waiting_for())
                 if not announcer.announced:
