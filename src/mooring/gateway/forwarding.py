@@ -20,7 +20,7 @@ log = logging.getLogger("mooring.gateway")
 API_BODY_LIMIT_BYTES = 8 * 1024 * 1024
 ANSWER_WITHIN_S = 60.0
 RETRY_AFTER_S = 0.02
-RETRY_AFTER_MAX_S = 0.25
+RETRY_AFTER_MAX_S = 0.04
 
 _FORWARDED = frozenset(
     (
