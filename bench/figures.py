@@ -68,7 +68,7 @@ class Server:
 
     def _first_answer(self, began: float) -> float:
         request = (
-            b"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: SageMaker.ListModels\r\nConnection: close\r\n"
+            b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Amz-Target: SageMaker.ListModels\r\nConnection: close\r\n"
             b"Content-Type: application/x-amz-json-1.1\r\nContent-Length: 2\r\n\r\n{}"
         )
         while time.perf_counter() - began < 30:
@@ -117,7 +117,7 @@ class Caller:
         self._socket = socket.create_connection(("127.0.0.1", port), 60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._request = (
-            f"POST /endpoints/{endpoint}/invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+            f"POST /endpoints/{endpoint}/invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/csv\r\n"
             f"Content-Length: 3\r\n\r\n1,2"
         ).encode()
 
