@@ -26,6 +26,7 @@ from mooring.settings import RESOLVED, Settings
 FETCHER = (sys.executable, "-P", "-m", "mooring.engines.fetching")
 _PASSED = (
     "PATH",
+    "TMPDIR",  # where the sockets of a deep data directory lie
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
