@@ -52,7 +52,12 @@ def test_control_dies_under_load(own: Deployment) -> None:
 
 
 def test_a_call_waits_for_control(own: Deployment) -> None:
-    kill(own.server.process("control"))
+    control = own.server.process("control")
+    identity = of(control)
+    assert identity is not None
+    kill(control)
+    # A call that the dying process still accepted has been sent, and rightly ends as 503.
+    wait_until(lambda: not identity.alive(), what="control to be dead")
     assert own.server.client("sagemaker").list_models()["Models"] == []
 
 
