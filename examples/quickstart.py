@@ -89,9 +89,7 @@ def deploy(archives: dict[str, bytes]) -> float:
         ],
     )
     sagemaker.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName=ENDPOINT)
-    sagemaker.get_waiter("endpoint_in_service").wait(
-        EndpointName=ENDPOINT, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
-    )
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=ENDPOINT)
     endpoint = sagemaker.describe_endpoint(EndpointName=ENDPOINT)
     return (endpoint["LastModifiedTime"] - endpoint["CreationTime"]).total_seconds()
 
@@ -151,7 +149,7 @@ def move_split(weights: dict[str, float]) -> float:
 
 def clean_up() -> None:
     sagemaker.delete_endpoint(EndpointName=ENDPOINT)
-    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=ENDPOINT, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=ENDPOINT)
     sagemaker.delete_endpoint_config(EndpointConfigName=ENDPOINT)
     for framework in IMAGES:
         sagemaker.delete_model(ModelName=f"quickstart-{framework}")

@@ -80,6 +80,16 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The control plane's answers."""
+
+    hold_s: float = 20.0
+    """How long DescribeEndpoint is held for a waiter while the endpoint is in progress; 0 answers at once."""
+    held_calls: int = 100
+    """How many calls are held at the same time; 0 holds none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaSettings:
     """How replicas are started, watched and stopped."""
 
@@ -142,6 +152,7 @@ class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     account: AccountSettings = field(default_factory=AccountSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
     replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)

@@ -249,3 +249,18 @@ def test_a_serverless_variant_is_served_by_one_replica(shared: Deployment) -> No
     assert "DesiredInstanceCount" not in variant
     assert shared.invoke(name)["model"] == name
     assert len(shared.server.replicas(name)) == 1
+
+
+def test_an_unmodified_waiter_goes_on_when_the_endpoint_is_ready(shared: Deployment) -> None:
+    """It would ask again after 30 seconds; its one call is held instead. The same for one that is deleted."""
+    slow = "import time\n" + ECHO.format(name="x").replace('return "x"', 'time.sleep(1); return "x"')
+    name = shared.model(f"{shared.prefix}-waiter", slow)
+    client = shared.server.client("sagemaker", retries=3)
+    asked: list[str] = []
+    client.meta.events.register("before-call.sagemaker.DescribeEndpoint", lambda **_: asked.append("describe"))
+    shared.endpoint(name, shared.variant(name))
+    client.get_waiter("endpoint_in_service").wait(EndpointName=name)
+    assert asked == ["describe"]
+    client.delete_endpoint(EndpointName=name)
+    client.get_waiter("endpoint_deleted").wait(EndpointName=name)
+    assert asked == ["describe"] * 2

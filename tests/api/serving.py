@@ -47,6 +47,9 @@ class RecordingControl:
     def prewarm(self, model: dict[str, Any]) -> None:
         self.prewarmed.append(model)
 
+    def change_of(self, uid: str) -> asyncio.Event:
+        return asyncio.Event()
+
     async def status(self) -> dict[str, Any]:
         if self.broken:
             raise RuntimeError("a defect with a secret in it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,6 +17,10 @@ class Control(Protocol):
 
     def prewarm(self, model: dict[str, Any]) -> None:
         """A model was made: its framework may be loaded ahead of its first endpoint."""
+
+    def change_of(self, uid: str) -> asyncio.Event:
+        """Set at the next change of this endpoint's stored record; set already when nobody works on it."""
+        ...
 
     async def status(self) -> dict[str, Any]:
         """What `mooring status` shows."""

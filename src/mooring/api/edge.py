@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from mooring.api.administration import Administration
 from mooring.api.calls import Call, Control
 from mooring.api.errors import is_expected, wire_error
+from mooring.api.holding import Holding, is_a_waiters
 from mooring.api.operations import OPERATIONS, Changing, Function
 from mooring.api.protocols import Protocol, protocol_of, protocol_spoken
 from mooring.clock import Clock
@@ -55,7 +56,13 @@ class Edge:
         self._store = store
         self._clock = clock
         self._control = control
-        self._administration = Administration(settings, control, stop_server)
+        self._holding = Holding(settings.api, store, control)
+
+        def stop() -> None:
+            self._holding.release()  # the gateways drain before control is told
+            stop_server()
+
+        self._administration = Administration(settings, control, stop)
         self._changes = 0
 
     async def handle(self, request: Request) -> Response:
@@ -112,6 +119,8 @@ class Edge:
 
         if isinstance(operation, Changing):
             return await self._change(request, who.service, protocol, call, run, request_id)
+        if operation.held and is_a_waiters(request.header(b"user-agent")):
+            await self._holding.hold(scope, call.input["EndpointName"])
         return await self._store.read(run)
 
     async def _change(

@@ -22,6 +22,8 @@ class Reading:
     """Runs on the reader, and may be repeated freely."""
 
     run: Function
+    held: bool = False
+    """Whether a waiter's call is answered when there is something to tell (`mooring.api.holding`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ OPERATIONS: dict[str, dict[str, Reading | Changing]] = {
         "ListEndpointConfigs": Reading(configs.list_endpoint_configs),
         "DeleteEndpointConfig": Changing(configs.delete_endpoint_config),
         "CreateEndpoint": Changing(endpoints.create_endpoint),
-        "DescribeEndpoint": Reading(endpoints.describe_endpoint),
+        "DescribeEndpoint": Reading(endpoints.describe_endpoint, held=True),
         "ListEndpoints": Reading(endpoints.list_endpoints),
         "DeleteEndpoint": Changing(endpoints.delete_endpoint),
         "UpdateEndpointWeightsAndCapacities": Changing(endpoints.update_endpoint_weights_and_capacities),

@@ -53,6 +53,8 @@ class EndpointWorker:
         self.looked = asyncio.Event()
         """Set after the first pass: the endpoint's route is out, if it should have one."""
         self.fleet = Fleet(uid, around.engine, around.settings.replicas, around.clock, around.paths.logs, self.wake)
+        self.changed = asyncio.Event()
+        """Set at the next change of the stored record, and then another one takes its place."""
         self._around = around
         self._wake = asyncio.Event()
         self._wake.set()
@@ -150,6 +152,7 @@ class EndpointWorker:
         await self._wait_for_end(drained)
         await self._around.engine.artifacts.forget(self.uid)
         await self._around.store.write(lambda connection: endpoints.delete(connection, self.uid))
+        self._tell()
         log.info("endpoint %s is deleted", record.name)
 
     async def _wait_for_end(self, drained: asyncio.Task[None]) -> None:
@@ -221,7 +224,13 @@ class EndpointWorker:
                 return False
             return endpoints.save(connection, dataclasses.replace(change(found), modified_at=now))
 
-        return await self._around.store.write(write)
+        written = await self._around.store.write(write)
+        self._tell()
+        return written
+
+    def _tell(self) -> None:
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
 
     def _running(self, record: EndpointRecord) -> list[VariantState]:
         return [variant for variant in record.variants if not variant.shadow]

@@ -52,6 +52,14 @@ class ControlService:
         """A model was created: import its framework while the caller goes on to its config."""
         self._around.engine.prewarm(model)
 
+    def change_of(self, uid: str) -> asyncio.Event:
+        """Set at the next change of this endpoint's stored record; set already when nobody works on it."""
+        if (worker := self._workers.get(uid)) is not None:
+            return worker.changed
+        nobody = asyncio.Event()
+        nobody.set()
+        return nobody
+
     async def status(self) -> dict[str, Any]:
         """For `mooring status`: this server, its processes, every endpoint with its replicas."""
         around = self._around
