@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import json
 import time
 from typing import Any
@@ -171,6 +172,7 @@ def transform_fn(model, body, content_type, accept):
     assert seen["env"]["MY_OWN"] == "value"
     assert not [variable for variable in seen["env"] if variable.startswith("MOORING")]
     assert seen["env"]["AWS_REGION"] == "us-east-1"
+    assert seen["env"]["AWS_ENDPOINT_URL"] == shared.server.url
     assert seen["group"]
     assert "replicas" in seen["cwd"]
     files = [link for link in seen["fds"] if link.startswith("/") and not link.startswith(("/dev/", "/proc/"))]
@@ -264,3 +266,23 @@ def test_an_unmodified_waiter_goes_on_when_the_endpoint_is_ready(shared: Deploym
     client.delete_endpoint(EndpointName=name)
     client.get_waiter("endpoint_deleted").wait(EndpointName=name)
     assert asked == ["describe"] * 2
+
+
+def test_a_models_own_boto3_reaches_this_server_in_its_endpoints_region(shared: Deployment) -> None:
+    script = """
+import boto3, json
+def model_fn(model_dir):
+    return boto3.client("s3").get_object(Bucket="{bucket}", Key="for-the-model")["Body"].read().decode()
+def transform_fn(model, body, content_type, accept):
+    seen = {{"read": model, "region": boto3.client("sagemaker").meta.region_name,
+             "endpoints": [each["EndpointName"] for each in boto3.client("sagemaker").list_endpoints()["Endpoints"]]}}
+    return json.dumps(seen), "application/json"
+"""
+    shared.s3.put_object(Bucket=shared.bucket, Key="for-the-model", Body=b"from S3")
+    name = f"{shared.prefix}-boto3"
+    elsewhere = copy.copy(shared)
+    elsewhere.sagemaker = shared.server.client("sagemaker", region="eu-west-1", retries=3)
+    elsewhere.runtime = shared.server.client("sagemaker-runtime", region="eu-west-1")
+    elsewhere.simple(name, script.format(bucket=shared.bucket))
+    response = elsewhere.runtime.invoke_endpoint(EndpointName=name, Body=b"x", ContentType="text/csv")
+    assert json.loads(response["Body"].read()) == {"read": "from S3", "region": "eu-west-1", "endpoints": [name]}

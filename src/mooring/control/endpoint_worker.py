@@ -239,7 +239,7 @@ class EndpointWorker:
         """Start what is missing; whether every variant has its desired number of healthy replicas."""
         complete = True
         for variant in self._running(record):
-            wait = self.fleet.start_missing(variant, variant.desired_count)
+            wait = self.fleet.start_missing(variant, variant.desired_count, record.scope.region)
             if wait is not None:
                 self._next_look = min(wait, self._next_look or wait)
             complete = complete and len(self.fleet.healthy(variant.name)) >= variant.desired_count

@@ -58,9 +58,9 @@ class Fleet:
         self._on_change = on_change
         self._history: dict[str, _VariantHistory] = {}
 
-    def adopt(self, replica: Replica, variant: VariantState) -> None:
+    def adopt(self, replica: Replica, variant: VariantState, region: str) -> None:
         """Take over a replica that an earlier control started."""
-        life = self._life(variant, adopted=replica)
+        life = self._life(variant, region, adopted=replica)
         life.start(lambda: self._prepared(variant), self._startup_timeout(variant))
 
     def healthy(self, variant: str) -> list[ReplicaLife]:
@@ -72,7 +72,7 @@ class Fleet:
         states = (ReplicaState.STARTING, ReplicaState.HEALTHY)
         return [life for life in self.lives if life.variant == variant and life.state in states]
 
-    def start_missing(self, variant: VariantState, count: int) -> float | None:
+    def start_missing(self, variant: VariantState, count: int, region: str) -> float | None:
         """Start what lacks to `count`, unless it is too early for that: then the seconds until it is not."""
         self._bury(variant.name)
         missing = count - len(self.on_the_way(variant.name))
@@ -84,7 +84,7 @@ class Fleet:
         if wait > 0:
             return wait
         for _ in range(missing):
-            self._life(variant).start(lambda: self._prepared(variant), self._startup_timeout(variant))
+            self._life(variant, region).start(lambda: self._prepared(variant), self._startup_timeout(variant))
         return None
 
     def surplus(self, variant: str, count: int) -> list[ReplicaLife]:
@@ -118,11 +118,12 @@ class Fleet:
             await life.ended()
         self.lives.clear()
 
-    def _life(self, variant: VariantState, adopted: Replica | None = None) -> ReplicaLife:
+    def _life(self, variant: VariantState, region: str, adopted: Replica | None = None) -> ReplicaLife:
         life = ReplicaLife(
             self._engine,
             self._settings,
             variant=variant.name,
+            region=region,
             owner={"endpoint_uid": self._uid, "variant": variant.name},
             log_path=lambda replica_id: self._logs / self._uid / variant.name / f"{replica_id}.log",
             on_change=self._on_change,

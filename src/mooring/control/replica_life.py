@@ -56,6 +56,7 @@ class ReplicaLife:
         settings: ReplicaSettings,
         *,
         variant: str,
+        region: str,
         owner: dict[str, str],
         log_path: Callable[[str], Path],
         on_change: Callable[[], None],
@@ -71,6 +72,7 @@ class ReplicaLife:
         """Another start would fail in the same way."""
         self._engine = engine
         self._settings = settings
+        self._region = region
         self._owner = owner
         self._log_path = log_path
         self._on_change = on_change
@@ -121,7 +123,9 @@ class ReplicaLife:
     async def _live(self, prepare: Callable[[], asyncio.Task[Prepared]], timeout_s: float) -> None:
         if self.replica is None:
             prepared = await asyncio.shield(prepare())
-            self.replica = await self._engine.start(self.id, prepared, self._log_path(self.id), dict(self._owner))
+            self.replica = await self._engine.start(
+                self.id, prepared, self._log_path(self.id), self._region, dict(self._owner)
+            )
         gone = asyncio.create_task(self._gone(self.replica), name=f"exit of {self.id}")
         try:
             if self.state is ReplicaState.STARTING and not await self._become_healthy(self.replica, gone, timeout_s):

@@ -136,7 +136,7 @@ class ControlService:
             for replica in adopted.get(record.uid, ()):
                 variant = _variant(by_uid, replica)
                 assert variant is not None
-                worker.fleet.adopt(replica, variant)
+                worker.fleet.adopt(replica, variant, record.scope.region)
         if records:
             log.info("%d endpoints, %d replicas adopted", len(records), sum(map(len, adopted.values())))
             await self._first_passes([self._workers[record.uid] for record in records])

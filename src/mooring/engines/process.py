@@ -26,7 +26,8 @@ from mooring.engines.containers import Container, container_of
 from mooring.engines.environments import Environments
 from mooring.engines.images import Runtime, runtime_of
 from mooring.engines.logs import open_log
-from mooring.engines.zygotes import PLAIN, QUIET_THREADS, Zygotes
+from mooring.engines.replica_environment import replica_environment
+from mooring.engines.zygotes import PLAIN, Zygotes
 from mooring.errors import StartFailure
 from mooring.paths import Paths
 from mooring.processes.exits import read_exit
@@ -43,7 +44,6 @@ log = logging.getLogger("mooring.engines")
 EXIT_RECORD_WAIT_S = 0.5
 BODY_SLACK_BYTES = 64 * 1024
 """The gateway decides what is too large; a replica takes a little more."""
-_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +123,14 @@ class ProcessEngine:
             )
         return Prepared(container, runtime, artifacts, python)
 
-    async def start(self, replica_id: str, prepared: Prepared, log_path: Path, owner: dict[str, Any]) -> Replica:
+    async def start(
+        self, replica_id: str, prepared: Prepared, log_path: Path, region: str, owner: dict[str, Any]
+    ) -> Replica:
         """Fork, record, release. The replica is not healthy yet. Raises `StartFailure`."""
         run_dir = self._paths.replicas / replica_id
         (run_dir / "work").mkdir(parents=True)
         address = self._paths.replica_socket(replica_id)
-        spec = self._spec(replica_id, prepared, run_dir)
+        spec = self._spec(replica_id, prepared, run_dir, region)
         zygote = self.zygotes.get(PLAIN if spec["command"] else prepared.runtime.framework)
         with contextlib.ExitStack() as opened:
             listener = opened.enter_context(listen_unix(address))
@@ -144,8 +146,14 @@ class ProcessEngine:
             os.write(record, b"1")
         return replica
 
-    def _spec(self, replica_id: str, prepared: Prepared, run_dir: Path) -> dict[str, Any]:
-        environment = self._environment(prepared, run_dir / "work")
+    def _spec(self, replica_id: str, prepared: Prepared, run_dir: Path, region: str) -> dict[str, Any]:
+        environment = replica_environment(
+            self._settings,
+            prepared.container.environment,
+            model_dir=prepared.artifacts.model_dir,
+            work=run_dir / "work",
+            region=region,
+        )
         spec: dict[str, Any] = {
             "replica_id": replica_id,
             "framework": prepared.runtime.framework,
@@ -174,21 +182,6 @@ class ProcessEngine:
         if program is None:
             return "inference.py" if (prepared.artifacts.code_dir / "inference.py").is_file() else None
         return program
-
-    def _environment(self, prepared: Prepared, work: Path) -> dict[str, str]:
-        region = self._settings.account.region
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-        contract = {
-            "HOME": str(work),
-            "TMPDIR": str(work),
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "SM_MODEL_DIR": str(prepared.artifacts.model_dir),
-            "SAGEMAKER_REGION": region,
-            "AWS_REGION": region,
-            "AWS_DEFAULT_REGION": region,
-        }
-        return {**inherited, **QUIET_THREADS, **contract, **prepared.container.environment}
 
     def recorded(self) -> Iterator[Replica]:
         """Replicas on record whose process lives. What is left of others is removed."""

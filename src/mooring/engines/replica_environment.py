@@ -1,0 +1,53 @@
+"""The environment variables of a replica: the contract's, what AWS's clients need, and the model's own.
+
+Nothing of Mooring's own environment but its path and language gets in. A model that calls boto3 reaches this
+Mooring, in its endpoint's region, as on AWS it would reach its account with the role's credentials; it must not
+find credentials of the person who started the server, nor the real AWS. What the model says itself comes last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mooring.engines.zygotes import QUIET_THREADS
+from mooring.settings import Settings
+
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
+_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
+
+
+def replica_environment(
+    settings: Settings, own: Mapping[str, str], *, model_dir: Path, work: Path, region: str
+) -> dict[str, str]:
+    """The whole environment of a replica. `own` is the container's Environment."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    contract = {
+        "HOME": str(work),
+        "TMPDIR": str(work),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "SM_MODEL_DIR": str(model_dir),
+        "SAGEMAKER_REGION": region,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+    }
+    return {**inherited, **QUIET_THREADS, **contract, **_clients(settings), **own}
+
+
+def _clients(settings: Settings) -> dict[str, str]:
+    """For AWS's clients inside the replica: this server's URL, and credentials that it takes."""
+    host = "127.0.0.1" if settings.server.host in _EVERYWHERE else settings.server.host
+    authority = f"[{host}]" if ":" in host else host
+    found = {
+        "AWS_ENDPOINT_URL": f"http://{authority}:{settings.server.port}",
+        "AWS_ACCESS_KEY_ID": "mooring-replica",
+        "AWS_SECRET_ACCESS_KEY": "mooring-replica",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": f"{host},localhost",
+    }
+    if settings.objects.endpoint_url:
+        # Of the other S3 the replica is told where it is; its keys are the operator's to give.
+        found["AWS_ENDPOINT_URL_S3"] = settings.objects.endpoint_url
+    return found
