@@ -140,6 +140,7 @@ def test_an_operation_that_is_not_there_says_so(shared: Deployment) -> None:
             StoppingCondition={"MaxRuntimeInSeconds": 60},
         )
     assert 400 <= refused.value.response["ResponseMetadata"]["HTTPStatusCode"] < 500
+    assert "ModelDataUrl" in refused.value.response["Error"]["Message"]
     wait_until(lambda: "CreateTrainingJob" in shared.server.log.read_text())
 
 

@@ -18,7 +18,7 @@ from mooring.api.administration import Administration
 from mooring.api.calls import Call, Control
 from mooring.api.errors import is_expected, wire_error
 from mooring.api.holding import Holding, is_a_waiters
-from mooring.api.operations import OPERATIONS, Changing, Function
+from mooring.api.operations import INSTEAD, OPERATIONS, Changing, Function
 from mooring.api.protocols import Protocol, protocol_of, protocol_spoken
 from mooring.clock import Clock
 from mooring.hosting.naming import Scope
@@ -107,7 +107,8 @@ class Edge:
         operation = OPERATIONS.get(who.service, {}).get(parsed.operation.name)
         if operation is None:
             _log.warning("%s of %s is not implemented", parsed.operation.name, who.service)
-            raise protocol.unimplemented(f"the operation {parsed.operation.name} of {who.service}")
+            what = f"the operation {parsed.operation.name} of {who.service}"
+            raise protocol.unimplemented(what, INSTEAD.get(parsed.operation.name))
         require_valid(parsed.operation.input, parsed.params)
         region = who.region or self._settings.account.region
         scope = Scope(self._settings.account.id, region)

@@ -56,3 +56,15 @@ OPERATIONS: dict[str, dict[str, Reading | Changing]] = {
         "GetCallerIdentity": Reading(identity.get_caller_identity),
     },
 }
+
+_TRAINING = (
+    "Mooring hosts models and trains none: train where you like, pack the model's files and code/inference.py into "
+    "model.tar.gz, upload that to s3://BUCKET/KEY, and name it as ModelDataUrl in CreateModel."
+)
+INSTEAD = {
+    "CreateTrainingJob": _TRAINING,
+    "CreateHyperParameterTuningJob": _TRAINING,
+    "CreateAutoMLJob": _TRAINING,
+    "CreateAutoMLJobV2": _TRAINING,
+}
+"""For operations that are not there: what to do instead."""

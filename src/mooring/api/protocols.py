@@ -43,9 +43,10 @@ class Protocol(ABC):
         headers = (b"x-amzn-RequestId", request_id.encode("ascii")), (b"Content-Type", content_type.encode("latin-1"))
         return WireResponse(status, headers, body)
 
-    def unimplemented(self, what: str) -> WireError:
-        """AWS's error for what it does not know, with a message of ours."""
-        return WireError(self.unknown, f"Mooring does not implement {what}.", status=400)
+    def unimplemented(self, what: str, instead: str | None = None) -> WireError:
+        """AWS's error for what it does not know, with a message of ours, and what to do instead if that is known."""
+        message = f"Mooring does not implement {what}."
+        return WireError(self.unknown, f"{message} {instead}" if instead else message, status=400)
 
 
 class JsonProtocol(Protocol):
