@@ -62,6 +62,16 @@ class Paths:
         return self.root / "logs"
 
     @property
+    def server_log(self) -> Path:
+        """What servers said that `mooring run` started; one in a terminal says it there."""
+        return self.root / "server.log"
+
+    @property
+    def sdk_configuration(self) -> Path:
+        """The SageMaker SDK's configuration file that `mooring env` names."""
+        return self.root / "sagemaker-sdk.yaml"
+
+    @property
     def run(self) -> Path:
         """What is true only while processes live."""
         return self.root / "run"

@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from mooring import __version__
-from mooring.cli import finding, logs, serving, stopping
+from mooring.cli import environment, finding, logs, running, serving, stopping
 from mooring.cli.client import Client, region_of
 from mooring.errors import InProgress, Refused
 from mooring.settings import ServerSettings
@@ -119,6 +119,26 @@ def status(
     from mooring.cli import display
 
     display.show(document)
+
+
+@app.command()
+def env(
+    url: Url = None,
+    data_dir: DataDir = None,
+    shell: Annotated[str, typer.Option("--shell", help=f"One of {', '.join(environment.SHELLS)}.")] = "sh",
+) -> None:
+    """Print what SageMaker code needs in its environment: eval "$(mooring env)"."""
+    print(environment.script(environment.variables(finding.find(url, data_dir), os.environ), shell))
+
+
+@app.command(name="run", context_settings={"allow_interspersed_args": False})
+def run_command(
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND")],
+    url: Url = None,
+    data_dir: DataDir = None,
+) -> int:
+    """Run a command in the environment of `mooring env`, with a server for it if none runs."""
+    return running.run(command, url, data_dir)
 
 
 @app.command(name="logs")
