@@ -1,7 +1,7 @@
 """Running a child that may be slow or hostile: own session, a deadline, and killed whole.
 
-Guarantees: when `run` returns or is cancelled, the child and everything in its session that did not leave it is
-dead and reaped.
+Guarantees: when `run` returns or is cancelled, the child is dead and reaped, and everything in its session that did not
+leave it has been killed.
 """
 
 from __future__ import annotations
