@@ -64,7 +64,11 @@ class Server:
                 start_new_session=True,
             )
         self.url = f"http://127.0.0.1:{self.port}"
-        self.first_answer_s = self._first_answer(began)
+        try:
+            self.first_answer_s = self._first_answer(began)
+        except BaseException:
+            self.close()
+            raise
 
     def _first_answer(self, began: float) -> float:
         request = (
