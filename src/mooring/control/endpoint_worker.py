@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from mooring.control.replica_life import ReplicaLife
 from mooring.engines.process import ProcessEngine
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
 from mooring.hosting.failures import failure_reason
-from mooring.hosting.routes import Route, RouteReplica, RouteVariant, Version
+from mooring.hosting.routes import Route, RouteReplica, RouteVariant, Version, route_key
 from mooring.paths import Paths
 from mooring.settings import Settings
 from mooring.store import Connection, Store, endpoints
@@ -124,7 +125,7 @@ class EndpointWorker:
     async def _update(self, record: EndpointRecord) -> None:
         """Weights take effect at once; capacity when the new replicas are healthy, and never below what serves."""
         attempts = self._around.settings.replicas.start_attempts
-        version = self._publish(record, record.status)
+        self._publish(record, record.status)
         for variant in self._running(record):
             failure = self.fleet.failure(variant.name, attempts)
             if failure and variant.desired_count > variant.current_count:
@@ -138,16 +139,16 @@ class EndpointWorker:
         if not await self._in_effect(record, version):
             return
         for life in leaving:
-            life.leave(self._idle(life))
+            life.leave(functools.partial(self._idle, life))
         if await self._settle(record):
             log.info("endpoint %s is InService again", record.name)
 
     async def _delete(self, record: EndpointRecord) -> None:
-        version = self._around.publisher.drop(_key(record))
+        version = self._around.publisher.drop(route_key(record.scope, record.name))
         if not record.forced:
             await self._in_effect(record, version)
         drained = asyncio.create_task(
-            self.fleet.stop(at_once=record.forced, idle=lambda life: self._idle(life)()), name=f"end of {record.name}"
+            self.fleet.stop(at_once=record.forced, idle=self._idle), name=f"end of {record.name}"
         )
         await self._wait_for_end(drained)
         await self._around.engine.artifacts.forget(self.uid)
@@ -170,7 +171,7 @@ class EndpointWorker:
 
     async def _fail(self, record: EndpointRecord, failure: str) -> None:
         log.warning("endpoint %s has failed: %s", record.name, failure)
-        self._around.publisher.drop(_key(record))
+        self._around.publisher.drop(route_key(record.scope, record.name))
         await self._change(
             record,
             lambda found: dataclasses.replace(
@@ -257,7 +258,9 @@ class EndpointWorker:
 
     async def _in_effect(self, record: EndpointRecord, version: Version) -> bool:
         """Whether every live gateway follows `version`; if not, this endpoint is looked at again soon."""
-        followed = await self._around.publisher.wait_in_effect(_key(record), version, ACKNOWLEDGEMENT_TIMEOUT_S)
+        followed = await self._around.publisher.wait_in_effect(
+            route_key(record.scope, record.name), version, ACKNOWLEDGEMENT_TIMEOUT_S
+        )
         if not followed:
             log.warning("a gateway has not acknowledged the route of %s", record.name)
             self._next_look = RETRY_S
@@ -287,10 +290,7 @@ class EndpointWorker:
             strategy="RANDOM" if asked == "RANDOM" else "LEAST_OUTSTANDING_REQUESTS",
         )
 
-    def _idle(self, life: ReplicaLife) -> Callable[[], asyncio.Future[bool]]:
+    async def _idle(self, life: ReplicaLife) -> None:
+        """Until no gateway has a call outstanding on a replica that left, or the drain is over."""
         drain_s = self._around.settings.replicas.drain_s
-        return lambda: asyncio.ensure_future(self._around.publisher.wait_idle(life.id, drain_s))
-
-
-def _key(record: EndpointRecord) -> str:
-    return f"{record.scope.account}/{record.scope.region}/{record.name}"
+        await self._around.publisher.wait_idle(life.id, drain_s)

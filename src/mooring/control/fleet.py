@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -112,7 +113,7 @@ class Fleet:
             if history.preparation is not None and not history.preparation.done():
                 history.preparation.cancel()
         for life in self.lives:
-            waiter = None if at_once or idle is None else _bound_to(idle, life)
+            waiter = None if at_once or idle is None else functools.partial(idle, life)
             life.leave(waiter)
         for life in list(self.lives):
             await life.ended()
@@ -187,7 +188,3 @@ class Fleet:
     def _note_health(self, history: _VariantHistory, variant: str, count: int) -> None:
         if history.proven_at == float("inf") and len(self.healthy(variant)) >= count:
             history.proven_at = self._clock.monotonic() + PROVEN_AFTER_S
-
-
-def _bound_to(idle: Callable[[ReplicaLife], Awaitable[object]], life: ReplicaLife) -> Callable[[], Awaitable[object]]:
-    return lambda: idle(life)

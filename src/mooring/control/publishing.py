@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from mooring.hosting.routes import Route, Version
@@ -120,7 +121,7 @@ class RoutePublisher:
         """Whether no gateway has a call outstanding on a replica that left its route, within `timeout_s`."""
         return await self._wait_until(lambda: all(replica_id not in link.busy for link in self._links), timeout_s)
 
-    async def _wait_until(self, condition: Any, timeout_s: float) -> bool:
+    async def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         deadline = asyncio.get_running_loop().time() + timeout_s
         async with self._changed:
             while not condition():

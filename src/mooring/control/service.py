@@ -16,7 +16,7 @@ from mooring.control.administration import endpoint_status, heading, log_lines, 
 from mooring.control.endpoint_worker import EndpointWorker, Surroundings
 from mooring.control.publishing import RoutePublisher
 from mooring.engines.process import ProcessEngine, Replica
-from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
 from mooring.hosting.naming import Scope
 from mooring.hosting.transitions import deleting
 from mooring.paths import Paths
@@ -156,7 +156,7 @@ class ControlService:
             await self._around.engine.zygotes.reap()
 
 
-def _variant(records: dict[str, EndpointRecord], replica: Replica) -> Any:
+def _variant(records: dict[str, EndpointRecord], replica: Replica) -> VariantState | None:
     """The variant that a recorded replica belongs to, if it still has one."""
     record = records.get(str(replica.owner.get("endpoint_uid")))
     if record is None or record.status is EndpointStatus.FAILED:

@@ -20,6 +20,11 @@ class Version(NamedTuple):
     generation: int
 
 
+def route_key(scope: Scope, endpoint: str) -> str:
+    """`account/region/endpoint`: what a route is known by, also when it is withdrawn."""
+    return f"{scope.account}/{scope.region}/{endpoint}"
+
+
 @dataclass(frozen=True, slots=True)
 class RouteReplica:
     """A replica that may be called: it has passed `/ping`."""
@@ -57,8 +62,8 @@ class Route:
 
     @property
     def key(self) -> str:
-        """`account/region/endpoint`: unique among routes, and safe as a file name once quoted."""
-        return f"{self.scope.account}/{self.scope.region}/{self.endpoint}"
+        """Unique among routes, and safe as a file name once quoted."""
+        return route_key(self.scope, self.endpoint)
 
     def to_document(self) -> dict[str, Any]:
         """Plain JSON types."""
