@@ -90,6 +90,25 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HostingSettings:
+    """How closely AWS's refusals are followed, where a machine of one's own could be more lenient."""
+
+    strict: bool = False
+    """Refuse fields that have no effect yet, and images whose versions cannot be had exactly, instead of telling of
+    them in the endpoint's events."""
+    check_model_data: bool = True
+    """CreateModel refuses model data that does not exist, or that is in a bucket of another region, as on AWS."""
+    ecr_only: bool = False
+    """CreateModel refuses images that are not in ECR, as on AWS."""
+    pull_role: bool = False
+    """CreateModel refuses images that the role could not pull on AWS: those of another account's ECR, AWS's own
+    excepted."""
+    image_labels: bool = False
+    """CreateModel refuses images that are not known to carry the labels that AWS asks for in multi-model endpoints and
+    pipelines."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaSettings:
     """How replicas are started, watched and stopped."""
 
@@ -153,6 +172,7 @@ class Settings:
     account: AccountSettings = field(default_factory=AccountSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     api: ApiSettings = field(default_factory=ApiSettings)
+    hosting: HostingSettings = field(default_factory=HostingSettings)
     replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)

@@ -211,6 +211,22 @@ def test_the_waiters_and_the_end(shared: Deployment) -> None:
     assert not (shared.server.data / "artifacts" / name).exists()
 
 
+def test_a_history_tells_the_steps_and_what_has_no_effect(shared: Deployment) -> None:
+    name = f"{shared.prefix}-told"
+    shared.model(name)
+    shared.config(f"{name}-config", shared.variant(name, VolumeSizeInGB=5), KmsKeyId="alias/mine")
+    shared.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-config")
+    shared.wait(name)
+    lines = shared.server.command("endpoints", "events", name).stdout.splitlines()
+    told = "\n".join(line.split("  ", 1)[1] for line in lines)
+    places = [
+        told.index(part) for part in ("Creating", "fetching s3://", "loads the model", "answers /ping", "InService")
+    ]
+    assert places == sorted(places)
+    assert "no effect yet  KmsKeyId: nothing is encrypted" in told
+    assert f'no effect yet: variant "{name}", VolumeSizeInGB' in shared.server.command("status").stdout
+
+
 def test_logs_hold_what_the_model_printed(shared: Deployment) -> None:
     name = shared.simple(f"{shared.prefix}-logs", "print('loading the model')\n" + ECHO.format(name="x"))
     wait_until(lambda: "loading the model" in shared.server.command("logs", name).stdout)

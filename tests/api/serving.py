@@ -55,6 +55,9 @@ class RecordingControl:
             raise RuntimeError("a defect with a secret in it")
         return {"version": "0", "endpoints": []}
 
+    async def events(self, scope: Scope, name: str, after: int) -> dict[str, Any]:
+        return {"events": [{"position": after + 1, "at": 1.0, "kind": "step", "text": f"{scope.region} {name}"}]}
+
     async def force_delete(self, scope: Scope, name: str) -> None:
         if name == "absent":
             raise NotFound(not_found("endpoint", scope.arn("endpoint", name)))
@@ -143,10 +146,10 @@ class Serving:
 
 
 @contextmanager
-def serving(path: Path) -> Iterator[Serving]:
+def serving(path: Path, settings: Settings | None = None) -> Iterator[Serving]:
     """Run an edge on a thread of its own for as long as the block lasts."""
     started: Future[tuple[Serving, asyncio.Event]] = Future()
-    thread = threading.Thread(target=lambda: asyncio.run(_run(path, started)), name="edge")
+    thread = threading.Thread(target=lambda: asyncio.run(_run(path, settings or Settings(), started)), name="edge")
     thread.start()
     try:
         running, ending = started.result(10)
@@ -158,13 +161,13 @@ def serving(path: Path) -> Iterator[Serving]:
         thread.join(10)
 
 
-async def _run(path: Path, started: Future[tuple[Serving, asyncio.Event]]) -> None:
+async def _run(path: Path, settings: Settings, started: Future[tuple[Serving, asyncio.Event]]) -> None:
     try:
         store = await Store.open(path)
         control, stops = RecordingControl(), []
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
-        edge = Edge(Settings(), store, SystemClock(), control, lambda: stops.append(1))
+        edge = Edge(settings, store, SystemClock(), control, lambda: stops.append(1))
         server = await serve(listener, edge.handle, body_limit=8 * 1024 * 1024)
         ending = asyncio.Event()
         running = Serving(listener.getsockname()[1], asyncio.get_running_loop(), store, control, stops)

@@ -22,6 +22,7 @@ STATUS: dict[str, Any] = {
             "region": "eu-west-1",
             "status": "InService",
             "failure_reason": None,
+            "no_effect": ["KmsKeyId: nothing is [encrypted]"],
             "variants": [
                 {
                     "name": "a[bold]",

@@ -174,6 +174,28 @@ def test_name_is_quoted(fake) -> None:
     assert fake.asked[-1][1] == "/-/mooring/v1/endpoints/a%2F..%2Fb%3Fx?region=r%26s"
 
 
+def test_events_of_an_endpoint(fake, capsys) -> None:
+    asked: list[str] = []
+    texts = ["Creating", "v: replica i-1 \x1b[2J went", "InService"]
+
+    def history(query: str, body: bytes) -> tuple[int, dict[str, object]]:
+        asked.append(query)
+        if len(asked) > 2:
+            return 404, {"message": "gone"}
+        half = texts[:2] if len(asked) == 1 else texts[2:]
+        return 200, {"events": [{"position": 7, "at": 0.0, "kind": "status", "text": text} for text in half]}
+
+    fake.answers["GET", "/-/mooring/v1/endpoints/fleet/events"] = history
+    assert main(["endpoints", "events", "fleet", "--follow", "--url", fake.url]) == 0
+    assert asked[:2] == ["region=eu-west-1&after=0", "region=eu-west-1&after=7"]
+    assert [line.split("status")[1].strip() for line in capsys.readouterr().out.splitlines()] == texts
+
+
+def test_events_of_an_endpoint_that_is_not_there(fake, capsys) -> None:
+    assert main(["endpoints", "events", "none", "--url", fake.url]) == 1
+    assert "none" in capsys.readouterr().err
+
+
 def test_delete_without_force_is_the_call_of_aws(fake, capsys) -> None:
     fake.answers["POST", "/"] = lambda query, body: (200, b"")
     assert main(["endpoints", "delete", "fleet", "--url", fake.url]) == 0

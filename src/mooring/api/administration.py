@@ -60,6 +60,8 @@ class Administration:
                 return _json(HTTPStatus.OK, await self._control.status())
             case "GET", ["endpoints", name, "logs"]:
                 return _json(HTTPStatus.OK, await self._control.logs(scope, name, query.get("after")))
+            case "GET", ["endpoints", name, "events"]:
+                return _json(HTTPStatus.OK, await self._control.events(scope, name, _position(query.get("after"))))
             case "DELETE", ["endpoints", name]:
                 await self._control.force_delete(scope, name)
                 return _json(HTTPStatus.OK, {})
@@ -69,6 +71,11 @@ class Administration:
                 self._stop_server()
                 return _json(HTTPStatus.ACCEPTED, {} if supervisor is None else supervisor.to_document())
         return _failed(HTTPStatus.NOT_FOUND, "There is no such page in the admin API.")
+
+
+def _position(text: str | None) -> int:
+    """A place in a history; from the beginning where none is named, or none that can be."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def _json(status: int, document: dict[str, Any]) -> Response:

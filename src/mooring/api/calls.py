@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mooring.hosting.naming import Scope
+from mooring.settings import HostingSettings
 
 
 class Control(Protocol):
@@ -29,6 +30,10 @@ class Control(Protocol):
     async def force_delete(self, scope: Scope, name: str) -> None:
         """Delete an endpoint whatever it is doing. Raises `NotFound`."""
 
+    async def events(self, scope: Scope, name: str, after: int) -> dict[str, Any]:
+        """`{"events": [...]}` of an endpoint behind the position `after`. Raises `NotFound`."""
+        ...
+
     async def logs(self, scope: Scope, name: str, after: str | None) -> dict[str, Any]:
         """`{"lines": [...], "next": token}` of an endpoint's replicas. Raises `NotFound`."""
         ...
@@ -43,6 +48,10 @@ class Call:
     input: dict[str, Any]
     now: float
     """Wall clock, in whole milliseconds as AWS shows it: what was shown can be given back as a filter."""
+    rules: HostingSettings = field(default_factory=HostingSettings)
+    """Which of AWS's refusals are wanted."""
+    exposed: bool = False
+    """Whether the server listens on more than loopback."""
     woken: list[str] = field(default_factory=list)
     """uids of endpoints to reconcile."""
     made_models: list[dict[str, Any]] = field(default_factory=list)

@@ -6,6 +6,7 @@ from typing import Any
 
 from mooring.api.calls import Call
 from mooring.api.listing import page_answer, selection_of
+from mooring.hosting import effects
 from mooring.hosting.config_rules import check_config, completed_config, variants_of
 from mooring.hosting.resources import Resource
 from mooring.hosting.tag_rules import tags_of
@@ -14,6 +15,10 @@ from mooring.store import Connection, endpoint_configs, models, tags
 
 def create_endpoint_config(conn: Connection, call: Call) -> dict[str, Any]:
     check_config(call.input)
+    if call.exposed:
+        effects.refuse_unprotected(call.input)
+    if call.rules.strict:
+        effects.refuse_idle(effects.idle_in_config(call.input))
     added = tags_of(call.input.get("Tags", ()))
     for variant in variants_of(call.input):
         if "ModelName" in variant:

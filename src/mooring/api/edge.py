@@ -27,6 +27,7 @@ from mooring.settings import Settings
 from mooring.store import Connection, Store, answers
 from mooring.store.answers import Answer
 from mooring.wire import recognition
+from mooring.wire.browsers import is_loopback
 from mooring.wire.errors import WireResponse
 from mooring.wire.validation import require_valid
 
@@ -56,6 +57,7 @@ class Edge:
         self._store = store
         self._clock = clock
         self._control = control
+        self._exposed = not is_loopback(settings.server.host)
         self._holding = Holding(settings.api, store, control)
 
         def stop() -> None:
@@ -112,7 +114,8 @@ class Edge:
         require_valid(parsed.operation.input, parsed.params)
         region = who.region or self._settings.account.region
         scope = Scope(self._settings.account.id, region)
-        call = Call(scope, parsed.operation.name, parsed.params, round(self._clock.wall(), 3))
+        now = round(self._clock.wall(), 3)
+        call = Call(scope, parsed.operation.name, parsed.params, now, self._settings.hosting, self._exposed)
         progress.resource = call.resource
 
         def run(conn: Connection, function: Function = operation.run) -> WireResponse:

@@ -5,17 +5,21 @@ They write what is wished and wake the reconciler; none of them waits for a repl
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import Any
 
 from mooring.api.calls import Call
 from mooring.api.listing import page_answer, selection_of
-from mooring.hosting import transitions
+from mooring.hosting import effects, transitions
 from mooring.hosting.config_rules import variants_of
 from mooring.hosting.describing import described
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
+from mooring.hosting.events import EventKind, event
 from mooring.hosting.tag_rules import tags_of
-from mooring.store import Connection, endpoint_configs, endpoints, models, tags
+from mooring.store import Connection, endpoint_configs, endpoints, events, models, tags
+
+_log = logging.getLogger("mooring.api")
 
 
 def create_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
@@ -23,8 +27,14 @@ def create_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     config = endpoint_configs.require(conn, call.scope, call.input["EndpointConfigName"])
     named = {variant["ModelName"] for variant in variants_of(config.document) if "ModelName" in variant}
     found = {name: model.document for name in named if (model := models.get(conn, call.scope, name)) is not None}
+    idle = effects.without_effect(call.input, config.document, found)
+    if call.rules.strict:
+        effects.refuse_idle(idle)
     record = transitions.created(uuid.uuid4().hex, call.scope, call.input, config.document, found, call.now)
     endpoints.insert(conn, record)
+    events.add(conn, record.uid, [event(call.now, EventKind.NO_EFFECT, each) for each in idle])
+    for each in idle:
+        _log.warning("endpoint %r: no effect yet: %s", record.name, each)
     tags.put(conn, record.arn, added)
     if record.status is EndpointStatus.CREATING:
         call.woken.append(record.uid)

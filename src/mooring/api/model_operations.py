@@ -6,6 +6,7 @@ from typing import Any
 
 from mooring.api.calls import Call
 from mooring.api.listing import page_answer, selection_of
+from mooring.hosting import effects
 from mooring.hosting.model_rules import check_model, completed_model
 from mooring.hosting.resources import Resource
 from mooring.hosting.tag_rules import tags_of
@@ -17,6 +18,10 @@ RECOMMENDATION = {"RealTimeInferenceRecommendations": [], "RecommendationStatus"
 
 def create_model(conn: Connection, call: Call) -> dict[str, Any]:
     check_model(call.input)
+    if call.exposed:
+        effects.refuse_unprotected(call.input)
+    if call.rules.strict:
+        effects.refuse_idle(effects.idle_in_model(call.input))
     added = tags_of(call.input.get("Tags", ()))
     model = Resource("model", call.scope, call.input["ModelName"], completed_model(call.input), call.now)
     models.insert(conn, model)

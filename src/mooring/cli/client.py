@@ -1,4 +1,4 @@
-"""The client side of the server's API: the admin API's four calls, and AWS's DeleteEndpoint.
+"""The client side of the server's API: the admin API's calls, and AWS's DeleteEndpoint.
 
 It goes straight to the URL: a proxy of the environment has no business between two processes of one machine.
 """
@@ -47,6 +47,11 @@ class Client:
         """Lines of an endpoint's replicas since the token `after`, and the next token."""
         query = {"region": region, **({"after": after} if after else {})}
         return self._admin("GET", f"endpoints/{quote(name, safe='')}/logs?{urlencode(query)}")
+
+    def events(self, name: str, region: str, after: int = 0) -> dict[str, Any]:
+        """What happened to an endpoint behind the position `after`."""
+        query = urlencode({"region": region, "after": after})
+        return self._admin("GET", f"endpoints/{quote(name, safe='')}/events?{query}")
 
     def force_delete(self, name: str, region: str) -> None:
         """Delete an endpoint in whatever state it is; returns when it is gone."""

@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from mooring import __version__
-from mooring.cli import environment, finding, logs, running, serving, stopping
+from mooring.cli import environment, events, finding, logs, running, serving, stopping
 from mooring.cli.client import Client, region_of
 from mooring.errors import InProgress, Refused
 from mooring.settings import ServerSettings
@@ -201,6 +201,19 @@ def _delete(client: Client, name: str, region: str) -> None:
         if "in-progress" not in str(error):
             raise
         raise InProgress(f"{error} Use --force to delete it nevertheless.") from None
+
+
+@endpoints.command(name="events")
+def show_events(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it is gone, or until Ctrl-C.")] = False,
+    region: Region = None,
+    url: Url = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Print what happened to an endpoint: steps, statuses, replicas that went, fields without effect."""
+    client = Client(finding.find(url, data_dir).require_url())
+    events.show(client, name, region_of(client, name, region, _preferred_region()), follow=follow)
 
 
 @endpoints.callback()

@@ -28,6 +28,8 @@ def show(status: dict[str, Any]) -> None:
     for endpoint in endpoints:
         if endpoint.get("failure_reason"):
             console.print(Text(f"{endpoint['name']}: {endpoint['failure_reason']}", style="red"))
+        for idle in endpoint.get("no_effect", []):
+            console.print(Text(f"{endpoint['name']}: no effect yet: {idle}", style="yellow"))
     console.print(_processes(status.get("processes", [])))
 
 

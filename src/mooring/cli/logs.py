@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from mooring.cli.client import Client
+from mooring.cli.terminal import safe
 from mooring.errors import Unavailable
 
 POLL_S = 0.5
@@ -19,9 +20,6 @@ SHORT_ANSWERS = 8
 """A log that goes on fills an answer, far beyond `SHORT` characters; so many short ones in a row are no longer what
 there was but what is being written, which may never pause.
 """
-
-_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd")
-del _CONTROLS[ord("\t")]
 
 
 def show(client: Client, name: str, region: str, *, follow: bool, last: int | None = None) -> None:
@@ -94,5 +92,5 @@ def _patiently(
 def _text(line: Mapping[str, Any]) -> str:
     text = str(line.get("text", ""))
     if sys.stdout.isatty():
-        text = text.translate(_CONTROLS)  # a model must not be able to steer the terminal
+        text = safe(text)
     return f"{line.get('variant', '')}/{line.get('replica', '')} | {text}"

@@ -19,12 +19,14 @@ from mooring.control.fleet import Fleet
 from mooring.control.publishing import RoutePublisher
 from mooring.control.replica_life import ReplicaLife
 from mooring.engines.process import ProcessEngine
+from mooring.errors import Unavailable
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
+from mooring.hosting.events import Event, EventKind, event
 from mooring.hosting.failures import failure_reason
 from mooring.hosting.routes import Route, RouteReplica, RouteVariant, Version, route_key
 from mooring.paths import Paths
 from mooring.settings import Settings
-from mooring.store import Connection, Store, endpoints
+from mooring.store import Connection, Store, endpoints, events
 
 log = logging.getLogger("mooring.control")
 
@@ -53,13 +55,21 @@ class EndpointWorker:
         self.uid = uid
         self.looked = asyncio.Event()
         """Set after the first pass: the endpoint's route is out, if it should have one."""
-        self.fleet = Fleet(uid, around.engine, around.settings.replicas, around.clock, around.paths.logs, self.wake)
+        self.fleet = Fleet(
+            uid, around.engine, around.settings.replicas, around.clock, around.paths.logs, self.wake, self.note
+        )
         self.changed = asyncio.Event()
         """Set at the next change of the stored record, and then another one takes its place."""
         self._around = around
         self._wake = asyncio.Event()
         self._wake.set()
         self._next_look: float | None = None
+        self._noted: list[Event] = []
+
+    def note(self, kind: EventKind, text: str) -> None:
+        """Something for the endpoint's history; it is written soon, and lost if control dies before."""
+        self._noted.append(event(round(self._around.clock.wall(), 3), kind, text))
+        self.wake()
 
     def wake(self) -> None:
         """Something changed: look again soon."""
@@ -76,6 +86,7 @@ class EndpointWorker:
                 log.exception("a pass over endpoint %s failed; trying again", self.uid)
                 self._next_look = RETRY_S
             self.looked.set()
+            await self._write_noted()
             await self._sleep()
 
     async def _sleep(self) -> None:
@@ -84,6 +95,20 @@ class EndpointWorker:
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+    async def _write_noted(self) -> None:
+        """After the pass: what takes effect does not wait for what is told of it."""
+        noted = self._take_noted()
+        if not noted:
+            return
+        try:
+            await self._around.store.write(lambda connection: events.add(connection, self.uid, noted))
+        except Unavailable as error:
+            log.warning("%d events of endpoint %s are lost: %s", len(noted), self.uid, error)
+
+    def _take_noted(self) -> list[Event]:
+        noted, self._noted = self._noted, []
+        return noted
 
     async def _pass(self) -> bool:
         """One step. Returns whether the endpoint is gone."""
@@ -218,8 +243,10 @@ class EndpointWorker:
     async def _change(self, record: EndpointRecord, change: Change) -> bool:
         """Change the stored record, unless its status is no longer the one that this pass looked at."""
         now = round(self._around.clock.wall(), 3)  # as the API rounds it: what it shows can be asked for
+        noted = self._take_noted()
 
         def write(connection: Connection) -> bool:
+            events.add(connection, self.uid, noted)  # what led to a status stands before it
             found = endpoints.by_uid(connection, self.uid)
             if found is None or found.status is not record.status:
                 return False

@@ -17,6 +17,7 @@ from mooring.clock import Clock
 from mooring.control.replica_life import PREPARATION, ReplicaLife, ReplicaState
 from mooring.engines.process import Prepared, ProcessEngine, Replica
 from mooring.hosting.endpoints import VariantState
+from mooring.hosting.events import Note
 from mooring.settings import ReplicaSettings
 
 log = logging.getLogger("mooring.control")
@@ -49,6 +50,7 @@ class Fleet:
         clock: Clock,
         logs: Path,
         on_change: Callable[[], None],
+        note: Note,
     ) -> None:
         self.lives: list[ReplicaLife] = []
         self._uid = uid
@@ -57,6 +59,7 @@ class Fleet:
         self._clock = clock
         self._logs = logs
         self._on_change = on_change
+        self._note = note
         self._history: dict[str, _VariantHistory] = {}
 
     def adopt(self, replica: Replica, variant: VariantState, region: str) -> None:
@@ -128,6 +131,7 @@ class Fleet:
             owner={"endpoint_uid": self._uid, "variant": variant.name},
             log_path=lambda replica_id: self._logs / self._uid / variant.name / f"{replica_id}.log",
             on_change=self._on_change,
+            note=self._note,
             adopted=adopted,
         )
         self.lives.append(life)
@@ -142,7 +146,12 @@ class Fleet:
             log_path = self._logs / self._uid / variant.name / f"{PREPARATION}.log"
             task = history.preparation = asyncio.create_task(
                 self._engine.prepare(
-                    f"{self._uid}/{variant.name}", variant.model, download, self._startup_timeout(variant), log_path
+                    f"{self._uid}/{variant.name}",
+                    variant.model,
+                    download,
+                    self._startup_timeout(variant),
+                    log_path,
+                    lambda kind, text: self._note(kind, f"{variant.name}: {text}"),
                 ),
                 name=f"preparation of {variant.name}",
             )

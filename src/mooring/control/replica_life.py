@@ -18,6 +18,7 @@ from mooring.engines.logs import append_note, bound_log
 from mooring.engines.pinging import ping
 from mooring.engines.process import Prepared, ProcessEngine, Replica
 from mooring.errors import ArtifactError, StartFailure
+from mooring.hosting.events import EventKind, Note
 from mooring.hosting.failures import ping_failure
 from mooring.processes.pidfd import wait_for_exit
 from mooring.settings import ReplicaSettings
@@ -60,6 +61,7 @@ class ReplicaLife:
         owner: dict[str, str],
         log_path: Callable[[str], Path],
         on_change: Callable[[], None],
+        note: Note,
         adopted: Replica | None = None,
     ) -> None:
         self.id = adopted.id if adopted is not None else new_replica_id()
@@ -76,6 +78,7 @@ class ReplicaLife:
         self._owner = owner
         self._log_path = log_path
         self._on_change = on_change
+        self._note = note
         self._task: asyncio.Task[None] | None = None
         self._leave = asyncio.Event()
         self._at_once = asyncio.Event()
@@ -126,6 +129,7 @@ class ReplicaLife:
             self.replica = await self._engine.start(
                 self.id, prepared, self._log_path(self.id), self._region, dict(self._owner)
             )
+            self._note(EventKind.STEP, f"{self.variant}: replica {self.id} was started and loads the model")
         gone = asyncio.create_task(self._gone(self.replica), name=f"exit of {self.id}")
         try:
             if self.state is ReplicaState.STARTING and not await self._become_healthy(self.replica, gone, timeout_s):
@@ -144,6 +148,7 @@ class ReplicaLife:
             if await self._pinged(replica, gone, min(left, LONGEST_FIRST_PING_S)):
                 await asyncio.to_thread((replica.run_dir / HEALTHY_MARK).touch)
                 self.state = ReplicaState.HEALTHY
+                self._note(EventKind.STEP, f"{self.variant}: replica {self.id} answers /ping")
                 self._on_change()
                 return True
             if gone.done():
@@ -208,7 +213,8 @@ class ReplicaLife:
         if self.failure is not None:
             log.warning("replica %s of variant %s: %s", self.id, self.variant, self.failure)
             path = self.replica.log if self.replica is not None else self._log_path(PREPARATION)
-            await asyncio.to_thread(_note, path, self.failure)
+            await asyncio.to_thread(_add_to_log, path, self.failure)
+            self._note(EventKind.REPLICA, f"{self.variant}: replica {self.id} went: {self.failure}")
         failed = self.state is not ReplicaState.LEAVING
         if failed:
             # Out of the routes first: a worker that is told before the process is stopped sends nobody there.
@@ -220,7 +226,7 @@ class ReplicaLife:
         self._on_change()
 
 
-def _note(path: Path, text: str) -> None:
+def _add_to_log(path: Path, text: str) -> None:
     """A person who reads the log finds there why the replica went."""
     with contextlib.suppress(OSError):
         append_note(path, text)

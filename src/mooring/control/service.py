@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from typing import Any
 
@@ -17,11 +18,12 @@ from mooring.control.endpoint_worker import EndpointWorker, Surroundings
 from mooring.control.publishing import RoutePublisher
 from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
+from mooring.hosting.events import Event, EventKind
 from mooring.hosting.naming import Scope
 from mooring.hosting.transitions import deleting
 from mooring.paths import Paths
 from mooring.settings import Settings
-from mooring.store import Connection, Store, endpoints
+from mooring.store import Connection, Store, endpoints, events
 
 log = logging.getLogger("mooring.control")
 
@@ -64,18 +66,31 @@ class ControlService:
         """For `mooring status`: this server, its processes, every endpoint with its replicas."""
         around = self._around
         records = await around.store.read(endpoints.all)
+        idle = await around.store.read(lambda connection: events.of_kind(connection, EventKind.NO_EFFECT))
         account, server = around.settings.account, around.settings.server
         url = f"http://{server.host}:{server.port}"
         return {
             **heading(url, account.region, account.id, self._started_at, around.clock.wall()),
             "processes": processes(around.publisher.gateways, around.engine.zygotes.listing()),
-            "endpoints": [endpoint_status(record, self._workers.get(record.uid)) for record in records],
+            "endpoints": [
+                {**endpoint_status(record, self._workers.get(record.uid)), "no_effect": idle.get(record.uid, [])}
+                for record in records
+            ],
         }
 
     async def logs(self, scope: Scope, name: str, after: str | None) -> dict[str, Any]:
         """Log lines of an endpoint's replicas since `after`. Raises `NotFound`."""
         record = await self._around.store.read(lambda connection: endpoints.require(connection, scope, name))
         return await asyncio.to_thread(log_lines, self._around.paths.logs / record.uid, after)
+
+    async def events(self, scope: Scope, name: str, after: int) -> dict[str, Any]:
+        """`{"events": [{"position", "at", "kind", "text"}]}` of an endpoint behind `after`. Raises `NotFound`."""
+
+        def read(connection: Connection) -> list[tuple[int, Event]]:
+            return events.after(connection, endpoints.require(connection, scope, name).uid, after)
+
+        found = await self._around.store.read(read)
+        return {"events": [{"position": position, **dataclasses.asdict(each)} for position, each in found]}
 
     async def force_delete(self, scope: Scope, name: str) -> None:
         """Delete an endpoint in whatever state it is, without draining. Raises `NotFound`. Returns when it is gone."""

@@ -29,6 +29,7 @@ from mooring.engines.logs import open_log
 from mooring.engines.replica_environment import replica_environment
 from mooring.engines.zygotes import PLAIN, Zygotes
 from mooring.errors import StartFailure
+from mooring.hosting.events import EventKind, Note
 from mooring.paths import Paths
 from mooring.processes.exits import read_exit
 from mooring.processes.files import read_small, write_atomically
@@ -104,9 +105,15 @@ class ProcessEngine:
             self.zygotes.get(runtime_of(container_of(model).image).framework)
 
     async def prepare(
-        self, owner: str, model: dict[str, Any], download_timeout_s: float, install_timeout_s: float, log_path: Path
+        self,
+        owner: str,
+        model: dict[str, Any],
+        download_timeout_s: float,
+        install_timeout_s: float,
+        log_path: Path,
+        note: Note,
     ) -> Prepared:
-        """Bring the files, and the environment when there is a `requirements.txt`.
+        """Bring the files, and the environment when there is a `requirements.txt`; `note` hears of each step.
 
         Raises `StartFailure` or `ArtifactError`, whose text is fit for FailureReason.
         """
@@ -114,10 +121,13 @@ class ProcessEngine:
         runtime = runtime_of(container.image)
         self.zygotes.get(runtime.framework)
         await asyncio.to_thread(lambda: os.close(open_log(log_path)))
+        if container.model_data is not None:
+            note(EventKind.STEP, f"fetching {container.model_data.uri}")
         artifacts = await self.artifacts.bring(owner, container, download_timeout_s, log_path)
         python = None
         if artifacts.code_dir is not None and (artifacts.code_dir / "requirements.txt").is_file():
             requirements = artifacts.code_dir / "requirements.txt"
+            note(EventKind.STEP, "making an environment from requirements.txt")
             python = await self._environments.python_for(
                 requirements, runtime.requirements, install_timeout_s, log_path
             )

@@ -1,4 +1,7 @@
-"""Queries of the table `endpoints`: one row is one `EndpointRecord`, found by scope and name or by its uid."""
+"""Queries of the table `endpoints`: one row is one `EndpointRecord`, found by scope and name or by its uid.
+
+Whoever writes a row with another status also writes an event, in the same change: a history has no gaps.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from sqlalchemy.exc import IntegrityError
 
 from mooring.errors import AlreadyExists, NotFound
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
+from mooring.hosting.events import EventKind, event
 from mooring.hosting.listing import Cursor, Selection
 from mooring.hosting.naming import Scope, already_exists, folded, not_found
-from mooring.store import paging, tags
+from mooring.store import events, paging, tags
 from mooring.store.schema import endpoints as table
 
 _COLUMNS = ("uid", "name", "status", "created_at", "modified_at")
@@ -27,6 +31,7 @@ def insert(conn: Connection, record: EndpointRecord) -> None:
         conn.execute(insert_into(table).values(_values(record)))
     except IntegrityError:
         raise AlreadyExists(already_exists("endpoint", record.arn)) from None
+    _tell(conn, record, record.created_at)
 
 
 def get(conn: Connection, scope: Scope, name: str) -> EndpointRecord | None:
@@ -54,15 +59,22 @@ def all(conn: Connection) -> list[EndpointRecord]:  # noqa: A001 - read as `endp
 
 def save(conn: Connection, record: EndpointRecord) -> bool:
     """Replace the row of this uid; False when it is gone. Read it in the same change, or another's is overwritten."""
-    return conn.execute(update(table).where(table.c.uid == record.uid).values(_values(record))).rowcount == 1
+    held = conn.execute(select(table.c.status).where(table.c.uid == record.uid)).scalar_one_or_none()
+    if held is None:
+        return False
+    conn.execute(update(table).where(table.c.uid == record.uid).values(_values(record)))
+    if held != record.status:
+        _tell(conn, record, record.modified_at)
+    return True
 
 
 def delete(conn: Connection, uid: str) -> bool:
-    """Delete the endpoint and its tags; False when it is gone already."""
+    """Delete the endpoint, its history and its tags; False when it is gone already."""
     record = by_uid(conn, uid)
     if record is None:
         return False
     conn.execute(delete_from(table).where(table.c.uid == uid))
+    events.delete_all(conn, uid)
     tags.delete_all(conn, record.arn)
     return True
 
@@ -71,6 +83,11 @@ def page(conn: Connection, scope: Scope, wanted: Selection) -> tuple[list[Endpoi
     """One page, and where the next begins when there is one."""
     rows, cursor = paging.page(conn, table, scope, wanted)
     return [_record(row) for row in rows], cursor
+
+
+def _tell(conn: Connection, record: EndpointRecord, at: float) -> None:
+    text = f"{record.status}: {record.failure_reason}" if record.failure_reason else str(record.status)
+    events.add(conn, record.uid, [event(at, EventKind.STATUS, text)])
 
 
 def _one(conn: Connection, condition: ColumnElement[bool]) -> EndpointRecord | None:

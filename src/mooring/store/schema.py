@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint, func
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `migrations/versions`."""
 
 metadata = MetaData()
@@ -72,3 +72,15 @@ answers = Table(
     Column("answered_at", Float, nullable=False),
 )
 Index("answers_answered_at", answers.c.answered_at)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("endpoint_uid", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("text", Text, nullable=False),
+    sqlite_autoincrement=True,  # an id is a position in a history, and is not given twice
+)
+Index("events_endpoint", events.c.endpoint_uid, events.c.id)
