@@ -101,6 +101,16 @@ class Server:
         """The pid of a process that `mooring status` names."""
         return next(each["pid"] for each in self.status()["processes"] if each["name"] == name)
 
+    @contextlib.contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """A process of this server that neither works nor dies for the length of the block."""
+        pid = self.process(name)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def replicas(self, endpoint: str) -> list[dict[str, Any]]:
         found = next(each for each in self.status()["endpoints"] if each["name"] == endpoint)
         return [replica for variant in found["variants"] for replica in variant["replicas"]]
@@ -173,12 +183,12 @@ def archive(files: dict[str, str | bytes]) -> bytes:
 class Deployment:
     """Short ways to make models, configs and endpoints through boto3."""
 
-    def __init__(self, server: Server, prefix: str = "t") -> None:
+    def __init__(self, server: Server, prefix: str = "t", region: str = "us-east-1") -> None:
         self.server = server
         self.prefix = prefix
-        self.s3 = server.client("s3", retries=3)
-        self.sagemaker = server.client("sagemaker", retries=3)
-        self.runtime = server.client("sagemaker-runtime")
+        self.s3 = server.client("s3", retries=3, region=region)
+        self.sagemaker = server.client("sagemaker", retries=3, region=region)
+        self.runtime = server.client("sagemaker-runtime", region=region)
         self.bucket = f"{prefix}-models"
         self.s3.create_bucket(Bucket=self.bucket)
 

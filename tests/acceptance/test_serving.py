@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import copy
 import json
 import time
 from typing import Any
@@ -294,11 +293,9 @@ def transform_fn(model, body, content_type, accept):
              "endpoints": [each["EndpointName"] for each in boto3.client("sagemaker").list_endpoints()["Endpoints"]]}}
     return json.dumps(seen), "application/json"
 """
-    shared.s3.put_object(Bucket=shared.bucket, Key="for-the-model", Body=b"from S3")
+    elsewhere = Deployment(shared.server, f"{shared.prefix}-ireland", region="eu-west-1")
+    elsewhere.s3.put_object(Bucket=elsewhere.bucket, Key="for-the-model", Body=b"from S3")
     name = f"{shared.prefix}-boto3"
-    elsewhere = copy.copy(shared)
-    elsewhere.sagemaker = shared.server.client("sagemaker", region="eu-west-1", retries=3)
-    elsewhere.runtime = shared.server.client("sagemaker-runtime", region="eu-west-1")
-    elsewhere.simple(name, script.format(bucket=shared.bucket))
+    elsewhere.simple(name, script.format(bucket=elsewhere.bucket))
     response = elsewhere.runtime.invoke_endpoint(EndpointName=name, Body=b"x", ContentType="text/csv")
     assert json.loads(response["Body"].read()) == {"read": "from S3", "region": "eu-west-1", "endpoints": [name]}

@@ -20,7 +20,7 @@ from botocore.config import Config
 
 from mooring.api.edge import Edge
 from mooring.clock import SystemClock
-from mooring.errors import NotFound
+from mooring.errors import NotFound, Refused
 from mooring.hosting.endpoints import EndpointStatus
 from mooring.hosting.naming import Scope, not_found
 from mooring.http1.application import serve
@@ -37,6 +37,8 @@ class RecordingControl:
 
     def __init__(self) -> None:
         self.woken: list[str] = []
+        self.looked_at: list[tuple[str, str]] = []
+        self.data_is_there = True
         self.prewarmed: list[dict[str, Any]] = []
         self.deleted: list[tuple[Scope, str]] = []
         self.broken = False
@@ -46,6 +48,14 @@ class RecordingControl:
 
     def prewarm(self, model: dict[str, Any]) -> None:
         self.prewarmed.append(model)
+
+    async def require_model_data(self, model: dict[str, Any], region: str) -> None:
+        self.looked_at.append((model["ModelName"], region))
+        if not self.data_is_there or "absent" in str(model):
+            raise Refused("Could not find model data at s3://absent/.")
+
+    def is_prebuilt(self, image: str) -> bool:
+        return image.startswith("683313688378.")
 
     def change_of(self, uid: str) -> asyncio.Event:
         return asyncio.Event()

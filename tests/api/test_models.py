@@ -113,3 +113,25 @@ def test_control_hears_of_a_new_model(account: Account) -> None:
 def test_what_a_model_cannot_be(account: Account, given: dict[str, Any], message: str) -> None:
     assert account.refused("create_model", ModelName="m", **given) == message
     assert account.client.list_models()["Models"] == []
+
+
+def test_data_that_is_not_there_is_refused_in_awss_words(account: Account) -> None:
+    container = {"Image": IMAGE, "ModelDataUrl": "s3://absent/model.tar.gz"}
+    message = account.refused("create_model", ModelName="m", PrimaryContainer=container)
+    assert message == "Could not find model data at s3://absent/."
+    assert account.refused("describe_model", ModelName="m").startswith("Could not find model ")
+    assert ("m", account.region) in account.edge.control.looked_at
+
+
+def test_a_repeated_create_gets_its_first_answer_though_the_data_is_gone_since(account: Account) -> None:
+    body = {"ModelName": "m", "PrimaryContainer": {"Image": IMAGE}}
+    first = account.edge.call("CreateModel", body, invocation=f"i-{account.region}", region=account.region)
+    assert first.status == 200
+    account.edge.control.data_is_there = False
+    try:
+        again = account.edge.call("CreateModel", body, invocation=f"i-{account.region}", region=account.region)
+        other = account.edge.call("CreateModel", body, invocation=f"j-{account.region}", region=account.region)
+    finally:
+        account.edge.control.data_is_there = True
+    assert (again.status, again.body) == (200, first.body)
+    assert other.status == 400

@@ -118,11 +118,11 @@ class ObjectsServer:
         os.close(self.lifeline)
         self.start()
 
-    def client(self, style: str = "path", **options: object):
+    def client(self, style: str = "path", region: str = "us-east-1", **options: object):
         return boto3.client(
             "s3",
             endpoint_url=self.url.replace("127.0.0.1", "localhost") if style == "virtual" else self.url,
-            region_name="us-east-1",
+            region_name=region,
             aws_access_key_id="any",
             aws_secret_access_key="thing",
             config=Config(

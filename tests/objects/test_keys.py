@@ -92,7 +92,7 @@ class Bucket:
     def __init__(self, root: str, names: set[str]) -> None:
         storage = Storage(Path(root))
         storage.open()
-        storage.create_bucket("bucket")
+        storage.create_bucket("bucket", "us-east-1")
         self.top = storage.bucket_path("bucket")
         self.names = sorted(name.encode() for name in names)
         for name in self.names:
@@ -157,7 +157,7 @@ def test_listings_through_boto3_page_and_group(server: ObjectsServer, bucket: st
 def test_a_crash_between_record_and_bytes_shows_the_old_object_whole(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     storage.open()
-    storage.create_bucket("bucket")
+    storage.create_bucket("bucket", "us-east-1")
 
     def put(content: bytes, kind: str) -> None:
         with storage.stage() as staged:

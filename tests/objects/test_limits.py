@@ -35,7 +35,7 @@ class Running:
         self.listeners = (listen(self.handover_path), listen(self._path))
         storage = Storage(root / "objects")
         storage.open()
-        storage.create_bucket("slow")
+        storage.create_bucket("slow", "us-east-1")
         self.front = Front(*self.listeners, None, Service(storage, AccountSettings()), Limits(32768, 120.0))
         self._thread = threading.Thread(target=self.front.run)
         self._thread.start()

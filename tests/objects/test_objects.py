@@ -199,6 +199,42 @@ def test_presigned_urls_put_get_and_expire(server: ObjectsServer, bucket: str) -
         assert b"<Code>AccessDenied</Code><Message>Request has expired</Message>" in refused.read()
 
 
+@pytest.mark.parametrize(
+    ("caller", "asked", "region"),
+    [
+        ("us-east-1", None, "us-east-1"),
+        ("us-east-1", "eu-central-1", "eu-central-1"),
+        ("eu-west-1", "EU", "eu-west-1"),
+        ("ap-south-2", None, "ap-south-2"),
+    ],
+)
+def test_a_bucket_is_in_the_region_that_it_was_made_in(
+    server: ObjectsServer, caller: str, asked: str | None, region: str
+) -> None:
+    name = f"in-{caller}-{asked}".lower()
+    s3 = server.client(region=caller)
+    constraint = {"CreateBucketConfiguration": {"LocationConstraint": asked}} if asked else {}
+    s3.create_bucket(Bucket=name, **constraint)
+    elsewhere = server.client()
+    assert elsewhere.head_bucket(Bucket=name)["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == region
+    named = elsewhere.get_bucket_location(Bucket=name)["LocationConstraint"]
+    assert named == (None if region == "us-east-1" else region)
+
+
+def test_a_directory_that_a_person_made_is_a_bucket_of_the_accounts_region(server: ObjectsServer) -> None:
+    (server.paths.objects / "buckets" / "by-hand").mkdir()
+    found = server.client(region="eu-west-1").head_bucket(Bucket="by-hand")
+    assert found["ResponseMetadata"]["HTTPHeaders"]["x-amz-bucket-region"] == "us-east-1"
+
+
+def test_a_region_that_is_none(server: ObjectsServer) -> None:
+    asked = {"LocationConstraint": "../x"}
+    assert code_of(server.client().create_bucket, Bucket="nowhere", CreateBucketConfiguration=asked) == (
+        "InvalidLocationConstraint",
+        400,
+    )
+
+
 def test_buckets(server: ObjectsServer) -> None:
     s3 = server.client()
     s3.create_bucket(Bucket="of-my-own")

@@ -19,6 +19,13 @@ class Control(Protocol):
     def prewarm(self, model: dict[str, Any]) -> None:
         """A model was made: its framework may be loaded ahead of its first endpoint."""
 
+    async def require_model_data(self, model: dict[str, Any], region: str) -> None:
+        """Raises `Refused` when a model's data is not there for `region`, `Unavailable` when that cannot be told."""
+
+    def is_prebuilt(self, image: str) -> bool:
+        """Whether an image is one of AWS's own."""
+        ...
+
     def change_of(self, uid: str) -> asyncio.Event:
         """Set at the next change of this endpoint's stored record; set already when nobody works on it."""
         ...

@@ -21,6 +21,7 @@ from mooring.api.holding import Holding, is_a_waiters
 from mooring.api.operations import INSTEAD, OPERATIONS, Changing, Function
 from mooring.api.protocols import Protocol, protocol_of, protocol_spoken
 from mooring.clock import Clock
+from mooring.errors import MooringError, Refused, Unavailable
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
 from mooring.settings import Settings
@@ -122,10 +123,21 @@ class Edge:
             return protocol.success(parsed.operation, function(conn, call), request_id)
 
         if isinstance(operation, Changing):
-            return await self._change(request, who.service, protocol, call, run, request_id)
+            refusal = await self._refusal(operation, call)
+            return await self._change(request, who.service, protocol, call, run, request_id, refusal)
         if operation.held and is_a_waiters(request.header(b"user-agent")):
             await self._holding.hold(scope, call.input["EndpointName"])
         return await self._store.read(run)
+
+    async def _refusal(self, operation: Changing, call: Call) -> MooringError | None:
+        """What the operation's check says against the call. A repeated call gets its first answer nevertheless."""
+        if operation.check is None:
+            return None
+        try:
+            await operation.check(call, self._control)
+        except (Refused, Unavailable) as error:
+            return error
+        return None
 
     async def _change(
         self,
@@ -135,6 +147,7 @@ class Edge:
         call: Call,
         run: Callable[[Connection], WireResponse],
         request_id: str,
+        refusal: MooringError | None,
     ) -> WireResponse:
         """Run once per invocation id. Not under a timeout: a change that is made must reach control."""
         invocation = (request.header(b"amz-sdk-invocation-id") or b"").decode("latin-1")
@@ -149,6 +162,8 @@ class Edge:
             first = answers.get(conn, invocation) if kept else None
             if first is not None and first.digest == digest and call.now - first.answered_at <= answers.KEPT_S:
                 return protocol.again(first.status, first.content_type, first.body, request_id)
+            if refusal is not None:
+                raise refusal
             answer = run(conn)
             if kept:
                 content_type = dict(answer.headers).get(b"Content-Type", b"").decode("latin-1")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mooring.api.calls import Call
+from mooring.api.calls import Call, Control
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects
+from mooring.hosting.image_rules import check_images
 from mooring.hosting.model_rules import check_model, completed_model
 from mooring.hosting.resources import Resource
 from mooring.hosting.tag_rules import tags_of
@@ -16,8 +17,15 @@ RECOMMENDATION = {"RealTimeInferenceRecommendations": [], "RecommendationStatus"
 """AWS shows it with every model."""
 
 
-def create_model(conn: Connection, call: Call) -> dict[str, Any]:
+async def check_what_it_names(call: Call, control: Control) -> None:
+    """The model's images and data. Raises `Refused`, or `Unavailable`."""
     check_model(call.input)
+    check_images(call.input, call.scope.account, call.rules, control.is_prebuilt)
+    if call.rules.check_model_data:
+        await control.require_model_data(call.input, call.scope.region)
+
+
+def create_model(conn: Connection, call: Call) -> dict[str, Any]:
     if call.exposed:
         effects.refuse_unprotected(call.input)
     if call.rules.strict:

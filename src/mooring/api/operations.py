@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,11 @@ from mooring.api import endpoint_operations as endpoints
 from mooring.api import identity_operations as identity
 from mooring.api import model_operations as models
 from mooring.api import tag_operations as tags
-from mooring.api.calls import Call
+from mooring.api.calls import Call, Control
 from mooring.store import Connection
 
 Function = Callable[[Connection, Call], dict[str, Any]]
+Check = Callable[[Call, Control], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,13 @@ class Changing:
     """Runs as one durable change, whose answer is kept for a caller that repeats the call."""
 
     run: Function
+    check: Check | None = None
+    """What cannot be asked within the change, as it may take its time: its refusal is the call's."""
 
 
 OPERATIONS: dict[str, dict[str, Reading | Changing]] = {
     "sagemaker": {
-        "CreateModel": Changing(models.create_model),
+        "CreateModel": Changing(models.create_model, check=models.check_what_it_names),
         "DescribeModel": Reading(models.describe_model),
         "ListModels": Reading(models.list_models),
         "DeleteModel": Changing(models.delete_model),

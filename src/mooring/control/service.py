@@ -16,6 +16,7 @@ from mooring.clock import Clock
 from mooring.control.administration import endpoint_status, heading, log_lines, processes, prune_logs
 from mooring.control.endpoint_worker import EndpointWorker, Surroundings
 from mooring.control.publishing import RoutePublisher
+from mooring.engines.prebuilt import is_prebuilt
 from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
 from mooring.hosting.events import Event, EventKind
@@ -53,6 +54,14 @@ class ControlService:
     def prewarm(self, model: dict[str, Any]) -> None:
         """A model was created: import its framework while the caller goes on to its config."""
         self._around.engine.prewarm(model)
+
+    async def require_model_data(self, model: dict[str, Any], region: str) -> None:
+        """Raises `Refused` when a model's data is not there for `region`, `Unavailable` when that cannot be told."""
+        await self._around.engine.model_data.require(model, region)
+
+    def is_prebuilt(self, image: str) -> bool:
+        """Whether an image is one of AWS's own."""
+        return is_prebuilt(image)
 
     def change_of(self, uid: str) -> asyncio.Event:
         """Set at the next change of this endpoint's stored record; set already when nobody works on it."""

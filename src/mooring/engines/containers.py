@@ -71,12 +71,13 @@ def container_of(model: dict[str, Any]) -> Container:
     return Container(
         image=definition["Image"],
         environment=environment,
-        model_data=_model_data(definition),
+        model_data=model_data_of(definition),
         submit_directory=_submit_directory(environment),
     )
 
 
-def _model_data(definition: dict[str, Any]) -> ObjectSource | None:
+def model_data_of(definition: dict[str, Any]) -> ObjectSource | None:
+    """Where a ContainerDefinition's model data is, or None. Raises `StartFailure` for a URL that is not S3's."""
     if url := definition.get("ModelDataUrl"):
         return object_source(url, archive=True)
     source = (definition.get("ModelDataSource") or {}).get("S3DataSource")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
+from mooring.engines.prebuilt import table
 from mooring.errors import StartFailure
 
 _MODULES = {"sklearn": "sklearn", "xgboost": "xgboost", "pytorch": "torch", "huggingface": "transformers"}
@@ -79,5 +78,4 @@ def _pins(framework: str) -> tuple[str, ...]:
 @cache
 def _frameworks() -> dict[str, str]:
     """Framework by repository, from the table of AWS's prebuilt images."""
-    table = json.loads(files("mooring.engines").joinpath("data/prebuilt_images.json").read_text("utf-8"))
-    return {group["repository"]: group["framework"] for group in table["images"]}
+    return {group["repository"]: group["framework"] for group in table()["images"]}

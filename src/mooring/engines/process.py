@@ -26,6 +26,7 @@ from mooring.engines.containers import Container, container_of
 from mooring.engines.environments import Environments
 from mooring.engines.images import Runtime, runtime_of
 from mooring.engines.logs import open_log
+from mooring.engines.model_data import ModelDataCheck
 from mooring.engines.replica_environment import replica_environment
 from mooring.engines.zygotes import PLAIN, Zygotes
 from mooring.errors import StartFailure
@@ -97,6 +98,7 @@ class ProcessEngine:
         self._settings = settings
         self.zygotes = Zygotes(clock, settings.replicas.zygote_idle_s)
         self.artifacts = ArtifactStore(paths, settings)
+        self.model_data = ModelDataCheck(settings, paths)
         self._environments = Environments(paths)
 
     def prewarm(self, model: dict[str, Any]) -> None:
@@ -235,6 +237,7 @@ class ProcessEngine:
 
     async def close(self) -> None:
         """End the zygotes. Replicas live on."""
+        self.model_data.close()
         await self.zygotes.close()
 
 

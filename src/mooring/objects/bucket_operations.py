@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 
 from mooring.objects import answers, xml
 from mooring.objects.answers import Answer
@@ -16,6 +17,9 @@ from mooring.objects.storage import StoredObject
 PAGE = 1000
 _DELETE_LIMIT = 4 * 1024 * 1024
 _CREATE_LIMIT = 64 * 1024
+_FIRST_REGION = "us-east-1"
+"""S3's own region, which its answers do not name, and where a bucket may be created twice."""
+_REGION = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 def list_buckets(call: Call) -> Answer:
@@ -35,22 +39,29 @@ def list_buckets(call: Call) -> Answer:
 
 def create_bucket(call: Call) -> Answer:
     body = call.body.read(_CREATE_LIMIT)
-    if body:
-        _check_configuration(xml.parse(body, "CreateBucketConfiguration"))
-    if not call.storage.create_bucket(call.bucket) and call.region != "us-east-1":
+    asked = _region_asked_for(xml.parse(body, "CreateBucketConfiguration")) if body else None
+    if not call.storage.create_bucket(call.bucket, asked or call.region) and call.region != _FIRST_REGION:
         raise S3Error("BucketAlreadyOwnedByYou", BucketName=call.bucket)
     return Answer(200, {"location": f"/{call.bucket}"})
 
 
-def _check_configuration(configuration: xml.Element) -> None:
+def _region_asked_for(configuration: xml.Element) -> str | None:
     for child in configuration.children:
         if child.name != "LocationConstraint":
             raise S3Error("NotImplemented", f"{child.name} with CreateBucket is not implemented.")
+    region = configuration.value("LocationConstraint")
+    if region and not _REGION.fullmatch(region):
+        raise S3Error("InvalidLocationConstraint", LocationConstraint=region)
+    return "eu-west-1" if region == "EU" else region  # its name of old
+
+
+def _region_of(call: Call) -> str:
+    """The bucket's region; of one that a person made as a directory, the account's."""
+    return call.storage.region_of(call.bucket) or call.home
 
 
 def head_bucket(call: Call) -> Answer:
-    call.storage.need_bucket(call.bucket)
-    return Answer(200, {"x-amz-bucket-region": call.region, "content-type": "application/xml"})
+    return Answer(200, {"x-amz-bucket-region": _region_of(call), "content-type": "application/xml"})
 
 
 def delete_bucket(call: Call) -> Answer:
@@ -59,10 +70,10 @@ def delete_bucket(call: Call) -> Answer:
 
 
 def get_bucket_location(call: Call) -> Answer:
-    call.storage.need_bucket(call.bucket)
+    region = _region_of(call)
     answer = answers.of_xml("LocationConstraint", [])
-    if call.region != "us-east-1":
-        answer.body = answer.body.replace(b"></", f">{call.region}</".encode())
+    if region != _FIRST_REGION:  # which has no name here
+        answer.body = answer.body.replace(b"></", f">{region}</".encode())
     return answer
 
 

@@ -26,6 +26,9 @@ class Call:
     uploads: Uploads
     account: str
     region: str
+    """The caller's: its credential's, or the account's of a call without one."""
+    home: str
+    """The account's."""
 
     @property
     def bucket(self) -> str:

@@ -53,6 +53,7 @@ class S3Object:
         self.length = int(response.headers.get("content-length", "0"))
         self.content_type = response.headers.get("content-type", "")
         self.etag = response.headers.get("etag", "").strip('"')
+        self.bucket_region = response.headers.get("x-amz-bucket-region", "")
         self._left = self.length
 
     def read(self, size: int = -1) -> bytes:
@@ -81,24 +82,32 @@ class S3Object:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
 class S3Source:
-    """Reads of one endpoint; build with `open_source`. A connection for each read."""
+    """Reads of one endpoint; build with `open_source`. A connection a read, which may be silent for `timeout_s`."""
 
-    def __init__(self, endpoint: str, socket_path: str, region: str, credentials: tuple[str, str, str] | None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        socket_path: str,
+        region: str,
+        credentials: tuple[str, str, str] | None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
         self._endpoint = urlsplit(endpoint or "http://localhost")
         self._socket_path = "" if endpoint else socket_path
         self._region = region
         self._credentials = credentials
+        self._timeout_s = timeout_s
 
     def get(self, bucket: str, key: str) -> S3Object:
         """Open an object for reading."""
@@ -109,11 +118,16 @@ class S3Source:
         with self._request("HEAD", bucket, key, {}) as found:
             return found
 
-    def list(self, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
-        """Key and size of every object whose key starts with `prefix`."""
+    def region_of(self, bucket: str) -> str:
+        """The region of a bucket as the store tells it; empty when it does not."""
+        with self._request("HEAD", bucket, "", {}) as found:
+            return found.bucket_region
+
+    def list(self, bucket: str, prefix: str, most: int = 1000) -> Iterator[tuple[str, int]]:
+        """Key and size of every object whose key starts with `prefix`, asked for `most` at a time."""
         token: str | None = None
         while True:
-            query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
+            query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(most)}
             if token is not None:
                 query["continuation-token"] = token
             with self._request("GET", bucket, "", query) as answer:
@@ -149,11 +163,11 @@ class S3Source:
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._socket_path:
-            return _UnixConnection(self._socket_path)
+            return _UnixConnection(self._socket_path, self._timeout_s)
         host = self._endpoint.hostname or ""
         if self._endpoint.scheme == "https":
-            return http.client.HTTPSConnection(host, self._endpoint.port, timeout=TIMEOUT_S)
-        return http.client.HTTPConnection(host, self._endpoint.port, timeout=TIMEOUT_S)
+            return http.client.HTTPSConnection(host, self._endpoint.port, timeout=self._timeout_s)
+        return http.client.HTTPConnection(host, self._endpoint.port, timeout=self._timeout_s)
 
     def _signed(self, method: str, path: str) -> dict[str, str]:
         if self._credentials is None:
@@ -178,15 +192,16 @@ def _failure(response: http.client.HTTPResponse, what: str) -> SourceError:
     return SourceError(code, what, message)
 
 
-def open_source(settings: Settings, paths: Paths) -> S3Source:
+def open_source(settings: Settings, paths: Paths, timeout_s: float = TIMEOUT_S) -> S3Source:
     """The S3 of these settings."""
     objects = settings.objects
     if not objects.endpoint_url:
-        return S3Source("", os.fspath(paths.s3_socket), settings.account.region, None)
+        return S3Source("", os.fspath(paths.s3_socket), settings.account.region, None, timeout_s)
     if objects.access_key_id:
         credentials = (objects.access_key_id, objects.secret_access_key, "")
     else:
         names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
         access, secret, token = (os.environ.get(name, "") for name in names)
         credentials = (access, secret, token)
-    return S3Source(objects.endpoint_url, "", settings.account.region, credentials if credentials[0] else None)
+    signed = credentials if credentials[0] else None
+    return S3Source(objects.endpoint_url, "", settings.account.region, signed, timeout_s)

@@ -17,6 +17,7 @@ from mooring.objects.requests import Head, address
 from mooring.objects.storage import Storage
 from mooring.objects.streams import ClientGone
 from mooring.settings import AccountSettings
+from mooring.wire.sigv4 import claimed_credential
 
 _log = logging.getLogger("mooring.objects")
 
@@ -59,7 +60,8 @@ class Service:
         try:
             address(head)
             operation = admit(head, self._account.id)
-            call = Call(head, body, self._storage, self._uploads, self._account.id, self._account.region)
+            home = self._account.region
+            call = Call(head, body, self._storage, self._uploads, self._account.id, _region(head) or home, home)
             answer = HANDLERS[operation](call)
         except S3Error as error:
             answer = answers.of_error(error, head.resource, request_id)
@@ -73,6 +75,12 @@ class Service:
             _log.exception("%s %r failed", operation, head.resource)
             answer = answers.of_error(S3Error("InternalError"), head.resource, request_id)
         return answer
+
+
+def _region(head: Head) -> str | None:
+    authorization = head.headers.get("authorization", "").encode("latin-1")
+    credential = claimed_credential(authorization, head.target.partition("?")[2].encode("latin-1"))
+    return credential.region if credential is not None else None
 
 
 def _of_os(error: OSError) -> S3Error:

@@ -107,15 +107,15 @@ class Storage:
         if not self.has_bucket(bucket):
             raise S3Error("NoSuchBucket", BucketName=bucket)
 
-    def create_bucket(self, bucket: str) -> bool:
-        """Create a bucket; False when it was there."""
+    def create_bucket(self, bucket: str, region: str) -> bool:
+        """Create a bucket in a region; False when it was there, wherever."""
         keys.check_bucket(bucket)
         try:
             (self._buckets / bucket).mkdir(mode=0o700)
         except FileExistsError:
             return False
         sync_directory(os.fsencode(self._buckets))
-        self._created(bucket)
+        self._stone(bucket).write_text(region, "ascii")
         return True
 
     def delete_bucket(self, bucket: str) -> None:
@@ -133,15 +133,22 @@ class Storage:
         """The directory of a bucket's objects."""
         return os.fsencode(self._buckets / bucket)
 
+    def region_of(self, bucket: str) -> str | None:
+        """The region that the bucket was made in; None for a directory that a person made. Raises NoSuchBucket."""
+        self.need_bucket(bucket)
+        return self._stone(bucket).read_text("ascii", "replace") or None
+
     def _created(self, bucket: str) -> float:
         """When the bucket was made: a file's time, since the directories' change with their content."""
+        return self._stone(bucket).stat().st_mtime
+
+    def _stone(self, bucket: str) -> Path:
+        """The file that was made with the bucket and holds its region; made now for a directory of a person's."""
         stone = self.uploads / bucket / CREATED
-        try:
-            return stone.stat().st_mtime
-        except FileNotFoundError:  # a directory that a person made
+        if not stone.exists():
             stone.parent.mkdir(mode=0o700, exist_ok=True)
             stone.touch(mode=0o600)
-            return stone.stat().st_mtime
+        return stone
 
     # Objects
 
