@@ -14,49 +14,70 @@ SERVERLESS = {
 }
 
 
-def test_every_member_is_echoed(account: Account) -> None:
+CAPTURE = {
+    "EnableCapture": True,
+    "InitialSamplingPercentage": 50,
+    "DestinationS3Uri": "s3://b/capture",
+    "KmsKeyId": "alias/capture",
+    "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+    "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"], "JsonContentTypes": ["application/json"]},
+}
+ASYNC = {
+    "ClientConfig": {"MaxConcurrentInvocationsPerInstance": 4},
+    "OutputConfig": {
+        "S3OutputPath": "s3://b/out",
+        "S3FailurePath": "s3://b/failed",
+        "NotificationConfig": {"SuccessTopic": "arn:aws:sns:us-east-1:000000000000:t"},
+    },
+}
+EXPLAINER = {
+    "ClarifyExplainerConfig": {
+        "EnableExplanations": "`true`",
+        "ShapConfig": {"ShapBaselineConfig": {"MimeType": "text/csv", "ShapBaseline": "1,2"}, "Seed": 3},
+    }
+}
+VARIANT = {
+    **INSTANCE,
+    "InitialVariantWeight": 0.5,
+    "CoreDumpConfig": {"DestinationS3Uri": "s3://b/core", "KmsKeyId": "alias/core"},
+    "VolumeSizeInGB": 10,
+    "ModelDataDownloadTimeoutInSeconds": 60,
+    "ContainerStartupHealthCheckTimeoutInSeconds": 3600,
+    "EnableSSMAccess": True,
+    "InferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-2",
+    "RoutingConfig": {"RoutingStrategy": "RANDOM"},
+}
+POOLED = {
+    "VariantName": "v",
+    "ModelName": "m",
+    "InitialInstanceCount": 1,
+    "InitialVariantWeight": 1.0,
+    "InstancePools": [{"InstanceType": "ml.m5.large", "Priority": 1}],
+    "VariantInstanceProvisionTimeoutInSeconds": 300,
+}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {
+            "ProductionVariants": [VARIANT],
+            "ShadowProductionVariants": [{**VARIANT, "VariantName": "shadow"}],
+            "DataCaptureConfig": CAPTURE,
+            "ExplainerConfig": EXPLAINER,
+        },
+        {"ProductionVariants": [VARIANT], "AsyncInferenceConfig": ASYNC, "KmsKeyId": "alias/key"},
+        {"ProductionVariants": [{**VARIANT, "AcceleratorType": "ml.eia2.medium"}]},
+        {
+            "ProductionVariants": [POOLED],
+            "ExecutionRoleArn": "arn:aws:iam::000000000000:role/r",
+            "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
+            "MetricsConfig": {"EnableEnhancedMetrics": True, "MetricPublishFrequencyInSeconds": 60},
+        },
+    ],
+)
+def test_every_member_is_echoed(account: Account, given: dict[str, Any]) -> None:
     account.model()
-    variant = {
-        **INSTANCE,
-        "InitialVariantWeight": 0.5,
-        "AcceleratorType": "ml.eia2.medium",
-        "CoreDumpConfig": {"DestinationS3Uri": "s3://b/core", "KmsKeyId": "k"},
-        "VolumeSizeInGB": 10,
-        "ModelDataDownloadTimeoutInSeconds": 60,
-        "ContainerStartupHealthCheckTimeoutInSeconds": 3600,
-        "EnableSSMAccess": True,
-        "InferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-2",
-        "RoutingConfig": {"RoutingStrategy": "RANDOM"},
-    }
-    given = {
-        "ProductionVariants": [variant],
-        "ShadowProductionVariants": [{**variant, "VariantName": "shadow"}],
-        "DataCaptureConfig": {
-            "EnableCapture": True,
-            "InitialSamplingPercentage": 50,
-            "DestinationS3Uri": "s3://b/capture",
-            "KmsKeyId": "k",
-            "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
-            "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"], "JsonContentTypes": ["application/json"]},
-        },
-        "KmsKeyId": "alias/key",
-        "AsyncInferenceConfig": {
-            "ClientConfig": {"MaxConcurrentInvocationsPerInstance": 4},
-            "OutputConfig": {
-                "S3OutputPath": "s3://b/out",
-                "S3FailurePath": "s3://b/failed",
-                "NotificationConfig": {"SuccessTopic": "arn:aws:sns:us-east-1:000000000000:t"},
-            },
-        },
-        "ExplainerConfig": {
-            "ClarifyExplainerConfig": {
-                "EnableExplanations": "`true`",
-                "ShapConfig": {"ShapBaselineConfig": {"MimeType": "text/csv", "ShapBaseline": "1,2"}, "Seed": 3},
-            }
-        },
-        "ExecutionRoleArn": "arn:aws:iam::000000000000:role/r",
-        "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
-    }
     made = account.client.create_endpoint_config(EndpointConfigName="c", Tags=[{"Key": "k", "Value": "v"}], **given)
     assert made["EndpointConfigArn"] == account.arn("endpoint-config/c")
     found = account.client.describe_endpoint_config(EndpointConfigName="c")

@@ -7,7 +7,7 @@ from typing import Any
 from mooring.api.calls import Call
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects
-from mooring.hosting.config_rules import check_config, completed_config, variants_of
+from mooring.hosting.config_rules import check_config, check_models, completed_config, models_of
 from mooring.hosting.resources import Resource
 from mooring.hosting.tag_rules import tags_of
 from mooring.store import Connection, endpoint_configs, models, tags
@@ -20,9 +20,8 @@ def create_endpoint_config(conn: Connection, call: Call) -> dict[str, Any]:
     if call.rules.strict:
         effects.refuse_idle(effects.idle_in_config(call.input))
     added = tags_of(call.input.get("Tags", ()))
-    for variant in variants_of(call.input):
-        if "ModelName" in variant:
-            models.require(conn, call.scope, variant["ModelName"])
+    named = {name: models.require(conn, call.scope, name).document for name in models_of(call.input)}
+    check_models(call.input, named)
     document = completed_config(call.input)
     config = Resource("endpoint-config", call.scope, call.input["EndpointConfigName"], document, call.now)
     endpoint_configs.insert(conn, config)

@@ -12,7 +12,7 @@ from typing import Any
 from mooring.api.calls import Call
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects, transitions
-from mooring.hosting.config_rules import variants_of
+from mooring.hosting.config_rules import models_of
 from mooring.hosting.describing import described
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.events import EventKind, event
@@ -25,7 +25,7 @@ _log = logging.getLogger("mooring.api")
 def create_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     added = tags_of(call.input.get("Tags", ()))
     config = endpoint_configs.require(conn, call.scope, call.input["EndpointConfigName"])
-    named = {variant["ModelName"] for variant in variants_of(config.document) if "ModelName" in variant}
+    named = models_of(config.document)
     found = {name: model.document for name in named if (model := models.get(conn, call.scope, name)) is not None}
     idle = effects.without_effect(call.input, config.document, found)
     if call.rules.strict:

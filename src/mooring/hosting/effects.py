@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mooring.errors import Refused
-from mooring.hosting.config_rules import variants_of
+from mooring.hosting.config_rules import models_of
 from mooring.hosting.model_rules import containers_of
 from mooring.hosting.rules import Members
 
@@ -44,8 +44,7 @@ def without_effect(request: Members, config: Members, models: Mapping[str, Membe
     """What an endpoint's request, config and models ask for in vain, each as `where: why`, in their order."""
     found = [_told(name, name) for name in _idle(request, OF_ENDPOINT)]
     found += idle_in_config(config)
-    named = dict.fromkeys(variant["ModelName"] for variant in variants_of(config) if "ModelName" in variant)
-    for name in named:
+    for name in models_of(config):
         if name in models:
             found += [f'model "{name}", {each}' for each in idle_in_model(models[name])]
     return found

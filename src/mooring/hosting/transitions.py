@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mooring.errors import InProgress, Refused
-from mooring.hosting.config_rules import some_variant_has_weight, variants_of
 from mooring.hosting.endpoints import IN_PROGRESS, EndpointRecord, EndpointStatus, VariantState
 from mooring.hosting.naming import Scope, in_progress, not_found
 from mooring.hosting.rules import Members
+from mooring.hosting.variant_rules import some_variant_has_weight, variants_of
 
 UNSUPPORTED = "One or more endpoint features are not supported using this configuration"
 

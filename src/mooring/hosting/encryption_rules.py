@@ -1,0 +1,55 @@
+"""Where a key may be named, and how: AWS documents four forms of a KmsKeyId."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mooring.hosting.instance_types import has_local_storage
+from mooring.hosting.rules import Members
+from mooring.hosting.variant_rules import instance_types_of, variants_of
+
+_ID = r"(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32})"
+_ALIAS = r"alias/[a-zA-Z0-9/_-]{1,250}"
+_ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:"
+_KEY = re.compile(rf"{_ID}|{_ALIAS}|{_ARN}key/{_ID}|{_ARN}{_ALIAS}", re.IGNORECASE)
+
+
+def a_key_is_named_in_one_of_four_forms(config: Members) -> str | None:
+    for key in _keys(config):
+        if _KEY.fullmatch(key) is None:
+            return (
+                f'Invalid KmsKeyId "{key}": a key ID, the ARN of a key, a name beginning with alias/, or the ARN of an '
+                "alias is needed."
+            )
+    return None
+
+
+def a_key_is_not_for_local_storage(config: Members) -> str | None:
+    """The storage of these types is encrypted by the hardware, with a key of its own."""
+    if "KmsKeyId" not in config:
+        return None
+    for variant in variants_of(config):
+        for instance_type in instance_types_of(variant):
+            if has_local_storage(instance_type):
+                return (
+                    f"KmsKeyId is not supported for instance type {instance_type} because it uses local instance "
+                    "storage."
+                )
+    return None
+
+
+RULES = (a_key_is_named_in_one_of_four_forms, a_key_is_not_for_local_storage)
+
+
+def _keys(members: Any) -> Iterator[str]:
+    if isinstance(members, dict):
+        for name, value in members.items():
+            if name == "KmsKeyId":
+                yield value
+            else:
+                yield from _keys(value)
+    elif isinstance(members, list):
+        for each in members:
+            yield from _keys(each)
