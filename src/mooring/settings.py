@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from mooring.errors import SettingsError
 
 RESOLVED = "MOORING_RESOLVED_SETTINGS"
 LOG_LEVELS = ("debug", "info", "warning", "error")
+CAPACITY_POLICIES = ("oversubscribe", "enforce")
+_INSTANCES_BY_TYPE = re.compile(r"(?:ml\.[a-z0-9.-]+=\d{1,9}(?:,|$))*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,45 @@ class HostingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaSettings:
+    """The account's limits in each region; 0 is none. AWS's numbers where AWS publishes them."""
+
+    models: int = 0
+    """Models."""
+    endpoint_configs: int = 0
+    """Endpoint configurations."""
+    endpoints: int = 0
+    """Endpoints."""
+    instances: int = 0
+    """Instances of all endpoints together."""
+    instances_per_endpoint: int = 0
+    """Instances of one endpoint."""
+    instances_by_type: str = ""
+    """Instances by type, such as `ml.g5.xlarge=2,ml.p4d.24xlarge=0`; here 0 is a limit."""
+    serverless_endpoints: int = 50
+    """Serverless endpoints (AWS: 50)."""
+    serverless_concurrency: int = 1000
+    """MaxConcurrency of all serverless endpoints together (AWS: 200 to 1000, by region)."""
+    serverless_memory_mb: int = 6144
+    """Memory of one serverless endpoint (AWS: 6144, less in new accounts)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapacitySettings:
+    """Whether instance types mean anything on this machine."""
+
+    policy: str = "oversubscribe"
+    """`oversubscribe`: an instance type is a name. `enforce`: an instance takes its type's vCPUs, memory and
+    accelerators, and an endpoint that does not fit fails."""
+    vcpus: int = 0
+    """vCPUs to give away; 0 takes the machine's."""
+    memory_gib: float = 0.0
+    """Memory to give away; 0 takes the machine's."""
+    accelerators: int = 0
+    """Accelerators to give away; 0 takes those that NVIDIA's driver tells."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaSettings:
     """How replicas are started, watched and stopped."""
 
@@ -173,6 +215,8 @@ class Settings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     api: ApiSettings = field(default_factory=ApiSettings)
     hosting: HostingSettings = field(default_factory=HostingSettings)
+    quotas: QuotaSettings = field(default_factory=QuotaSettings)
+    capacity: CapacitySettings = field(default_factory=CapacitySettings)
     replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)
@@ -250,6 +294,12 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"log level {server.log_level!r}: one of {', '.join(LOG_LEVELS)}")
     if len(settings.account.id) != 12 or not settings.account.id.isdigit():
         raise SettingsError(f"MOORING_ACCOUNT_ID={settings.account.id!r}: 12 digits are needed")
+    if settings.capacity.policy not in CAPACITY_POLICIES:
+        known = " or ".join(CAPACITY_POLICIES)
+        raise SettingsError(f"MOORING_CAPACITY_POLICY={settings.capacity.policy!r}: {known} is needed")
+    if not _INSTANCES_BY_TYPE.fullmatch(settings.quotas.instances_by_type.replace(" ", "")):
+        given = settings.quotas.instances_by_type
+        raise SettingsError(f"MOORING_QUOTAS_INSTANCES_BY_TYPE={given!r}: ml.TYPE=COUNT, comma separated, is needed")
     for topic in dataclasses.fields(settings):
         group = getattr(settings, topic.name)
         for item in dataclasses.fields(group):

@@ -8,7 +8,7 @@ import pytest
 
 from mooring.errors import Refused
 from mooring.hosting.config_rules import RULES, check_config, check_models, completed_config
-from mooring.hosting.instance_types import accelerators, has_local_storage
+from mooring.hosting.instance_types import has_local_storage, resources_of
 from mooring.wire.service_models import service_model
 
 PLAIN = {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
@@ -323,5 +323,5 @@ def test_instance_types_are_those_of_the_api() -> None:
     families = {each.split(".")[1] for each in every if has_local_storage(each)}
     assert {"c5d", "g4dn", "g5", "g6", "m5d", "p4d", "p5", "r5d", "trn1"} <= families
     assert not families & {"m5", "c5", "g4", "p3", "t2"}
-    assert accelerators("ml.p4d.24xlarge") == 8
-    assert accelerators("ml.m5.large") == accelerators("ml.of.tomorrow") == 0
+    assert resources_of("ml.p4d.24xlarge").accelerators == 8
+    assert resources_of("ml.m5.large").accelerators == resources_of("ml.of.tomorrow").vcpus == 0

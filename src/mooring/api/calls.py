@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mooring.hosting.naming import Scope
-from mooring.settings import HostingSettings
+from mooring.settings import Settings
+from mooring.wire.browsers import is_loopback
 
 
 class Control(Protocol):
@@ -55,14 +56,16 @@ class Call:
     input: dict[str, Any]
     now: float
     """Wall clock, in whole milliseconds as AWS shows it: what was shown can be given back as a filter."""
-    rules: HostingSettings = field(default_factory=HostingSettings)
-    """Which of AWS's refusals are wanted."""
-    exposed: bool = False
-    """Whether the server listens on more than loopback."""
+    settings: Settings = field(default_factory=Settings)
     woken: list[str] = field(default_factory=list)
     """uids of endpoints to reconcile."""
     made_models: list[dict[str, Any]] = field(default_factory=list)
     """Documents of models to prewarm."""
+
+    @property
+    def exposed(self) -> bool:
+        """Whether the server listens on more than loopback."""
+        return not is_loopback(self.settings.server.host)
 
     @property
     def resource(self) -> str:

@@ -8,6 +8,7 @@ from mooring.api.calls import Call
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects
 from mooring.hosting.config_rules import check_config, check_models, completed_config, models_of
+from mooring.hosting.quotas import refuse_above
 from mooring.hosting.resources import Resource
 from mooring.hosting.tag_rules import tags_of
 from mooring.store import Connection, endpoint_configs, models, tags
@@ -17,11 +18,13 @@ def create_endpoint_config(conn: Connection, call: Call) -> dict[str, Any]:
     check_config(call.input)
     if call.exposed:
         effects.refuse_unprotected(call.input)
-    if call.rules.strict:
+    if call.settings.hosting.strict:
         effects.refuse_idle(effects.idle_in_config(call.input))
     added = tags_of(call.input.get("Tags", ()))
     named = {name: models.require(conn, call.scope, name).document for name in models_of(call.input)}
     check_models(call.input, named)
+    limit, held = call.settings.quotas.endpoint_configs, endpoint_configs.count(conn, call.scope)
+    refuse_above("Number of endpoint configurations", limit, "Configurations", held, 1)
     document = completed_config(call.input)
     config = Resource("endpoint-config", call.scope, call.input["EndpointConfigName"], document, call.now)
     endpoint_configs.insert(conn, config)

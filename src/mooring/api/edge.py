@@ -28,7 +28,6 @@ from mooring.settings import Settings
 from mooring.store import Connection, Store, answers
 from mooring.store.answers import Answer
 from mooring.wire import recognition
-from mooring.wire.browsers import is_loopback
 from mooring.wire.errors import WireResponse
 from mooring.wire.validation import require_valid
 
@@ -58,7 +57,6 @@ class Edge:
         self._store = store
         self._clock = clock
         self._control = control
-        self._exposed = not is_loopback(settings.server.host)
         self._holding = Holding(settings.api, store, control)
 
         def stop() -> None:
@@ -116,7 +114,7 @@ class Edge:
         region = who.region or self._settings.account.region
         scope = Scope(self._settings.account.id, region)
         now = round(self._clock.wall(), 3)
-        call = Call(scope, parsed.operation.name, parsed.params, now, self._settings.hosting, self._exposed)
+        call = Call(scope, parsed.operation.name, parsed.params, now, self._settings)
         progress.resource = call.resource
 
         def run(conn: Connection, function: Function = operation.run) -> WireResponse:

@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 from mooring.api.calls import Call
+from mooring.api.limits import check_quotas, fitted
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects, transitions
 from mooring.hosting.config_rules import models_of
@@ -28,9 +29,12 @@ def create_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     named = models_of(config.document)
     found = {name: model.document for name in named if (model := models.get(conn, call.scope, name)) is not None}
     idle = effects.without_effect(call.input, config.document, found)
-    if call.rules.strict:
+    if call.settings.hosting.strict:
         effects.refuse_idle(idle)
     record = transitions.created(uuid.uuid4().hex, call.scope, call.input, config.document, found, call.now)
+    if record.status is EndpointStatus.CREATING:
+        check_quotas(conn, call, record, new=True)
+        record = fitted(conn, call, record)
     endpoints.insert(conn, record)
     events.add(conn, record.uid, [event(call.now, EventKind.NO_EFFECT, each) for each in idle])
     for each in idle:
@@ -62,7 +66,9 @@ def update_endpoint_weights_and_capacities(conn: Connection, call: Call) -> dict
     transitions.refuse_in_progress(record)
     transitions.refuse_failed(record)
     endpoint_configs.require(conn, call.scope, record.config_name)
-    endpoints.save(conn, transitions.reweighted(record, call.input["DesiredWeightsAndCapacities"], call.now))
+    wished = transitions.reweighted(record, call.input["DesiredWeightsAndCapacities"], call.now)
+    check_quotas(conn, call, wished, new=False)
+    endpoints.save(conn, transitions.kept_as_it_was(record, fitted(conn, call, wished)))
     call.woken.append(record.uid)
     return {"EndpointArn": record.arn}
 

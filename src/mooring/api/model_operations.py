@@ -9,6 +9,7 @@ from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects
 from mooring.hosting.image_rules import check_images
 from mooring.hosting.model_rules import check_model, completed_model
+from mooring.hosting.quotas import refuse_above
 from mooring.hosting.resources import Resource
 from mooring.hosting.tag_rules import tags_of
 from mooring.store import Connection, models, tags
@@ -20,17 +21,18 @@ RECOMMENDATION = {"RealTimeInferenceRecommendations": [], "RecommendationStatus"
 async def check_what_it_names(call: Call, control: Control) -> None:
     """The model's images and data. Raises `Refused`, or `Unavailable`."""
     check_model(call.input)
-    check_images(call.input, call.scope.account, call.rules, control.is_prebuilt)
-    if call.rules.check_model_data:
+    check_images(call.input, call.scope.account, call.settings.hosting, control.is_prebuilt)
+    if call.settings.hosting.check_model_data:
         await control.require_model_data(call.input, call.scope.region)
 
 
 def create_model(conn: Connection, call: Call) -> dict[str, Any]:
     if call.exposed:
         effects.refuse_unprotected(call.input)
-    if call.rules.strict:
+    if call.settings.hosting.strict:
         effects.refuse_idle(effects.idle_in_model(call.input))
     added = tags_of(call.input.get("Tags", ()))
+    refuse_above("Number of models", call.settings.quotas.models, "Models", models.count(conn, call.scope), 1)
     model = Resource("model", call.scope, call.input["ModelName"], completed_model(call.input), call.now)
     models.insert(conn, model)
     tags.put(conn, model.arn, added)

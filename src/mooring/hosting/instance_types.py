@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Processors, memory and accelerators: of one instance, or of several together."""
+
+    vcpus: float
+    memory_gib: float
+    accelerators: int
 
 
 def has_local_storage(instance_type: str) -> bool:
@@ -14,10 +24,13 @@ def has_local_storage(instance_type: str) -> bool:
     return found is not None and bool(found["nitro"]) and found["local_storage_gb"] > 0
 
 
-def accelerators(instance_type: str) -> int:
-    """How many accelerators an instance has."""
-    accelerator = (_table().get(instance_type) or {}).get("accelerator")
-    return 0 if accelerator is None else int(accelerator["count"])
+def resources_of(instance_type: str) -> Resources:
+    """What one instance has; nothing of an unknown type."""
+    found = _table().get(instance_type)
+    if found is None:
+        return Resources(0, 0, 0)
+    accelerator = found["accelerator"]
+    return Resources(found["vcpus"], found["memory_gib"], 0 if accelerator is None else accelerator["count"])
 
 
 @cache

@@ -73,6 +73,13 @@ def reweighted(record: EndpointRecord, changes: Sequence[Members], now: float) -
     return replace(record, status=EndpointStatus.UPDATING, variants=variants, modified_at=now, failure_reason=None)
 
 
+def kept_as_it_was(before: EndpointRecord, wished: EndpointRecord) -> EndpointRecord:
+    """A change that failed at once leaves what is in effect, and says why; any other is as it is wished."""
+    if wished.status is not EndpointStatus.FAILED:
+        return wished
+    return replace(before, failure_reason=wished.failure_reason, modified_at=wished.modified_at)
+
+
 def refuse_in_progress(record: EndpointRecord) -> None:
     """Raises `InProgress` while an operation runs on the endpoint."""
     if record.status in IN_PROGRESS:

@@ -14,7 +14,7 @@ from mooring.hosting.listing import Cursor, Selection
 from mooring.hosting.naming import Kind, Scope, already_exists, folded, not_found
 from mooring.hosting.resources import Resource
 from mooring.store import tags
-from mooring.store.paging import page
+from mooring.store.paging import count, page
 
 
 class Documents:
@@ -63,6 +63,10 @@ class Documents:
         """One page, and where the next begins when there is one."""
         rows, cursor = page(conn, self._table, scope, wanted)
         return [self._resource(row) for row in rows], cursor
+
+    def count(self, conn: Connection, scope: Scope) -> int:
+        """How many this scope has."""
+        return count(conn, self._table, scope)
 
     def all(self, conn: Connection) -> list[Resource]:
         """Every one of every scope, oldest first."""

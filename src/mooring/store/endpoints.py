@@ -57,6 +57,11 @@ def all(conn: Connection) -> list[EndpointRecord]:  # noqa: A001 - read as `endp
     return [_record(row) for row in conn.execute(select(table).order_by(table.c.created_at, table.c.uid))]
 
 
+def count(conn: Connection, scope: Scope) -> int:
+    """How many this scope has."""
+    return paging.count(conn, table, scope)
+
+
 def save(conn: Connection, record: EndpointRecord) -> bool:
     """Replace the row of this uid; False when it is gone. Read it in the same change, or another's is overwritten."""
     held = conn.execute(select(table.c.status).where(table.c.uid == record.uid)).scalar_one_or_none()

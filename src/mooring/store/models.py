@@ -12,4 +12,5 @@ get = _documents.get
 require = _documents.require
 delete = _documents.delete
 page = _documents.page
+count = _documents.count
 all = _documents.all  # noqa: A001 - read as `models.all`

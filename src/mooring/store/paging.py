@@ -24,6 +24,14 @@ def page(conn: Connection, table: Table, scope: Scope, wanted: Selection) -> tup
     return rows[: wanted.limit], Cursor(getattr(last, key.name), last.name)
 
 
+def count(conn: Connection, table: Table, scope: Scope) -> int:
+    """How many rows a scope has."""
+    here = (
+        select(func.count()).select_from(table).where(table.c.account == scope.account, table.c.region == scope.region)
+    )
+    return int(conn.execute(here).scalar_one())
+
+
 def _conditions(table: Table, scope: Scope, wanted: Selection) -> list[Any]:
     found = [table.c.account == scope.account, table.c.region == scope.region]
     if wanted.name_contains is not None:

@@ -1,0 +1,43 @@
+"""The account's quotas and the machine's capacity, asked in the transaction that would use them up."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from mooring.api.calls import Call
+from mooring.hosting.capacity import Machine, shortage
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
+from mooring.hosting.quotas import check_capacity, looks_at_others, refuse_above
+from mooring.processes import machine
+from mooring.settings import CapacitySettings
+from mooring.store import Connection, endpoints
+
+
+def check_quotas(conn: Connection, call: Call, wished: EndpointRecord, *, new: bool) -> None:
+    """Raises `LimitExceeded` when the endpoint, as it is wished, would take more than a quota allows."""
+    quotas = call.settings.quotas
+    if new:
+        refuse_above("Number of endpoints", quotas.endpoints, "Endpoints", endpoints.count(conn, call.scope), 1)
+    counted = endpoints.all(conn) if looks_at_others(quotas, wished) else []
+    others = [each for each in counted if each.scope == call.scope and each.uid != wished.uid]
+    check_capacity(quotas, others, wished)
+
+
+def fitted(conn: Connection, call: Call, wished: EndpointRecord) -> EndpointRecord:
+    """The endpoint as it is wished; or `Failed`, saying what the machine lacks for it, where capacity is enforced."""
+    if call.settings.capacity.policy != "enforce":
+        return wished
+    others = [each for each in endpoints.all(conn) if each.uid != wished.uid]
+    reason = shortage(capacity_of(call.settings.capacity), others, wished)
+    return (
+        wished if reason is None else dataclasses.replace(wished, status=EndpointStatus.FAILED, failure_reason=reason)
+    )
+
+
+def capacity_of(wanted: CapacitySettings) -> Machine:
+    """What may be given away: what the settings say, else what the machine has."""
+    return Machine(
+        wanted.vcpus or machine.processors(),
+        wanted.memory_gib or machine.memory_gib(),
+        wanted.accelerators or machine.accelerators(),
+    )
