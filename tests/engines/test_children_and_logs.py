@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mooring.engines.children import run
-from mooring.engines.logs import append_note, bound_log, open_log, read_after
+from mooring.engines.logs import append_note, read_after
 from mooring.processes.identity import of
+from mooring.processes.log_files import bound_log, open_log
 
 
 def test_a_child_is_heard(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
 
-from mooring.engines.logs import append_note, bound_log
+from mooring.engines.logs import append_note
 from mooring.engines.pinging import ping
 from mooring.engines.process import Prepared, ProcessEngine, Replica
 from mooring.errors import ArtifactError, StartFailure
 from mooring.hosting.events import EventKind, Note
 from mooring.hosting.failures import ping_failure
+from mooring.processes.log_files import bound_log
 from mooring.processes.pidfd import wait_for_exit
 from mooring.settings import ReplicaSettings
 

@@ -1,46 +1,15 @@
-"""Replica logs: append-only files that stay bounded without their writer's help.
+"""What a replica wrote: read in parts, with a line of Mooring's own where that explains something.
 
-The replica writes with O_APPEND and never reopens. On Linux the oldest part of a long file is given back to the
-disk by punching a hole: offsets stay true for whoever follows the file, and nothing that is being written can be
-lost. Elsewhere the file is cut to nothing.
+The files themselves are `mooring.processes.log_files`'.
 """
 
 from __future__ import annotations
 
-import ctypes
-import ctypes.util
 import os
 import stat
-import sys
 from pathlib import Path
 
-_KEEP_SIZE_PUNCH_HOLE = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, linux/falloc.h
-_BLOCK = 4096
-
-
-def open_log(path: Path) -> int:
-    """A descriptor to append to `path`, private to this user."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def bound_log(path: Path, limit_bytes: int) -> None:
-    """Give back all but the newest half of `limit_bytes` when the file takes more than that on the disk."""
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode) or found.st_blocks * 512 <= limit_bytes:
-        return
-    if sys.platform != "linux":
-        os.truncate(path, 0)
-        return
-    length = (found.st_size - limit_bytes // 2) // _BLOCK * _BLOCK
-    libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        arguments = (descriptor, _KEEP_SIZE_PUNCH_HOLE, ctypes.c_int64(0), ctypes.c_int64(length))
-        if libc.fallocate(*arguments) != 0:
-            os.truncate(path, 0)
-    finally:
-        os.close(descriptor)
+from mooring.processes.log_files import open_log
 
 
 def append_note(path: Path, text: str) -> None:

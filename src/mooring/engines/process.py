@@ -25,7 +25,6 @@ from mooring.engines.artifacts import Artifacts, ArtifactStore
 from mooring.engines.containers import Container, container_of
 from mooring.engines.environments import Environments
 from mooring.engines.images import Runtime, runtime_of
-from mooring.engines.logs import open_log
 from mooring.engines.model_data import ModelDataCheck
 from mooring.engines.replica_environment import replica_environment
 from mooring.engines.zygotes import PLAIN, Zygotes
@@ -36,6 +35,7 @@ from mooring.processes.exits import read_exit
 from mooring.processes.files import read_small, write_atomically
 from mooring.processes.groups import kill_rest
 from mooring.processes.identity import ProcessIdentity, boot_id
+from mooring.processes.log_files import open_log
 from mooring.processes.signals import terminate_group
 from mooring.processes.sockets import listen_unix
 from mooring.settings import Settings

@@ -1,0 +1,43 @@
+"""Logs: append-only files that stay bounded without their writer's help.
+
+The writer appends with O_APPEND and never reopens. On Linux the oldest part of a long file is given back to the disk by
+punching a hole: offsets stay true for whoever follows the file, and nothing that is being written can be lost.
+Elsewhere the file is cut to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+_KEEP_SIZE_PUNCH_HOLE = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, linux/falloc.h
+_BLOCK = 4096
+
+
+def open_log(path: Path) -> int:
+    """A descriptor to append to `path`, private to this user."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def bound_log(path: Path, limit_bytes: int) -> None:
+    """Give back all but the newest half of `limit_bytes` when the file takes more than that on the disk."""
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_blocks * 512 <= limit_bytes:
+        return
+    if sys.platform != "linux":
+        os.truncate(path, 0)
+        return
+    import ctypes  # 1 MB, which most processes do not need
+
+    length = (found.st_size - limit_bytes // 2) // _BLOCK * _BLOCK
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        arguments = (descriptor, _KEEP_SIZE_PUNCH_HOLE, ctypes.c_int64(0), ctypes.c_int64(length))
+        if libc.fallocate(*arguments) != 0:
+            os.truncate(path, 0)
+    finally:
+        os.close(descriptor)
