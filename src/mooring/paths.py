@@ -67,9 +67,16 @@ class Paths:
         return self.root / "server.log"
 
     @property
-    def sdk_configuration(self) -> Path:
-        """The SageMaker SDK's configuration file that `mooring env` names."""
-        return self.root / "sagemaker-sdk.yaml"
+    def run_users(self) -> Path:
+        """Held with a shared flock by every `mooring run` that uses the server; its content is the identity of the
+        server that one of them started, as JSON.
+        """
+        return self.root / "run-users.lock"
+
+    @property
+    def botocore_data(self) -> Path:
+        """Data that `mooring env` has AWS's clients for Python read."""
+        return self.root / "botocore"
 
     @property
     def run(self) -> Path:

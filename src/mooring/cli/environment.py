@@ -1,35 +1,38 @@
 """`mooring env`: the variables with which SageMaker code that knows nothing of Mooring finds a server.
 
-The SageMaker SDK's configuration file names the default bucket, which spares its second version a call to an STS host
-that it has hard-coded. Everything is found and written before anything is printed: `eval` gets all of it or nothing.
+The SageMaker SDK gets no configuration file of ours. A person's own goes on counting, and the SDK is quicker without
+any: it checks the schema of one again and again, for a fifth of a second each time.
+
+Everything is found and written before anything is printed: `eval` gets all of it or nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mooring.cli import sts_rules
 from mooring.cli.client import Client
 from mooring.cli.finding import Server
 from mooring.errors import BadInput, Unavailable
-from mooring.processes.files import write_atomically
 
 DIRECT = ("127.0.0.1", "localhost")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
-_ACCOUNT = re.compile(r"\d{12}")
 
 
 def variables(server: Server, environ: Mapping[str, str]) -> dict[str, str]:
-    """What to add to `environ`; writes the SDK's configuration file. Raises `Unavailable` when no server answers."""
+    """What to add to `environ`; writes the data that they name. Raises `Unavailable` when no server answers."""
     url = server.require_url()
-    status = Client(url).status()
-    region, account = str(status.get("region")), str(status.get("account"))
-    # They become part of a path, and a server elsewhere chose them.
-    if not _REGION.fullmatch(region) or not _ACCOUNT.fullmatch(account):
-        raise Unavailable(f"{url} does not tell its region and account")
+    region = str(Client(url).status().get("region"))
+    if not _REGION.fullmatch(region):
+        raise Unavailable(f"{url} does not tell its region")
+    data = _botocore_data(server, environ)
+    sts_rules.write(data, url)
     direct = _direct(environ)
     keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     return {
@@ -40,7 +43,7 @@ def variables(server: Server, environ: Mapping[str, str]) -> dict[str, str]:
         "NO_PROXY": direct,
         "no_proxy": direct,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(_sdk_configuration(server, environ, region, account)),
+        "AWS_DATA_PATH": _data_path(data, environ),
     }
 
 
@@ -75,20 +78,16 @@ def _direct(environ: Mapping[str, str]) -> str:
     return "*" if "*" in hosts else ",".join(hosts)  # clients know the star only when it stands alone
 
 
-def _sdk_configuration(server: Server, environ: Mapping[str, str], region: str, account: str) -> Path:
+def _botocore_data(server: Server, environ: Mapping[str, str]) -> Path:
+    """Where botocore's data for this server is kept: with the server's, or in the cache of who calls it by URL."""
     if server.paths is not None:
-        path = server.paths.sdk_configuration
-    else:
-        cache = environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-        path = Path(cache).absolute() / "mooring" / f"sagemaker-sdk-{region}-{account}.yaml"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lines = [
-        "SchemaVersion: '1.0'",
-        "SageMaker:",
-        "  PythonSDK:",
-        "    Modules:",
-        "      Session:",
-        f"        DefaultS3Bucket: 'sagemaker-{region}-{account}'",
-    ]
-    write_atomically(path, "\n".join([*lines, ""]).encode())
-    return path
+        return server.paths.botocore_data
+    cache = environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    digest = hashlib.sha256(server.where.encode()).hexdigest()[:12]
+    return Path(cache).absolute() / "mooring" / "botocore" / digest
+
+
+def _data_path(ours: Path, environ: Mapping[str, str]) -> str:
+    """Ours before those that are named already: the first that has a file wins."""
+    named = [path for path in environ.get("AWS_DATA_PATH", "").split(os.pathsep) if path]
+    return os.pathsep.join(dict.fromkeys([str(ours), *named]))
