@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import boto3
 import pytest
 
 from mooring.cli import environment, main
@@ -25,7 +26,8 @@ MOORING = [sys.executable, "-m", "mooring.cli"]
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch, tmp_path: Path) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NO_PROXY", "no_proxy", "AWS_ENDPOINT_URL"):
+    cleared = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NO_PROXY", "no_proxy", "AWS_ENDPOINT_URL", "AWS_DATA_PATH"
+    for name in cleared:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "it's a cache"))
 
@@ -40,7 +42,7 @@ def test_env_for_sh(fake, capsys, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("no_proxy", "intranet,localhost")
     assert main(["env", "--url", fake.url]) == 0
     found = exported(capsys.readouterr().out)
-    file = Path(found.pop("SAGEMAKER_USER_CONFIG_OVERRIDE"))
+    data = Path(found.pop("AWS_DATA_PATH"))
     assert found == {
         "AWS_ENDPOINT_URL": fake.url,
         "AWS_ACCESS_KEY_ID": "mooring",
@@ -51,12 +53,43 @@ def test_env_for_sh(fake, capsys, monkeypatch, tmp_path: Path) -> None:
         "no_proxy": "intranet,localhost,127.0.0.1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    assert file.is_relative_to(tmp_path)
-    assert file.stat().st_mode & 0o777 == 0o600
-    text = file.read_text()
-    assert text.startswith("SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      Session:\n")
-    assert "        DefaultS3Bucket: 'sagemaker-us-east-1-000000000000'\n" in text
-    assert [each.name for each in file.parent.iterdir()] == [file.name]
+    assert data.is_relative_to(tmp_path)
+    written = [path for path in data.rglob("*") if path.is_file()]
+    assert [path.name for path in written] == ["endpoint-rule-set-1.json"]
+    assert written[0].stat().st_mode & 0o777 == 0o600
+
+
+class Sent(Exception):
+    """A request on its way: its URL."""
+
+
+def sent_to(url: str | None) -> str:
+    """Where a client of STS goes that is made as the SageMaker SDK makes it."""
+
+    def caught(request, **_: object) -> None:
+        raise Sent(request.url)
+
+    client = boto3.session.Session(region_name="eu-west-1").client("sts", endpoint_url=url)
+    client.meta.events.register("before-send", caught)
+    with pytest.raises(Sent) as sent:
+        client.get_caller_identity()
+    return str(sent.value)
+
+
+def test_the_host_of_sts_that_the_sdk_spells_out_is_this_server(fake, capsys, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path / "mine"))
+    assert main(["env", "--url", fake.url]) == 0
+    found = exported(capsys.readouterr().out)
+    assert found["AWS_DATA_PATH"].endswith(f"{os.pathsep}{tmp_path / 'mine'}")
+    for name in ("AWS_DATA_PATH", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, found[name])
+    assert sent_to("https://sts.eu-west-1.amazonaws.com") == f"{fake.url}/"
+    assert sent_to("https://sts.example.com") == "https://sts.example.com/"
+    assert sent_to(None) == "https://sts.eu-west-1.amazonaws.com/"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", fake.url)
+    assert sent_to(None) == f"{fake.url}/"
+    assert main(["env", "--url", fake.url]) == 0
+    assert exported(capsys.readouterr().out)["AWS_DATA_PATH"] == found["AWS_DATA_PATH"]
 
 
 def test_own_keys_are_kept(fake, capsys, monkeypatch) -> None:
@@ -81,8 +114,8 @@ def test_found_by_data_directory_keeps_its_file_there(fake, capsys, tmp_path: Pa
     paths.server_file.write_text(json.dumps({**me.to_document(), "url": fake.url}))
     assert main(["env", "--data-dir", str(paths.root)]) == 0
     found = exported(capsys.readouterr().out)
-    assert found["SAGEMAKER_USER_CONFIG_OVERRIDE"] == str(paths.sdk_configuration)
-    assert paths.sdk_configuration.stat().st_mode & 0o777 == 0o600
+    assert found["AWS_DATA_PATH"] == str(paths.botocore_data)
+    assert paths.botocore_data.is_dir()
 
 
 def test_env_without_a_server_prints_nothing_to_evaluate(capsys, tmp_path: Path) -> None:
@@ -94,11 +127,11 @@ def test_env_without_a_server_prints_nothing_to_evaluate(capsys, tmp_path: Path)
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("status", [{}, {"region": "../x", "account": "000000000000"}, {"region": "r", "account": "1"}])
-def test_region_and_account_become_no_path_unseen(fake, capsys, status) -> None:
+@pytest.mark.parametrize("status", [{}, {"region": "../x"}, {"region": "us-east-1\nexport x=y"}])
+def test_a_region_is_looked_at(fake, capsys, status) -> None:
     fake.answers["GET", "/-/mooring/v1/status"] = lambda query, body: (200, status)
     assert main(["env", "--url", fake.url]) == 1
-    assert capsys.readouterr() == ("", f"mooring: {fake.url} does not tell its region and account\n")
+    assert capsys.readouterr() == ("", f"mooring: {fake.url} does not tell its region\n")
 
 
 def test_unknown_shell(fake, capsys) -> None:
@@ -147,7 +180,6 @@ def free(paths: Paths) -> bool:
     return True
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 def test_killed_run_leaves_no_server(tmp_path: Path) -> None:
     paths = Paths(tmp_path / "data")
     command = [*MOORING, "run", "--data-dir", str(paths.root), "--", "sh", "-c", "echo up; read end"]
