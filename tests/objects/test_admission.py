@@ -57,7 +57,9 @@ OF_BUCKETS = [
     ("list_object_versions", {}),
 ]
 OF_PUTS = [
-    {"ServerSideEncryption": "aws:kms"},
+    {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "k"},
+    {"ServerSideEncryption": "aws:kms", "BucketKeyEnabled": True},
+    {"ServerSideEncryption": "aws:kms:dsse"},
     {"SSEKMSKeyId": "k"},
     {"Tagging": "a=b"},
     {"ACL": "public-read"},
@@ -106,6 +108,9 @@ def test_what_changes_nothing_is_taken(server: ObjectsServer, bucket: str) -> No
     s3.put_object(
         Bucket=bucket, Key="k", Body=b"x", ACL="private", StorageClass="STANDARD", ExpectedBucketOwner=account
     )
+    for kind in ("AES256", "aws:kms"):
+        answer = s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption=kind)
+        assert "ServerSideEncryption" not in answer
     stranger = {"Bucket": bucket, "Key": "k", "ExpectedBucketOwner": "999999999999"}
     assert code_of(s3.get_object, **stranger) == ("AccessDenied", 403)
 
@@ -230,7 +235,7 @@ def test_a_refusal_names_what_was_asked_for(server: ObjectsServer, bucket: str, 
     [
         ("x-amz-storage-class: STANDARD_IA", b"(--storage-class in the AWS CLI) or give it as STANDARD."),
         ("x-amz-acl: public-read", b"(--acl in the AWS CLI) or give it as private or bucket-owner-full-control."),
-        ("x-amz-server-side-encryption: aws:kms", b"(--sse in the AWS CLI) or give it as AES256."),
+        ("x-amz-server-side-encryption: aws:kms:dsse", b"(--sse in the AWS CLI) or give it as AES256 or aws:kms."),
     ],
 )
 def test_a_refused_value_says_what_to_do(server: ObjectsServer, bucket: str, header: str, advice: bytes) -> None:

@@ -48,8 +48,9 @@ _CHECKSUM_KIND = frozenset(("x-amz-checksum-algorithm", "x-amz-checksum-type"))
 _VALUES = {
     "x-amz-acl": ("private", "bucket-owner-full-control"),
     "x-amz-storage-class": ("STANDARD",),
-    # S3's own default, which clients send without being asked; not echoed, since nothing is encrypted.
-    "x-amz-server-side-encryption": ("AES256",),
+    # Clients send these without being asked: S3's own default, and the SageMaker SDK a KMS key of S3's choice. Not
+    # echoed, since nothing is encrypted; a key of the caller's own is refused.
+    "x-amz-server-side-encryption": ("AES256", "aws:kms"),
     "x-amz-tagging-directive": ("COPY",),
     "x-amz-object-ownership": ("BucketOwnerEnforced",),
 }
