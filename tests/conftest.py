@@ -1,12 +1,22 @@
-"""For every test: what is made below the system's temporary directory is gone at the end."""
+"""For every test: what is made below the system's temporary directory is gone at the end; and what many share."""
 
 from __future__ import annotations
 
+import itertools
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
+
+from tests.acceptance.running import Deployment, Server
+from tests.clients.environments import Unreachable, python_with
+from tests.clients.running import Runner
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,3 +32,36 @@ def _temporary_directory_of_this_run(tmp_path_factory: pytest.TempPathFactory) -
             del os.environ["TMPDIR"]
         else:
             os.environ["TMPDIR"] = before
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests that leave it as they found it."""
+    server = Server(tmp_path_factory.mktemp("shared") / "data")
+    try:
+        yield server.start()
+    finally:
+        server.end()
+
+
+@pytest.fixture
+def shared(shared_server: Server) -> Deployment:
+    """The shared server, with a bucket and a name prefix of this test's own."""
+    return Deployment(shared_server, f"t{next(_numbers)}")
+
+
+@pytest.fixture(scope="session")
+def sdk_python() -> Path:
+    """An interpreter with the SageMaker SDK v2, and the frameworks at the versions that serve here."""
+    xgboost = "xgboost-cpu" if sys.platform == "linux" else "xgboost"
+    frameworks = [f"{name}=={version(name)}" for name in ("scikit-learn", xgboost)]
+    try:
+        return python_with("sagemaker<3", *frameworks)
+    except Unreachable as error:
+        pytest.skip(f"the SageMaker SDK cannot be fetched here: {error}")
+
+
+@pytest.fixture
+def sdk(sdk_python: Path, tmp_path: Path) -> Runner:
+    """Runs scripts that use the SageMaker SDK v2."""
+    return Runner(sdk_python, tmp_path)
