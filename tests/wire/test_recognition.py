@@ -26,6 +26,7 @@ def target(value: bytes) -> tuple[bytes, bytes]:
 
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded; charset=utf-8")
+SMITHY = (b"smithy-protocol", b"rpc-v2-cbor")
 LOCAL = (b"host", b"127.0.0.1:8080")
 BUCKET = (b"host", b"My-Bucket.localhost:8080")
 INVOKE = b"/endpoints/e/invocations"
@@ -66,6 +67,16 @@ INVOKE = b"/endpoints/e/invocations"
         (b"GET", b"/", b"Action=ListUsers&Version=2010-05-08", [LOCAL], "iam"),
         (b"GET", b"/key", b"Action=GetCallerIdentity", [LOCAL], "s3"),
         (b"POST", b"/", b"", [LOCAL, FORM], "sts"),
+        (b"POST", b"/000000000000/my-queue", b"", [LOCAL, FORM], "sqs"),
+        (b"POST", b"/000000000000/q.fifo", b"", [LOCAL, FORM, scope("sqs")], "sqs"),
+        (b"GET", b"/000000000000/q", b"Action=SendMessage&Version=2012-11-05", [LOCAL], "sqs"),
+        (b"POST", b"/000000000000/q", b"", [BUCKET, FORM], "s3"),
+        (b"POST", b"/000000000000/q/key", b"", [LOCAL, FORM], "s3"),
+        (b"GET", b"/000000000000/q", b"", [LOCAL], "s3"),
+        (b"PUT", b"/000000000000/q", b"", [LOCAL, FORM], "s3"),
+        (b"POST", b"/service/GraniteServiceVersion20100801/operation/X", b"", [LOCAL, SMITHY], "monitoring"),
+        (b"POST", b"/service/AWSEventsV2/operation/X", b"", [LOCAL, SMITHY], "unknown"),
+        (b"POST", b"/service/AWSEventsV2/operation/X", b"", [LOCAL], "s3"),
         (b"GET", b"/bucket/key", b"", [LOCAL], "s3"),
         (b"GET", b"/k", b"AWSAccessKeyId=AKIA&Signature=x%3D&Expires=9", [LOCAL], "s3"),
         (b"GET", b"/", b"", [], "s3"),

@@ -62,15 +62,17 @@ def success(operation: Operation, result: Mapping[str, Any] | None, request_id: 
     return WireResponse(operation.response_code, _headers(request_id), body)
 
 
-def failure(model: ServiceModel, error: WireError, request_id: str) -> WireResponse:
-    """The error; `Message` for shapes that the model declares, else `message`."""
-    shape = model.error(error.code)
+def failure(
+    model: ServiceModel | None, error: WireError, request_id: str, *, content_type: bytes = CONTENT_TYPE
+) -> WireResponse:
+    """The error; `Message` for shapes that the model declares, else `message`. No model: of any service."""
+    shape = model.error(error.code) if model else None
     document: dict[str, Any] = {"__type": error.code}
     if error.message is not None:
         document[_message_name(shape)] = error.message
     document.update(error.members)
     status = status_of(error, shape.error_status if shape else None)
-    return WireResponse(status, _headers(request_id), json_values.dumped(document))
+    return WireResponse(status, _headers(request_id, content_type), json_values.dumped(document))
 
 
 def _message_name(shape: Structure | None) -> str:
@@ -78,5 +80,5 @@ def _message_name(shape: Structure | None) -> str:
     return next((name for name in names if name.lower() == "message"), "message")
 
 
-def _headers(request_id: str) -> tuple[tuple[bytes, bytes], ...]:
-    return ((b"x-amzn-RequestId", request_id.encode("ascii")), (b"Content-Type", CONTENT_TYPE))
+def _headers(request_id: str, content_type: bytes = CONTENT_TYPE) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"x-amzn-RequestId", request_id.encode("ascii")), (b"Content-Type", content_type))

@@ -1,7 +1,8 @@
 """The query protocol, as STS speaks it: a form in, XML out.
 
 `Action` names the operation; nested parameters are spelled `Tags.member.1.Key`. Answers carry the service's
-namespace, the result wrapper that the model names, and `ResponseMetadata` with the request's id.
+namespace, the result wrapper that the model names, and `ResponseMetadata` with the request's id. EC2's protocol is the
+same on the way in and words its errors differently.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _Tree = dict[str, Any]
 
 def parse_request(model: ServiceModel, query: bytes, body: bytes) -> ParsedRequest:
     """The request, or a `WireError`: MissingAction, InvalidAction, or SerializationException for unreadable values."""
-    fields = dict(_fields(query)) | dict(_fields(body))
-    action, version = fields.get("Action"), fields.get("Version", model.api_version)
+    given = dict(fields(query)) | dict(fields(body))
+    action, version = given.get("Action"), given.get("Version", model.api_version)
     if action is None:
         raise WireError("MissingAction", "Could not find Action in the request.", status=400)
     if action not in model.operation_names or version != model.api_version:
@@ -42,7 +43,7 @@ def parse_request(model: ServiceModel, query: bytes, body: bytes) -> ParsedReque
     operation = model.operation(action)
     if operation.input is None:
         return ParsedRequest(operation, {})
-    return ParsedRequest(operation, _structure(operation.input, _tree(fields)))
+    return ParsedRequest(operation, _structure(operation.input, _tree(given)))
 
 
 def success(
@@ -57,9 +58,9 @@ def success(
     return WireResponse(200, _headers(request_id), document)
 
 
-def failure(model: ServiceModel, error: WireError, request_id: str) -> WireResponse:
-    """The error; `Sender` is at fault for 4xx and `Receiver` for 5xx."""
-    shape = model.error(error.code)
+def failure(model: ServiceModel | None, error: WireError, request_id: str) -> WireResponse:
+    """The error; `Sender` is at fault for 4xx and `Receiver` for 5xx. No model: of any service."""
+    shape = model.error(error.code) if model else None
     status = status_of(error, shape.error_status if shape else None)
     parts = [
         _element("Type", "Sender" if status < 500 else "Receiver"),
@@ -72,7 +73,16 @@ def failure(model: ServiceModel, error: WireError, request_id: str) -> WireRespo
     return WireResponse(status, _headers(request_id), document)
 
 
-def _fields(form: bytes) -> Iterator[tuple[str, str]]:
+def ec2_failure(error: WireError, request_id: str) -> WireResponse:
+    """The error as EC2 has it."""
+    parts = _element("Code", _escaped(error.code)) + _element("Message", _escaped(error.message or ""))
+    errors = _element("Errors", _element("Error", parts))
+    document = _root(None, "Response", errors + _element("RequestID", _escaped(request_id)))
+    return WireResponse(status_of(error, None), _headers(request_id), document)
+
+
+def fields(form: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values of a form or a query. Raises `WireError`."""
     pieces = form.split(b"&", MOST_FIELDS)
     if len(pieces) > MOST_FIELDS:
         raise WireError("MalformedQueryString", "The query string has too many parameters.", status=400)
@@ -181,8 +191,8 @@ def _text(shape: Shape, value: Any) -> str:
     return str(plain).lower() if shape.kind == "boolean" else str(plain)
 
 
-def _root(model: ServiceModel, name: str, inner: str) -> bytes:
-    namespace = f' xmlns="{_escaped(model.xml_namespace)}"' if model.xml_namespace else ""
+def _root(model: ServiceModel | None, name: str, inner: str) -> bytes:
+    namespace = f' xmlns="{_escaped(model.xml_namespace)}"' if model and model.xml_namespace else ""
     return f"<{name}{namespace}>{inner}</{name}>".encode()
 
 

@@ -1,10 +1,11 @@
 """Which service a request is for, when all of them share one URL.
 
-Told in this order: the credential scope of its signature; the prefix of `X-Amz-Target`; Mooring's own prefix
-`/-/mooring/`, and the paths of invocations; a bucket in the host name; all else below `/endpoints/`, which is the
-runtime's, and below `/-/`, which is nobody's; an `Action`, in the query or in a form, which is the query protocol; and
-else S3, whose keys may look like anything. SageMaker's control plane and runtime share a signing name, so there the
-path decides. Nothing is verified here, and no input makes it raise.
+Told in this order: the credential scope of its signature; the prefix of `X-Amz-Target`, or the service in a path of
+Smithy's RPC; Mooring's own prefix `/-/mooring/`, and the paths of invocations; a bucket in the host name; all else
+below `/endpoints/`, which is the runtime's, and below `/-/`, which is nobody's; an `Action`, in the query or in a form,
+which is the query protocol, at `/` or at a queue's own path; and else S3, whose keys may look like anything.
+SageMaker's control plane and runtime share a signing name, so there the path decides. Nothing is verified here, and no
+input makes it raise.
 
 `is_for_s3` is that question as the gateway and the objects front both put it, on the bytes of a head: one function, so
 that a connection cannot be passed from one to the other and back.
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from mooring.wire import rpc_v2_cbor
 from mooring.wire.service_models import service_model
 from mooring.wire.sigv4 import claimed_credential, query_pairs
 from mooring.wire.uri_templates import UriTemplate
@@ -26,6 +28,9 @@ SAGEMAKER: Final = "sagemaker"
 SAGEMAKER_RUNTIME: Final = "sagemaker-runtime"
 S3: Final = "s3"
 STS: Final = "sts"
+SQS: Final = "sqs"
+NEIGHBOURS: Final = frozenset(("iam", "sns", "sqs", "logs", "monitoring"))
+"""What SageMaker code calls beside SageMaker, by signing names: `mooring.neighbours` serves it, and the rest of STS."""
 MOORING: Final = "mooring"
 UNKNOWN: Final = "unknown"
 
@@ -39,16 +44,18 @@ _SERVICE_OF_TARGET = {
     b"GraniteServiceVersion20100801": "monitoring",
     b"Logs_20140328": "logs",
     b"TrentService": "kms",
-    b"AmazonSQS": "sqs",
+    b"AmazonSQS": SQS,
 }
 _SERVICE_OF_VERSION = {
     b"2011-06-15": STS,
     b"2010-05-08": "iam",
     b"2010-03-31": "sns",
-    b"2012-11-05": "sqs",
+    b"2012-11-05": SQS,
     b"2010-08-01": "monitoring",
 }
+_QUEUE_PATH = re.compile(rb"/[0-9]{12}/[A-Za-z0-9_-]{1,80}(?:\.fifo)?")
 _BUCKET_HOST = re.compile(rb"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\.localhost\.?(?::[0-9]{1,5})?", re.IGNORECASE)
+_LOOKED_AT_HEADERS = frozenset((b"authorization", b"x-amz-target", b"host", b"content-type", rpc_v2_cbor.HEADER))
 _LOOKED_AT = 65_536
 _FORM = b"application/x-www-form-urlencoded"
 
@@ -94,7 +101,7 @@ def recognize(
     """The service of one request; header names are lower-cased, `body` may be what has arrived of it so far."""
     known: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name in (b"authorization", b"x-amz-target", b"host", b"content-type"):
+        if name in _LOOKED_AT_HEADERS:
             known.setdefault(name, value)
     credential = claimed_credential(known.get(b"authorization"), query)
     if credential is not None:
@@ -109,6 +116,9 @@ def _unsigned(method: bytes, path: bytes, query: bytes, known: dict[bytes, bytes
     target = known.get(b"x-amz-target")
     if target is not None:
         return _SERVICE_OF_TARGET.get(target.partition(b".")[0].strip(), UNKNOWN)
+    addressed = rpc_v2_cbor.addressed(path, known.get(rpc_v2_cbor.HEADER))
+    if addressed is not None:
+        return _SERVICE_OF_TARGET.get(addressed[0].encode("ascii"), UNKNOWN)
     if path.startswith(ADMIN_PREFIX):
         return MOORING
     if _is_invocation(method, path):
@@ -123,9 +133,10 @@ def _unsigned(method: bytes, path: bytes, query: bytes, known: dict[bytes, bytes
 
 
 def _query_service(method: bytes, path: bytes, query: bytes, content_type: bytes, body: bytes) -> str | None:
-    if path != b"/":
-        return None
     is_form = method == b"POST" and content_type.partition(b";")[0].strip().lower() == _FORM
+    if path != b"/":
+        is_call = is_form or b"Version=2012-11-05" in query
+        return SQS if is_call and _QUEUE_PATH.fullmatch(path) else None
     pairs = dict(query_pairs(query + b"&" + body[:_LOOKED_AT] if is_form else query))
     if b"Action" not in pairs and not is_form:
         return None

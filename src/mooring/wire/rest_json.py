@@ -57,12 +57,13 @@ def success(operation: Operation, result: Mapping[str, Any] | None, request_id: 
     return WireResponse(operation.response_code, tuple(headers), body)
 
 
-def failure(model: ServiceModel, error: WireError, request_id: str) -> WireResponse:
+def failure(model: ServiceModel | None, error: WireError, request_id: str) -> WireResponse:
     """The error as the runtime sends it: its code in `x-amzn-ErrorType`, members in alphabetical order.
 
-    Texts longer than their shape allows are cut; an error without a message says `null`, as AWS's throttles do.
+    Texts longer than their shape allows are cut; an error without a message says `null`, as AWS's throttles do. Without
+    a model it is one of any service.
     """
-    shape = model.error(error.code)
+    shape = model.error(error.code) if model else None
     members = {"Message": error.message, **error.members}
     document = {name: _fitting(shape, name, members[name]) for name in sorted(members)}
     headers = (

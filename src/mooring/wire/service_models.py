@@ -95,15 +95,22 @@ def service_model(name: str) -> ServiceModel:
 
 def load_document(name: str) -> dict[str, Any]:
     """The model as the installed botocore ships it, without its documentation."""
-    folder = _data_directory() / name
+    path = model_file(name)
+    if path is None:
+        raise KeyError(name)
+    text = path.read_bytes()
+    return _without_documentation(gzip.decompress(text) if path.suffix == ".gz" else text)
+
+
+def model_file(name: str) -> Path | None:
+    """Where the newest model of a service is, packed or plain; None if there is none."""
+    folder = data_directory() / name
     versions = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
     for version in reversed(versions):
-        packed, plain = version / "service-2.json.gz", version / "service-2.json"
-        if packed.is_file():
-            return _without_documentation(gzip.decompress(packed.read_bytes()))
-        if plain.is_file():
-            return _without_documentation(plain.read_bytes())
-    raise KeyError(name)
+        for path in (version / "service-2.json.gz", version / "service-2.json"):
+            if path.is_file():
+                return path
+    return None
 
 
 def lay_under(document: dict[str, Any], addition: Mapping[str, Any]) -> None:
@@ -130,7 +137,8 @@ def lay_over(document: dict[str, Any], correction: Mapping[str, Any]) -> None:
             document[key] = value
 
 
-def _data_directory() -> Path:
+def data_directory() -> Path:
+    """The installed botocore's models, a directory a service."""
     spec = importlib.util.find_spec("botocore")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("botocore is not installed", name="botocore")
