@@ -23,6 +23,7 @@ RESOLVED = "MOORING_RESOLVED_SETTINGS"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 CAPACITY_POLICIES = ("oversubscribe", "enforce")
 _INSTANCES_BY_TYPE = re.compile(r"(?:ml\.[a-z0-9.-]+=\d{1,9}(?:,|$))*")
+_ROLE_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class AccountSettings:
     """The 12-digit account id in every ARN."""
     region: str = "us-east-1"
     """The region of a call that names none (an unsigned one)."""
+    role: str = "mooring"
+    """The name of the role that every caller has, for STS and IAM alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +303,10 @@ def _check(settings: Settings) -> None:
     if not _INSTANCES_BY_TYPE.fullmatch(settings.quotas.instances_by_type.replace(" ", "")):
         given = settings.quotas.instances_by_type
         raise SettingsError(f"MOORING_QUOTAS_INSTANCES_BY_TYPE={given!r}: ml.TYPE=COUNT, comma separated, is needed")
+    if not _ROLE_NAME.fullmatch(settings.account.role):
+        raise SettingsError(
+            f"MOORING_ACCOUNT_ROLE={settings.account.role!r}: a role's name is 1 to 64 letters, digits and _+=,.@-"
+        )
     for topic in dataclasses.fields(settings):
         group = getattr(settings, topic.name)
         for item in dataclasses.fields(group):

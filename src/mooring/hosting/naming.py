@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+CALLERS_ROLE_ID = "AROAMOORINGMOORINGMO"
+"""The unique id of the role that every caller has; STS and IAM both tell it."""
+
 Kind = Literal["model", "endpoint-config", "endpoint"]
 
 _WORDS: dict[Kind, str] = {

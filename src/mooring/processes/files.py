@@ -42,7 +42,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
             temporary.unlink()
         raise
     if durable:
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 def _write(path: Path, data: bytes, durable: bool) -> None:
@@ -57,7 +57,8 @@ def _write(path: Path, data: bytes, durable: bool) -> None:
         os.close(descriptor)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make what was made, renamed or removed in a directory survive a power loss."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
