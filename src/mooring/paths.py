@@ -42,6 +42,11 @@ class Paths:
         return self.root / "state.db"
 
     @property
+    def neighbours_journal(self) -> Path:
+        """Every call that changed a resource of IAM, SNS, SQS, Logs or CloudWatch."""
+        return self.root / "neighbours.journal"
+
+    @property
     def objects(self) -> Path:
         """Everything of the embedded store."""
         return self.root / "objects"
@@ -128,6 +133,11 @@ class Paths:
     def s3_socket(self) -> Path:
         """The objects front's own HTTP listener, for Mooring's own S3 calls."""
         return self.sockets / "s3.sock"
+
+    @property
+    def neighbours_socket(self) -> Path:
+        """Where the neighbours process answers control."""
+        return self.sockets / "neighbours.sock"
 
     def replica_socket(self, replica_id: str) -> Path:
         """The socket of one replica; never reused, since replica ids are not."""
