@@ -10,6 +10,7 @@
     │   │   ├── AlreadyExists
     │   │   └── InProgress
     │   └── LimitExceeded         an account or machine limit (AWS: ResourceLimitExceeded)
+    ├── NotInstalled              an extra of Mooring's that the call needs
     ├── ArtifactError             model data that cannot be fetched or unpacked
     ├── StartFailure              a replica that did not become healthy
     │   └── ZygoteLost            its parent ended first; another start may do
@@ -55,6 +56,10 @@ class InProgress(Refused):
 
 class LimitExceeded(BadInput):
     """A limit is reached."""
+
+
+class NotInstalled(MooringError):
+    """An extra of Mooring's is not installed."""
 
 
 class ArtifactError(MooringError):

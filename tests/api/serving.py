@@ -20,12 +20,14 @@ from botocore.config import Config
 
 from mooring.api.edge import Edge
 from mooring.clock import SystemClock
-from mooring.errors import NotFound, Refused
+from mooring.errors import NotFound, NotInstalled, Refused
 from mooring.hosting.endpoints import EndpointStatus
 from mooring.hosting.naming import Scope, not_found
 from mooring.http1.application import serve
+from mooring.http1.messages import Request
 from mooring.settings import Settings
 from mooring.store import Connection, Store, endpoints
+from mooring.wire.errors import WireResponse
 
 T = TypeVar("T")
 SESSION = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test")
@@ -42,6 +44,7 @@ class RecordingControl:
         self.prewarmed: list[dict[str, Any]] = []
         self.deleted: list[tuple[Scope, str]] = []
         self.broken = False
+        self.neighbours: Callable[[Request], WireResponse] | None = None
 
     def wake(self, uid: str) -> None:
         self.woken.append(uid)
@@ -67,6 +70,11 @@ class RecordingControl:
 
     async def events(self, scope: Scope, name: str, after: int) -> dict[str, Any]:
         return {"events": [{"position": after + 1, "at": 1.0, "kind": "step", "text": f"{scope.region} {name}"}]}
+
+    async def ask_neighbours(self, request: Request, request_id: str) -> WireResponse:
+        if self.neighbours is None:
+            raise NotInstalled
+        return self.neighbours(request)
 
     async def force_delete(self, scope: Scope, name: str) -> None:
         if name == "absent":

@@ -6,7 +6,6 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -99,21 +98,6 @@ def test_sts_says_who_calls(edge: Serving) -> None:
     assert found["Account"] == "000000000000"
     assert found["Arn"] == "arn:aws:sts::000000000000:assumed-role/mooring/session"
     assert found["UserId"].endswith(":session")
-
-
-@pytest.mark.parametrize("service", ["sts", "iam"])
-def test_query_services_are_answered_in_xml(edge: Serving, service: str) -> None:
-    scope = f"AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
-    headers = {"Authorization": scope, "Content-Type": "application/x-www-form-urlencoded"}
-    answer = edge.raw("POST", "/", headers, b"Action=GetSessionToken&Version=2011-06-15")
-    assert answer.status == 400
-    codes = [element.text for element in ET.fromstring(answer.body).iter() if element.tag.endswith("Code")]
-    assert codes == ["InvalidAction"]
-
-
-def test_json_services_that_are_not_here_are_answered_in_json(edge: Serving) -> None:
-    with pytest.raises(Exception, match=r"\(UnknownOperationException\).*Mooring does not implement the service logs"):
-        edge.client("logs").describe_log_groups()
 
 
 def test_a_defect_is_told_without_its_trace(

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mooring.hosting.naming import Scope
+from mooring.http1.messages import Request
 from mooring.settings import Settings
 from mooring.wire.browsers import is_loopback
+from mooring.wire.errors import WireResponse
 
 
 class Control(Protocol):
@@ -29,6 +31,10 @@ class Control(Protocol):
 
     def change_of(self, uid: str) -> asyncio.Event:
         """Set at the next change of this endpoint's stored record; set already when nobody works on it."""
+        ...
+
+    async def ask_neighbours(self, request: Request, request_id: str) -> WireResponse:
+        """What the neighbours process answers. Raises `NotInstalled` or `Unavailable`."""
         ...
 
     async def status(self) -> dict[str, Any]:

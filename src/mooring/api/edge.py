@@ -7,6 +7,7 @@ change; since changes run one after the other, a repetition that comes while the
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import re
@@ -14,21 +15,26 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mooring.api.absent import NOT_INSTALLED, absent, is_siblings
 from mooring.api.administration import Administration
 from mooring.api.calls import Call, Control
 from mooring.api.errors import is_expected, wire_error
 from mooring.api.holding import Holding, is_a_waiters
 from mooring.api.operations import INSTEAD, OPERATIONS, Changing, Function
-from mooring.api.protocols import Protocol, protocol_of, protocol_spoken
+from mooring.api.protocols import Protocol, protocol_of
 from mooring.clock import Clock
-from mooring.errors import MooringError, Refused, Unavailable
+from mooring.api.operations import INSTEAD, OPERATIONS, Changing, Function
+from mooring.api.protocols import Protocol, protocol_of
+from mooring.clock import Clock
+from mooring.errors import MooringError, NotInstalled, Refused, Unavailable
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
 from mooring.settings import Settings
 from mooring.store import Connection, Store, answers
 from mooring.store.answers import Answer
 from mooring.wire import recognition
-from mooring.wire.errors import WireResponse
+from mooring.wire.dialects import Spoken, failure, spoken
+from mooring.wire.errors import WireError, WireResponse
 from mooring.wire.validation import require_valid
 
 CHANGES_BETWEEN_PRUNINGS = 256
@@ -86,19 +92,49 @@ class Edge:
     async def _answer(self, request: Request, who: recognition.Recognition, progress: Progress) -> WireResponse:
         request_id = _request_id(request)
         protocol = protocol_of(who.service)
-        if protocol is None:
-            progress.outcome = "absent"
-            _log.warning("a call of %s, which Mooring does not have", who.service)
-            spoken = protocol_spoken(request)
-            return spoken.failure(spoken.unimplemented(f"the service {who.service}"), request_id)
+        if protocol is None or (who.service == recognition.SAGEMAKER and request.path != b"/"):
+            said = spoken(request.path, request.query, request.headers, request.body)
+            if who.service in recognition.NEIGHBOURS:
+                return await self._neighbours(request, who, said, request_id, progress)
+            if protocol is None or await asyncio.to_thread(is_siblings, request, said):
+                return await self._absent(request, who, said, request_id, progress)
         try:
             return await self._served(request, who, protocol, request_id, progress)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happened, the client gets AWS's form of it
-            if not is_expected(error):
-                _log.exception("%s failed, request id %s", progress.operation, request_id)
-            failure = wire_error(error)
-            progress.outcome = failure.code
-            return protocol.failure(failure, request_id)
+            return protocol.failure(self._failed(error, request_id, progress), request_id)
+
+    async def _absent(
+        self,
+        request: Request,
+        who: recognition.Recognition,
+        said: Spoken,
+        request_id: str,
+        progress: Progress,
+        remedy: str | None = None,
+    ) -> WireResponse:
+        progress.operation, progress.resource, progress.outcome = said.operation or "-", who.service, "absent"
+        _log.warning("a call of %s, which Mooring does not have", who.service)
+        return await asyncio.to_thread(absent, request, who, said, request_id, remedy)
+
+    async def _neighbours(
+        self, request: Request, who: recognition.Recognition, said: Spoken, request_id: str, progress: Progress
+    ) -> WireResponse:
+        """A call of what runs beside Mooring, answered there."""
+        progress.operation, progress.resource = said.operation or "-", who.service
+        try:
+            return await self._control.ask_neighbours(request, request_id)
+        except NotInstalled:
+            return await self._absent(request, who, said, request_id, progress, NOT_INSTALLED)
+        except Exception as error:  # noqa: BLE001 - the edge, as above
+            return failure(said, self._failed(error, request_id, progress), request_id)
+
+    def _failed(self, error: Exception, request_id: str, progress: Progress) -> WireError:
+        """The error as it is told; a defect of ours is logged."""
+        if not is_expected(error):
+            _log.exception("%s failed, request id %s", progress.operation, request_id)
+        failed = wire_error(error)
+        progress.outcome = failed.code
+        return failed
 
     async def _served(
         self, request: Request, who: recognition.Recognition, protocol: Protocol, request_id: str, progress: Progress
@@ -106,6 +142,9 @@ class Edge:
         parsed = protocol.parse(request)
         progress.operation = parsed.operation.name
         operation = OPERATIONS.get(who.service, {}).get(parsed.operation.name)
+        if operation is None and who.service == recognition.STS:
+            said = spoken(request.path, request.query, request.headers, request.body)
+            return await self._neighbours(request, who, said, request_id, progress)
         if operation is None:
             _log.warning("%s of %s is not implemented", parsed.operation.name, who.service)
             what = f"the operation {parsed.operation.name} of {who.service}"

@@ -1,7 +1,4 @@
-"""One face over AWS's protocols, as far as control's edge needs them; the work is `mooring.wire`'s.
-
-A service that Mooring does not have is answered in the protocol that its request is written in.
-"""
+"""One face over AWS's protocols, as far as control's edge needs them; the work is `mooring.wire`'s."""
 
 from __future__ import annotations
 
@@ -104,13 +101,3 @@ def protocol_of(service: str) -> Protocol | None:
     }
     kind = kinds.get(service)
     return None if kind is None else kind(service_model(service))
-
-
-def protocol_spoken(request: Request) -> Protocol:
-    """The protocol in which a request of any other service seems to be written, to answer it that it is not here."""
-    if request.header(b"x-amz-target") is not None:
-        return JsonProtocol(service_model(SAGEMAKER))
-    content_type = (request.header(b"content-type") or b"").lower()
-    if b"Action=" in request.query or content_type.startswith(b"application/x-www-form-urlencoded"):
-        return QueryProtocol(service_model(STS))
-    return RestJsonProtocol(service_model(SAGEMAKER_RUNTIME))

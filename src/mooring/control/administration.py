@@ -59,11 +59,14 @@ def _variant_status(variant: VariantState, worker: EndpointWorker | None) -> dic
     }
 
 
-def processes(gateways: Iterable[tuple[int, int]], zygotes: Iterable[tuple[str, int]]) -> list[dict[str, Any]]:
+def processes(
+    gateways: Iterable[tuple[int, int]], zygotes: Iterable[tuple[str, int]], others: Iterable[tuple[str, int]]
+) -> list[dict[str, Any]]:
     """The processes of this Mooring that are not replicas."""
     known = {os.getppid(): "supervisor", os.getpid(): "control"}
     known.update({pid: f"gateway {index}" for index, pid in gateways})
     known.update({pid: f"zygote {framework}" for framework, pid in zygotes})
+    known.update({pid: name for name, pid in others})
     for pid in _children(os.getppid()):
         known.setdefault(pid, _program(pid))
     return [{"name": name, "pid": pid, "rss_bytes": _resident(pid)} for pid, name in known.items() if name]

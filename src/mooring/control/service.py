@@ -15,6 +15,7 @@ from typing import Any
 from mooring.clock import Clock
 from mooring.control.administration import endpoint_status, heading, log_lines, processes, prune_logs
 from mooring.control.endpoint_worker import EndpointWorker, Surroundings
+from mooring.control.neighbours import Neighbours
 from mooring.control.publishing import RoutePublisher
 from mooring.engines.prebuilt import is_prebuilt
 from mooring.engines.process import ProcessEngine, Replica
@@ -22,9 +23,11 @@ from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantSta
 from mooring.hosting.events import Event, EventKind
 from mooring.hosting.naming import Scope
 from mooring.hosting.transitions import deleting
+from mooring.http1.messages import Request
 from mooring.paths import Paths
 from mooring.settings import Settings
 from mooring.store import Connection, Store, endpoints, events
+from mooring.wire.errors import WireResponse
 
 log = logging.getLogger("mooring.control")
 
@@ -41,6 +44,7 @@ class ControlService:
         self._workers: dict[str, EndpointWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._housekeeping: asyncio.Task[None] | None = None
+        self._neighbours = Neighbours(around.settings, around.paths, around.clock)
         self._started_at = around.clock.wall()
 
     def wake(self, uid: str) -> None:
@@ -71,6 +75,10 @@ class ControlService:
         nobody.set()
         return nobody
 
+    async def ask_neighbours(self, request: Request, request_id: str) -> WireResponse:
+        """What IAM, SNS, SQS, Logs, CloudWatch or STS answer. Raises `NotInstalled` or `Unavailable`."""
+        return await self._neighbours.ask(request, request_id)
+
     async def status(self) -> dict[str, Any]:
         """For `mooring status`: this server, its processes, every endpoint with its replicas."""
         around = self._around
@@ -80,7 +88,9 @@ class ControlService:
         url = f"http://{server.host}:{server.port}"
         return {
             **heading(url, account.region, account.id, self._started_at, around.clock.wall()),
-            "processes": processes(around.publisher.gateways, around.engine.zygotes.listing()),
+            "processes": processes(
+                around.publisher.gateways, around.engine.zygotes.listing(), self._neighbours.listing()
+            ),
             "endpoints": [
                 {**endpoint_status(record, self._workers.get(record.uid)), "no_effect": idle.get(record.uid, [])}
                 for record in records
@@ -117,7 +127,7 @@ class ControlService:
             await asyncio.wait({task})
 
     async def stop(self) -> None:
-        """Stop every replica and zygote. What is wished stays: the next start brings it up again."""
+        """Stop every replica, zygote and neighbour. What is wished stays: the next start brings it up again."""
         if self._housekeeping is not None:
             self._housekeeping.cancel()
         for task in self._tasks.values():
@@ -127,6 +137,7 @@ class ControlService:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await asyncio.gather(*(worker.fleet.stop(at_once=True) for worker in self._workers.values()))
+        await self._neighbours.close()
         await self._around.engine.close()
         await self._around.publisher.close()
 
