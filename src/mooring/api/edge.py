@@ -23,9 +23,6 @@ from mooring.api.holding import Holding, is_a_waiters
 from mooring.api.operations import INSTEAD, OPERATIONS, Changing, Function
 from mooring.api.protocols import Protocol, protocol_of
 from mooring.clock import Clock
-from mooring.api.operations import INSTEAD, OPERATIONS, Changing, Function
-from mooring.api.protocols import Protocol, protocol_of
-from mooring.clock import Clock
 from mooring.errors import MooringError, NotInstalled, Refused, Unavailable
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response

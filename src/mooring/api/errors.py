@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from mooring.errors import BadInput, LimitExceeded, MooringError, Unavailable
-from mooring.wire.errors import WireError
-
-INTERNAL = "The request processing has failed because of an unknown error, exception or failure."
+from mooring.wire.errors import WireError, internal_failure
 
 _CODES: tuple[tuple[type[MooringError], str, int], ...] = (
     (LimitExceeded, "ResourceLimitExceeded", 400),
@@ -21,7 +19,7 @@ def wire_error(error: Exception) -> WireError:
     for kind, code, status in _CODES:
         if isinstance(error, kind):
             return WireError(code, str(error), status=status)
-    return WireError("InternalFailure", INTERNAL, status=500)
+    return internal_failure()
 
 
 def is_expected(error: Exception) -> bool:

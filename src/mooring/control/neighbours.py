@@ -19,7 +19,7 @@ from typing import BinaryIO
 from mooring.clock import Clock
 from mooring.errors import NotInstalled, Unavailable
 from mooring.http1.client import Answer, Interrupted, NotConnected, fetch
-from mooring.http1.messages import Request
+from mooring.http1.messages import PER_CONNECTION, Request
 from mooring.paths import Paths
 from mooring.settings import RESOLVED, Settings
 from mooring.wire.errors import WireResponse
@@ -46,7 +46,6 @@ _OFFLINE = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-_PER_CONNECTION = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"date"))
 _REQUEST_ID = b"x-mooring-request-id"
 
 
@@ -67,21 +66,21 @@ class Neighbours:
         """The process's answer. Raises `NotInstalled` or `Unavailable`."""
         if self._process is None and importlib.util.find_spec(_EXTRA) is None:
             raise NotInstalled
-        headers = [header for header in request.headers if header[0] not in _PER_CONNECTION | {_REQUEST_ID}]
+        headers = [header for header in request.headers if header[0] not in PER_CONNECTION | {_REQUEST_ID}]
         headers.append((_REQUEST_ID, request_id.encode("ascii")))
         await self._up()
         process, began = self._process, self._clock.monotonic()
         try:
             answer = await self._fetch(request, headers)
         except (NotConnected, Interrupted) as error:
-            hung = self._clock.monotonic() - began > HANGING_S
-            if process is None or hung or not await self._may_repeat(process, error, request):
+            hanging = self._clock.monotonic() - began > HANGING_S
+            if process is None or hanging or not await self._may_repeat(process, error, request):
                 raise Unavailable(f"IAM, SNS, SQS, Logs and CloudWatch did not answer: {error}") from None
             if process is self._process:  # else another call has seen to it
                 await self._end()
             await self._up()
             answer = await self._fetch(request, headers)
-        kept = tuple(header for header in answer.headers if header[0] not in _PER_CONNECTION)
+        kept = tuple(header for header in answer.headers if header[0] not in PER_CONNECTION)
         return WireResponse(answer.status, kept, answer.body)
 
     async def _may_repeat(self, process: Process, error: NotConnected | Interrupted, request: Request) -> bool:

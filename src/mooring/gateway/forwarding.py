@@ -13,7 +13,7 @@ from mooring.gateway import faults
 from mooring.gateway.request_ids import new_request_id
 from mooring.http1.client import Answer, Interrupted, NotConnected, fetch
 from mooring.http1.connection import ServerConnection
-from mooring.http1.messages import Request
+from mooring.http1.messages import PER_CONNECTION, Request
 
 log = logging.getLogger("mooring.gateway")
 
@@ -41,7 +41,6 @@ _FORWARDED = frozenset(
 )
 _REQUEST_ID = b"x-mooring-request-id"
 _OWN_PREFIX = b"x-mooring-"
-_PER_CONNECTION = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"date"))
 
 
 class Forwarder:
@@ -66,7 +65,7 @@ class Forwarder:
             away = faults.control_away(_is_form(request))
             client.respond(away.status, away.headers, away.body)
             return
-        headers = [header for header in answer.headers if header[0] not in _PER_CONNECTION]
+        headers = [header for header in answer.headers if header[0] not in PER_CONNECTION]
         client.respond(answer.status, headers, answer.body)
 
     async def _call(self, request: Request) -> Answer:

@@ -11,6 +11,9 @@ from http import HTTPStatus
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+PER_CONNECTION = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"date"))
+"""Headers of one hop, which whoever passes a message on leaves out."""
+
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _STATUS_LINES[424] = b"HTTP/1.1 424 Failed Dependency\r\n"
 

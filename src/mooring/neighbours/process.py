@@ -33,7 +33,7 @@ from mooring.settings import Settings, data_directory, load
 from mooring.wire import json_values, rpc_v2_cbor
 from mooring.wire.browsers import is_loopback
 from mooring.wire.dialects import CBOR, Spoken, failure, spoken
-from mooring.wire.errors import WireError, WireResponse
+from mooring.wire.errors import WireError, WireResponse, internal_failure
 from mooring.wire.service_models import service_model
 
 log = logging.getLogger("mooring.neighbours")
@@ -46,7 +46,6 @@ WAITING = "ReceiveMessage"
 CALL_LIMIT_S = 20.0
 """A call that runs for longer hangs in one of moto's regular expressions, and only the end of the process ends it."""
 _INVOCATION = re.compile(rb"[0-9A-Za-z-]{1,128}")
-_INTERNAL = "The request processing has failed because of an unknown error, exception or failure."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -165,7 +164,7 @@ def _wire_error(error: Exception, said: Spoken) -> WireError:
     if isinstance(error, Unimplemented):
         return WireError(said.unknown, str(error), status=400)
     log.error("%s failed", said.operation, exc_info=error)
-    return WireError("InternalFailure", _INTERNAL, status=500)
+    return internal_failure()
 
 
 def _request_id(request: Request) -> str:

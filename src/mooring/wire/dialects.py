@@ -24,7 +24,7 @@ CBOR: Final = "smithy-rpc-v2-cbor"
 """The protocols as botocore's models name them."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,128}")
-_JSON_TYPE: Final = b"application/x-amz-json-"
+_JSON_TYPES: Final = (b"application/x-amz-json-1.0", json_protocol.CONTENT_TYPE)
 _FORM: Final = b"application/x-www-form-urlencoded"
 
 
@@ -55,7 +55,7 @@ def spoken(path: bytes, query: bytes, headers: Sequence[tuple[bytes, bytes]], bo
         return Spoken(CBOR, operation=addressed[1], marker=addressed[0])
     if (target := known.get(b"x-amz-target")) is not None:
         prefix, _, operation = target.decode("latin-1").strip().rpartition(".")
-        said = content_type if content_type.startswith(_JSON_TYPE) else json_protocol.CONTENT_TYPE
+        said = content_type if content_type in _JSON_TYPES else json_protocol.CONTENT_TYPE
         return Spoken(JSON, _name(operation), prefix, said)
     if b"Action=" in query or content_type == _FORM:
         return _query(query, body if content_type == _FORM else b"")

@@ -43,6 +43,12 @@ def serialization_exception(message: str | None = None) -> WireError:
     return WireError("SerializationException", message, status=400)
 
 
+def internal_failure() -> WireError:
+    """A defect of ours, told without its details."""
+    message = "The request processing has failed because of an unknown error, exception or failure."
+    return WireError("InternalFailure", message, status=500)
+
+
 def unknown_operation(status: int = 400) -> WireError:
     """No operation of that name, or no name at all; AWS sends no message."""
     return WireError("UnknownOperationException", status=status)
