@@ -194,6 +194,9 @@ def test_the_admin_api(edge: Serving) -> None:
     absent = edge.raw("DELETE", f"{base}/endpoints/absent", client)
     assert absent.status == 404
     assert absent.json["message"].startswith('Could not find endpoint "arn:aws:sagemaker:us-east-1:')
+    image = edge.raw("GET", f"{base}/images/sklearn?region=eu-west-1&processor=cpu", client).json
+    assert ".dkr.ecr.eu-west-1.amazonaws.com/sagemaker-scikit-learn:" in image["image"]
+    assert edge.raw("GET", f"{base}/images/nothing", client).status == 404
     assert edge.raw("GET", f"{base}/nothing", client).status == 404
     assert edge.raw("POST", f"{base}/status", client).status == 404
     accepted = edge.raw("POST", f"{base}/stop", client)

@@ -6,6 +6,7 @@ first, and nobody answers such a question here.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from mooring.api.calls import Control
+from mooring.engines import framework_images
 from mooring.errors import MooringError, NotFound, Unavailable
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
@@ -58,6 +60,9 @@ class Administration:
         match request.method.decode("latin-1"), [unquote(part) for part in parts]:
             case "GET", ["status"]:
                 return _json(HTTPStatus.OK, await self._control.status())
+            case "GET", ["images", framework]:
+                image = framework_images.image_of(framework, scope.region, query.get("processor", "cpu"))
+                return _json(HTTPStatus.OK, dataclasses.asdict(image))
             case "GET", ["endpoints", name, "logs"]:
                 return _json(HTTPStatus.OK, await self._control.logs(scope, name, query.get("after")))
             case "GET", ["endpoints", name, "events"]:
