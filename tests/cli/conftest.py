@@ -93,9 +93,10 @@ def fake() -> Iterator[FakeServer]:
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(text)
+            if self.command != "HEAD":
+                self.wfile.write(text)
 
-        do_GET = do_POST = do_DELETE = answer  # noqa: N815
+        do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815
 
         def log_message(self, *arguments: object) -> None:
             pass

@@ -1,47 +1,36 @@
-"""The client side of the server's API: the admin API's calls, and AWS's DeleteEndpoint.
-
-It goes straight to the URL: a proxy of the environment has no business between two processes of one machine.
-"""
+"""The client side of the admin API: status, logs, events, and what AWS has no operation for."""
 
 from __future__ import annotations
 
-import http.client
 import json
-import time
-from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from mooring import __version__
 from mooring.cli import waiting
-from mooring.errors import BadInput, InProgress, MooringError, NotFound, Refused, Unavailable
+from mooring.cli.calling import TIMEOUT_S, Caller
+from mooring.errors import BadInput, MooringError, NotFound, Refused, Unavailable
 from mooring.processes.identity import ProcessIdentity
 
 ADMIN = "/-/mooring/v1/"
-CONNECT_AND_READ_S = 30.0
 DELETE_S = 120.0
-_AWS_ERRORS = {"ResourceInUse": InProgress, "ValidationException": Refused}
 
 
 class Client:
     """Calls one server. Raises `MooringError` with one clear sentence, whatever goes wrong."""
 
-    def __init__(self, url: str, timeout_s: float = CONNECT_AND_READ_S) -> None:
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
+        self._caller = Caller(url, timeout_s)
         self.url = url
-        self._timeout_s = timeout_s
-        parts = urlsplit(url)
-        try:
-            self._port = parts.port
-        except ValueError:
-            raise BadInput(f"{url!r} has no valid port") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadInput(f"{url!r} is not a URL such as http://127.0.0.1:8080")
-        self._secure = parts.scheme == "https"
-        self._host = parts.hostname
 
     def status(self) -> dict[str, Any]:
         """What runs."""
         return self._admin("GET", "status")
+
+    def image(self, framework: str, region: str, processor: str) -> dict[str, Any]:
+        """The prebuilt image of a framework: `{"image", "version", "installed"}`. Raises `NotFound`."""
+        query = urlencode({"region": region, "processor": processor})
+        return self._admin("GET", f"images/{quote(framework, safe='')}?{query}")
 
     def logs(self, name: str, region: str, after: str | None) -> dict[str, Any]:
         """Lines of an endpoint's replicas since the token `after`, and the next token."""
@@ -65,57 +54,26 @@ class Client:
         except ValueError:
             return None
 
-    def delete_endpoint(self, name: str, region: str) -> None:
-        """AWS's own DeleteEndpoint."""
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        scope = f"{now[:8]}/{region}/sagemaker/aws4_request"
-        headers = {
-            "Content-Type": "application/x-amz-json-1.1",
-            "X-Amz-Target": "SageMaker.DeleteEndpoint",
-            "X-Amz-Date": now,
-            # The credential scope is where a server reads the region from; there is nobody's key to sign with.
-            "Authorization": f"AWS4-HMAC-SHA256 Credential=mooring/{scope}, SignedHeaders=host, Signature={'0' * 64}",
-        }
-        status, body = self._request("POST", "/", headers, json.dumps({"EndpointName": name}).encode())
-        if status >= 400:
-            kind = str(body.get("__type", "")).rpartition("#")[2]
-            message = str(body.get("message") or body.get("Message") or kind or f"status {status}")
-            raise _AWS_ERRORS.get(kind, MooringError)(message)
-
     def _admin(self, method: str, path: str, *, timeout_s: float | None = None) -> dict[str, Any]:
-        status, body = self._request(method, ADMIN + path, {"X-Mooring-Client": f"cli/{__version__}"}, None, timeout_s)
-        if status < 400:
-            return body
-        message = str(body.get("message") or f"{self.url} answered with status {status}")
-        raise {404: NotFound, 400: Refused, 503: Unavailable}.get(status, MooringError)(message)
-
-    def _request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float | None = None
-    ) -> tuple[int, dict[str, Any]]:
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=timeout_s or self._timeout_s)
-        try:
-            with waiting.said(f"waiting for {self.url}"):
-                connection.request(method, path, body, dict(headers))
-                answer = connection.getresponse()
-                text = answer.read()
-        except TimeoutError:
-            raise Unavailable(f"{self.url} did not answer in time") from None
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Unavailable(f"no server answers at {self.url}: {reason}") from None
-        finally:
-            connection.close()
-        return answer.status, self._parsed(text, answer.status)
-
-    def _parsed(self, text: bytes, status: int) -> dict[str, Any]:
-        try:
-            document = json.loads(text or b"{}")
-        except ValueError:
-            document = None
-        if isinstance(document, dict):
+        headers = {"X-Mooring-Client": f"cli/{__version__}"}
+        with waiting.said(f"waiting for {self.url}"):
+            answer = self._caller.call(method, ADMIN + path, headers, timeout_s=timeout_s)
+        document = parsed(answer.body, self.url, answer.status)
+        if answer.status < 400:
             return document
-        raise Unavailable(f"what answers at {self.url} is not Mooring (status {status})")
+        message = str(document.get("message") or f"{self.url} answered with status {answer.status}")
+        raise {404: NotFound, 400: Refused, 503: Unavailable}.get(answer.status, MooringError)(message)
+
+
+def parsed(text: bytes, url: str, status: int) -> dict[str, Any]:
+    """A JSON object from a body. Raises `Unavailable` for what Mooring would not have said."""
+    try:
+        document = json.loads(text or b"{}")
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        return document
+    raise Unavailable(f"what answers at {url} is not Mooring (status {status})")
 
 
 def region_of(client: Client, name: str, region: str | None, preferred: str | None) -> str:

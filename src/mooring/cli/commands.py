@@ -11,12 +11,10 @@ from typing import Annotated, cast
 import typer
 
 from mooring import __version__
-from mooring.cli import environment, events, finding, logs, running, serving, stopping
-from mooring.cli.client import Client, region_of
-from mooring.errors import InProgress, Refused
-from mooring.settings import ServerSettings
+from mooring.cli import endpoint_commands, environment, finding, running, serving, stopping
+from mooring.cli.client import Client
+from mooring.cli.options import DEFAULTS, AsJson, DataDir, Url
 
-DEFAULTS = ServerSettings()
 STOP_TIMEOUT_S = 60.0
 # What every wrong command line raises; Typer exports only this child of it, and has moved the parent between releases.
 USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__base__)
@@ -24,20 +22,7 @@ USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__base__)
 app = typer.Typer(
     help="SageMaker hosting on your own machine.", add_completion=False, rich_markup_mode=None, no_args_is_help=False
 )
-endpoints = typer.Typer(help="Endpoints, beyond what AWS's own tools do.", rich_markup_mode=None)
-app.add_typer(endpoints, name="endpoints")
-
-Url = Annotated[str | None, typer.Option("--url", help="The server's URL.  [env var: MOORING_URL]")]
-DataDir = Annotated[
-    str | None,
-    typer.Option(
-        "--data-dir",
-        help=f"Its data directory, instead of a URL.  [env var: MOORING_DATA_DIR; default: {DEFAULTS.data_dir}]",
-    ),
-]
-Region = Annotated[
-    str | None, typer.Option("--region", help="The endpoint's region, when several have one of that name.")
-]
+app.add_typer(endpoint_commands.endpoints, name="endpoints")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -109,7 +94,7 @@ def serve(
 def status(
     url: Url = None,
     data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the server, its endpoints, variants, replicas and processes."""
     document = Client(finding.find(url, data_dir).require_url()).status()
@@ -141,20 +126,7 @@ def run_command(
     return running.run(command, url, data_dir)
 
 
-@app.command(name="logs")
-def show_logs(
-    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-    last: Annotated[
-        int | None, typer.Option("--lines", "-n", help="Of what there is, only the last so many lines.", min=0)
-    ] = None,
-    region: Region = None,
-    url: Url = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Print what the replicas of an endpoint wrote."""
-    client = Client(finding.find(url, data_dir).require_url())
-    logs.show(client, endpoint, region_of(client, endpoint, region, _preferred_region()), follow=follow, last=last)
+app.command(name="logs")(endpoint_commands.show_logs)
 
 
 @app.command()
@@ -174,58 +146,7 @@ def stop(
     print(f"stopped the server {server.place}" if stopped else f"no server answers at {server.where}")
 
 
-@endpoints.command()
-def delete(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    force: Annotated[bool, typer.Option("--force", help="Also while it is being created or updated.")] = False,
-    region: Region = None,
-    url: Url = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Delete an endpoint: as AWS does, or with --force in whatever state it is."""
-    client = Client(finding.find(url, data_dir).require_url())
-    found = region_of(client, name, region, _preferred_region())
-    if force:
-        client.force_delete(name, found)
-        print(f"deleted {name}")
-    else:
-        _delete(client, name, found)
-        print(f"deleting {name}")
-
-
-def _delete(client: Client, name: str, region: str) -> None:
-    try:
-        client.delete_endpoint(name, region)
-    except Refused as error:
-        # AWS has one code for every refusal; only its words tell which this is.
-        if "in-progress" not in str(error):
-            raise
-        raise InProgress(f"{error} Use --force to delete it nevertheless.") from None
-
-
-@endpoints.command(name="events")
-def show_events(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it is gone, or until Ctrl-C.")] = False,
-    region: Region = None,
-    url: Url = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Print what happened to an endpoint: steps, statuses, replicas that went, fields without effect."""
-    client = Client(finding.find(url, data_dir).require_url())
-    events.show(client, name, region_of(client, name, region, _preferred_region()), follow=follow)
-
-
-@endpoints.callback()
-def _endpoints() -> None:
-    pass
-
-
 @app.command()
 def version() -> None:
     """Print the version."""
     print(f"Mooring {__version__}")
-
-
-def _preferred_region() -> str | None:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+from mooring.cli import waiting
 from mooring.cli.client import Client
 from mooring.cli.terminal import safe
 from mooring.errors import NotFound
@@ -20,27 +23,31 @@ def show(client: Client, name: str, region: str, *, follow: bool) -> None:
         print(line(each), flush=follow)
 
 
-def recorded(client: Client, name: str, region: str, after: int = 0) -> Iterator[dict[str, Any]]:
+def recorded(client: Client, name: str, region: str, after: int = 0) -> list[dict[str, Any]]:
     """The events behind the position `after`. Raises `NotFound`."""
-    yield from client.events(name, region, after).get("events", [])
+    found: list[dict[str, Any]] = client.events(name, region, after).get("events", [])
+    return found
 
 
-def watched(client: Client, name: str, region: str) -> Iterator[dict[str, Any]]:
-    """Every event so far and each that follows, until the endpoint is gone. Raises `NotFound` if it is not there."""
-    position, seen = 0, False
+def watched(client: Client, name: str, region: str, deadline: float = math.inf) -> Iterator[dict[str, Any]]:
+    """Every event so far and each that follows, until the endpoint is gone, or until `deadline` (monotonic time).
+
+    A server that is being restarted is waited for. Raises `NotFound` if the endpoint is not there.
+    """
+    events = recorded(client, name, region)
+    position = 0
     while True:
-        try:
-            events = list(recorded(client, name, region, position))
-        except NotFound:
-            if seen:
-                return
-            raise
-        seen = True
         for each in events:
             position = int(each.get("position", position))
             yield each
+        if time.monotonic() >= deadline:
+            return
         if not events:
             time.sleep(POLL_S)
+        try:
+            events = waiting.patiently(partial(recorded, client, name, region, position), POLL_S)
+        except NotFound:
+            return
 
 
 def line(each: dict[str, Any]) -> str:

@@ -46,7 +46,10 @@ class Server:
             return self.url
         if self.identity is not None:
             raise Unavailable(f"the server {self.place} is still starting: try again in a moment")
-        raise Unavailable(f"no server runs {self.place}: start one with `mooring serve`, or name one with --url")
+        raise Unavailable(
+            f"no server runs {self.place}: start one with `mooring serve`, put `mooring run --` before the command, "
+            "or name one with --url"
+        )
 
 
 def find(url: str | None, data_dir: str | None, environ: Mapping[str, str] | None = None) -> Server:

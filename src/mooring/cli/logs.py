@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
+from mooring.cli import waiting
 from mooring.cli.client import Client
 from mooring.cli.terminal import safe
-from mooring.errors import Unavailable
 
 POLL_S = 0.5
-PATIENCE_S = 60.0
-"""How long `--follow` waits for a server that does not answer, as one that is being restarted."""
 SHORT = 16 * 1024
 SHORT_ANSWERS = 8
 """A log that goes on fills an answer, far beyond `SHORT` characters; so many short ones in a row are no longer what
@@ -26,31 +25,49 @@ def show(client: Client, name: str, region: str, *, follow: bool, last: int | No
     """Print all lines so far, or the `last` of them; with `follow` go on until interrupted, or until it is gone."""
     after = _so_far(client, name, region, last, patient=follow)
     while follow:
-        answer = _patiently(client, name, region, after)
+        answer = waiting.patiently(partial(client.logs, name, region, after), POLL_S)
         after = str(answer.get("next") or "")
         if not _printed(answer.get("lines", [])):
             time.sleep(POLL_S)
 
 
+def tail(client: Client, name: str, region: str, count: int) -> list[str]:
+    """The last `count` lines so far."""
+    kept: deque[Mapping[str, Any]] = deque(maxlen=count)
+    for lines, _ in _answers(client, name, region, patient=False):
+        kept.extend(lines)
+    return [_text(line) for line in kept]
+
+
 def _so_far(client: Client, name: str, region: str, last: int | None, *, patient: bool) -> str:
-    """Print what there is and return the token of its end. An answer is a part of it; an empty one comes after all."""
+    """Print what there is and return the token of its end."""
     kept: deque[Mapping[str, Any]] = deque(maxlen=last)
-    after, answers, short = "", 0, 0
-    while short < SHORT_ANSWERS:
-        answer = _patiently(client, name, region, after) if patient and after else client.logs(name, region, after)
-        lines, after = answer.get("lines", []), str(answer.get("next") or "")
-        if not lines:
-            break
-        answers += 1
-        short = short + 1 if _size(lines) < SHORT else 0
+    after, silent = "", True
+    for lines, after in _answers(client, name, region, patient=patient):  # noqa: B007 - the last one is returned
+        silent = silent and not lines
         if last is None:
             _printed(lines)
         else:
             kept.extend(lines)
     _printed(kept)
-    if not answers:
+    if silent:
         _explain_silence(client, name, region)
     return after
+
+
+def _answers(
+    client: Client, name: str, region: str, *, patient: bool
+) -> Iterator[tuple[Collection[Mapping[str, Any]], str]]:
+    """What there is, in parts with the token of their end; the last part may be empty."""
+    after, short = "", 0
+    while short < SHORT_ANSWERS:
+        ask = partial(client.logs, name, region, after)
+        answer = waiting.patiently(ask, POLL_S) if patient and after else ask()
+        lines, after = answer.get("lines", []), str(answer.get("next") or "")
+        yield lines, after
+        if not lines:
+            return
+        short = short + 1 if _size(lines) < SHORT else 0
 
 
 def _size(lines: Collection[Mapping[str, Any]]) -> int:
@@ -70,23 +87,6 @@ def _explain_silence(client: Client, name: str, region: str) -> None:
         if (endpoint.get("name"), endpoint.get("region")) == (name, region) and endpoint.get("failure_reason"):
             reason = " ".join(str(endpoint["failure_reason"]).split())
             print(f"mooring: {name} wrote nothing; it is {endpoint.get('status')}: {reason}", file=sys.stderr)
-
-
-def _patiently(
-    client: Client, name: str, region: str, after: str, sleep: Callable[[float], None] = time.sleep
-) -> dict[str, Any]:
-    deadline = time.monotonic() + PATIENCE_S
-    said = False
-    while True:
-        try:
-            return client.logs(name, region, after)
-        except Unavailable as error:
-            if time.monotonic() >= deadline:
-                raise
-            if not said:
-                print(f"mooring: {error}; trying again", file=sys.stderr, flush=True)
-                said = True
-            sleep(POLL_S)
 
 
 def _text(line: Mapping[str, Any]) -> str:

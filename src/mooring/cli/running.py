@@ -17,9 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
-from mooring.cli import environment, finding
+from mooring.cli import environment, finding, signals
 from mooring.cli.sharing import shared_server
-from mooring.cli.signal_handlers import ENDING, handling, leaving_on_sigterm
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 
@@ -29,11 +28,12 @@ def run(command: Sequence[str], url: str | None, data_dir: str | None) -> int:
     if shutil.which(command[0]) is None:
         missing = os.sep not in command[0] or not Path(command[0]).exists()
         return _cannot(command[0], NOT_FOUND if missing else NOT_EXECUTABLE)
-    with leaving_on_sigterm(), contextlib.ExitStack() as stack:
+    with signals.leaving_on_sigterm(), contextlib.ExitStack() as stack:
         server = finding.find(url, data_dir)
         if server.paths is not None:
             server = stack.enter_context(shared_server(server.paths))
-        environ = {**os.environ, **environment.variables(server, os.environ)}
+        # MOORING_URL is for `mooring` itself, as the command or called by it.
+        environ = {**os.environ, **environment.variables(server, os.environ), "MOORING_URL": server.require_url()}
         return _run(command, environ)
 
 
@@ -64,8 +64,8 @@ class _Forwarding:
         self._handlers = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        for number in ENDING:
-            self._handlers.enter_context(handling(number, self._received))
+        for number in signals.TOLD_TO_END:
+            self._handlers.enter_context(signals.handling(number, self._received))
         return self
 
     def __exit__(self, *reason: object) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from mooring.cli import finding, waiting
 from mooring.cli.finding import Server
 from mooring.cli.run_users import RunUsers
-from mooring.cli.signal_handlers import ENDING, ignoring
+from mooring.cli.signals import ignoring
 from mooring.errors import MooringError, Unavailable
 from mooring.paths import Paths
 from mooring.processes import identity
@@ -79,7 +79,7 @@ def _ready(paths: Paths, users: RunUsers, child: Child | None) -> Server:
 
 def _leave(users: RunUsers, child: Child | None) -> None:
     # A second Ctrl-C must not leave a server behind; the time that this takes is bounded.
-    with ignoring(ENDING):
+    with ignoring():
         if users.no_others():
             started = users.started()
             if started is None and child is not None and child.poll() is None:

@@ -1,4 +1,4 @@
-"""Signal handlers for the length of a block."""
+"""Signals for the length of a block: what a command does when it is told to end in the middle of something."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ import signal
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What people and shells end a command with."""
+TOLD_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
 def leaving_on_sigterm() -> Iterator[None]:
-    """What SIGTERM and SIGHUP end is left as after an exception."""
+    """SIGTERM and SIGHUP end the block with `SystemExit`, as Ctrl-C does with `KeyboardInterrupt`."""
     with handling(signal.SIGTERM, _leave), handling(signal.SIGHUP, _leave):
         yield
 
 
 @contextlib.contextmanager
-def ignoring(numbers: Sequence[signal.Signals]) -> Iterator[None]:
-    """For what must not be cut short."""
+def ignoring(numbers: Sequence[int] = TOLD_TO_END) -> Iterator[None]:
+    """The signals do nothing while something is put in order, whose time is bounded."""
     with contextlib.ExitStack() as stack:
         for number in numbers:
             stack.enter_context(handling(number, lambda number, frame: None))
@@ -29,9 +28,9 @@ def ignoring(numbers: Sequence[signal.Signals]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def handling(number: int, handler: signal._HANDLER) -> Iterator[None]:
-    """Handle a signal so, unless it is ignored."""
+    """`handler` for a signal, unless it is ignored already."""
     previous = signal.getsignal(number)
-    if previous is signal.SIG_IGN:  # as under nohup: so it stays, for the command too
+    if previous is signal.SIG_IGN:  # as under nohup: so it stays, for what is started too
         yield
         return
     signal.signal(number, handler)
