@@ -126,6 +126,7 @@ def run_command(
     return running.run(command, url, data_dir)
 
 
+app.command()(endpoint_commands.deploy)
 app.command(name="logs")(endpoint_commands.show_logs)
 
 

@@ -1,4 +1,4 @@
-"""The commands about endpoints: `logs`, and `endpoints …`."""
+"""The commands about endpoints: `deploy`, `logs`, and `endpoints …`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,86 @@ from mooring.cli import events, finding, logs
 from mooring.cli.aws import SageMaker
 from mooring.cli.client import Client, region_of
 from mooring.cli.options import DataDir, Region, Url, preferred_region
-from mooring.errors import InProgress, Refused
+from mooring.errors import BadInput, InProgress, Refused
+
+DEFAULT_INSTANCE_TYPE = "ml.m5.large"
 
 endpoints = typer.Typer(help="Endpoints, beyond what AWS's own tools do.", rich_markup_mode=None)
+
+
+def deploy(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SOURCE", help="A model directory, a .tar.gz, one model file or script, or an s3:// URI."
+        ),
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--variant", metavar="NAME=SOURCE[:WEIGHT]", help="One of several models behind the endpoint; repeatable."
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The endpoint's name.  [default: the source's]")] = None,
+    framework: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[VARIANT=]FRAMEWORK",
+            help="sklearn, xgboost, pytorch or huggingface, instead of a guess.",
+        ),
+    ] = None,
+    image: Annotated[
+        list[str] | None, typer.Option(metavar="[VARIANT=]URI", help="The image, instead of a framework.")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A variable of the models; repeatable.")
+    ] = None,
+    instances: Annotated[int, typer.Option(help="Replicas of each variant.", min=1)] = 1,
+    instance_type: Annotated[str, typer.Option(help="The instance type.")] = DEFAULT_INSTANCE_TYPE,
+    role: Annotated[
+        str | None, typer.Option(help="The role's ARN.  [default: arn:aws:iam::ACCOUNT:role/mooring]")
+    ] = None,
+    bucket: Annotated[
+        str | None, typer.Option(help="For the archives; made if missing.  [default: sagemaker-REGION-ACCOUNT]")
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", help="The endpoint's region.  [env var: AWS_REGION; default: the server's]"),
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete an endpoint of that name first.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until it is in service.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Make nothing; print the boto3 and AWS CLI lines that would.")
+    ] = False,
+    url: Url = None,
+    data_dir: DataDir = None,
+) -> int:
+    """Deploy a model: pack and upload it, create model, config and endpoint, and show each step."""
+    from mooring.cli.deploy import planning
+    from mooring.cli.deploy.deploying import Deployment
+    from mooring.cli.progress import Steps
+
+    wanted = planning.wanted_of(source, variant or [])
+    if name is None and source is None:
+        raise BadInput("several variants need --name: what the endpoint shall be called")
+    order = planning.Order(
+        wanted=wanted,
+        name=planning.checked_name(name, "--name") if name is not None else planning.name_of(source or ""),
+        instance_type=instance_type,
+        instances=instances,
+        frameworks=planning.frameworks_of(framework or [], wanted),
+        images=planning.by_variant("--image", image or [], wanted),
+        environment=planning.variables_of(env or []),
+        role=role,
+        bucket=bucket,
+    )
+    client = Client(finding.find(url, data_dir).require_url())
+    found = region or preferred_region() or str(client.status().get("region"))
+    deployment = Deployment(order, client, found, Steps(), replace=replace)
+    if dry_run:
+        deployment.show()
+        return 0
+    return deployment.run(wait=not no_wait)
 
 
 def show_logs(
