@@ -22,6 +22,8 @@ class Client:
     def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
         self._caller = Caller(url, timeout_s)
         self.url = url
+        self.date: str | None = None
+        """The Date of the last answer: the server's clock."""
 
     def status(self) -> dict[str, Any]:
         """What runs."""
@@ -58,6 +60,7 @@ class Client:
         headers = {"X-Mooring-Client": f"cli/{__version__}"}
         with waiting.said(f"waiting for {self.url}"):
             answer = self._caller.call(method, ADMIN + path, headers, timeout_s=timeout_s)
+        self.date = answer.headers.get("date")
         document = parsed(answer.body, self.url, answer.status)
         if answer.status < 400:
             return document

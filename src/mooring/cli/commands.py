@@ -107,6 +107,19 @@ def status(
 
 
 @app.command()
+def doctor(
+    url: Url = None,
+    data_dir: DataDir = None,
+    online: Annotated[bool, typer.Option("--online", help="Ask the network too, as for the package index.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Look for what is wrong between SageMaker code and its answer, and say what to do."""
+    from mooring.cli.doctor import report
+
+    return report.report(url, data_dir, online=online, as_json=as_json)
+
+
+@app.command()
 def env(
     url: Url = None,
     data_dir: DataDir = None,

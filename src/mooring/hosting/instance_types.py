@@ -24,6 +24,12 @@ def has_local_storage(instance_type: str) -> bool:
     return found is not None and bool(found["nitro"]) and found["local_storage_gb"] > 0
 
 
+def is_accelerated(instance_type: str) -> bool:
+    """Whether it has NVIDIA's GPUs."""
+    accelerator = (_table().get(instance_type) or {}).get("accelerator")
+    return accelerator is not None and str(accelerator["kind"]).startswith("nvidia-")
+
+
 def resources_of(instance_type: str) -> Resources:
     """What one instance has; nothing of an unknown type."""
     found = _table().get(instance_type)

@@ -227,8 +227,3 @@ def config_name(order: Order, variants: list[dict[str, Any]]) -> str:
 def _with_digest(parts: tuple[str, ...], document: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:_DIGEST]
     return f"{'-'.join(parts)[: LONGEST_NAME - _DIGEST - 1].rstrip('-')}-{digest}"
-
-
-def is_accelerated(instance_type: str) -> bool:
-    """Whether an instance type is one with NVIDIA's GPUs (ml.g5…, ml.p4d…)."""
-    return re.match(r"ml\.(g|p)\d", instance_type) is not None

@@ -18,6 +18,7 @@ from mooring.cli.deploy.sources import CODE, HEAD_BYTES, SCRIPT, Source
 from mooring.cli.progress import Steps, size
 from mooring.cli.s3 import S3
 from mooring.errors import BadInput, NotFound, Unavailable
+from mooring.hosting.instance_types import is_accelerated
 
 MOST_KEYS = 1000
 LOADER = """\
@@ -137,7 +138,7 @@ class Preparation:
         if framework is None:
             guess = guessing.guess(source)
             framework, why = guess.framework, guess.why
-        processor = "gpu" if planning.is_accelerated(self._order.instance_type) else "cpu"
+        processor = "gpu" if is_accelerated(self._order.instance_type) else "cpu"
         image = str(self._client.image(framework, self._s3.region, processor)["image"])
         self._steps.said(self._name("framework", wanted), f"{framework} ({why}), image {image.rpartition('/')[2]}")
         return framework, image

@@ -1,0 +1,93 @@
+"""The server that runs: whether it answers, and what it has to say of its endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mooring import __version__
+from mooring.cli.doctor.findings import Finding, Scene, fail, ok, warn
+from mooring.cli.terminal import safe
+
+SKEW_S, TOO_MUCH_SKEW_S = 30.0, 300.0
+"""AWS's signatures are good for five minutes."""
+LONGEST_REASON = 300
+
+
+def reachable(scene: Scene) -> Iterable[Finding]:
+    """Whether it answers."""
+    if scene.status is not None:
+        count = len(scene.status.get("endpoints", []))
+        yield ok("server", f"answers at {scene.url}, {count} endpoint{'' if count == 1 else 's'}")
+    elif scene.silence is not None:
+        yield fail("server", scene.silence, "see its log, or `mooring stop` and `mooring serve`")
+    elif scene.server.identity is not None:
+        yield warn("server", f"{scene.server.where}: it is still starting", "try again in a moment")
+    else:
+        yield warn("server", f"none runs with {scene.server.where}", "`mooring serve` starts one")
+
+
+def version(scene: Scene) -> Iterable[Finding]:
+    """The same as this command's."""
+    if scene.status is None:
+        return
+    theirs = str(scene.status.get("version"))
+    if theirs == __version__:
+        yield ok("version", f"{theirs}, server and command")
+    else:
+        text = f"the server is {theirs}, this command {__version__}"
+        yield warn("version", text, "restart the server, or use the command of its environment")
+
+
+def clock(scene: Scene) -> Iterable[Finding]:
+    """The server's and this machine's agree."""
+    if scene.skew_s is None:
+        return
+    skew = abs(scene.skew_s)
+    text = f"the server's is {skew:.0f} s {'ahead' if scene.skew_s > 0 else 'behind'}"
+    if skew >= TOO_MUCH_SKEW_S:
+        yield fail("clock", text, "set the clocks: presigned URLs and signatures expire")
+    elif skew >= SKEW_S:
+        yield warn("clock", text, "set the clocks")
+    else:
+        yield ok("clock", "agrees with the server's")
+
+
+def endpoints(scene: Scene) -> Iterable[Finding]:
+    """Failed ones, and those with fewer healthy replicas than they should have."""
+    if scene.status is None:
+        return
+    found: list[dict[str, Any]] = scene.status.get("endpoints", [])
+    troubles = [trouble for endpoint in found for trouble in _troubles(endpoint)]
+    yield from troubles
+    if found and not troubles:
+        yield ok("endpoints", f"all {len(found)} as they should be")
+
+
+def _troubles(endpoint: dict[str, Any]) -> Iterator[Finding]:
+    name, status = safe(str(endpoint.get("name"))), str(endpoint.get("status"))
+    if status == "Failed":
+        reason = safe(" ".join(str(endpoint.get("failure_reason") or "").split()))
+        if len(reason) > LONGEST_REASON:  # what happened is said in the end, AWS's words come first
+            reason = f"{reason[: LONGEST_REASON // 3]} … {reason[-LONGEST_REASON // 3 * 2 :]}"
+        advice = f"`mooring logs {name}` says more; `mooring endpoints delete {name}`, then deploy again"
+        yield fail("endpoint", f"{name} is Failed: {reason}", advice)
+        return
+    for variant in endpoint.get("variants", []):
+        healthy = sum(replica.get("state") == "healthy" for replica in variant.get("replicas", []))
+        wanted = int(variant.get("desired_count") or 0)
+        if healthy < wanted and not variant.get("shadow"):
+            text = f"{name} is {status}: {healthy} of {wanted} replicas of {safe(str(variant.get('name')))} are healthy"
+            complain = fail if status == "InService" and healthy == 0 else warn
+            yield complain("endpoint", text, f"`mooring logs {name}` and `mooring endpoints events {name}` say why")
+
+
+def without_effect(scene: Scene) -> Iterable[Finding]:
+    """Fields that were accepted and do nothing yet."""
+    if scene.status is None:
+        return
+    for endpoint in scene.status.get("endpoints", []):
+        fields = [safe(str(each)) for each in endpoint.get("no_effect", [])]
+        if fields:
+            text = f"{safe(str(endpoint.get('name')))}: {'; '.join(fields)}"
+            yield warn("no effect", text, "it is accepted and stored, and nothing more")
