@@ -129,14 +129,18 @@ def test_failed_load_says_where_and_why(serve: Serve, script: str, where: str, r
     assert failure["where"] == where
     assert reason in failure["reason"]
     assert replica.document("exit.json")["returncode"] == 3
-    assert replica.log.count(reason) == 1  # once, as the traceback's last line
+    # Once as the traceback's last line, and once more with the advice behind it where there is some.
+    assert replica.log.count(reason) == 1 + (". If nothing_like_this is your own" in failure["reason"])
 
 
 def test_where_a_script_was_looked_for_is_said_only_when_there_is_none(serve: Serve) -> None:
     none = serve(None).document("failure.json")["reason"]
     assert "SAGEMAKER_PROGRAM is not set" in none
     assert "code/inference.py" in none
-    assert serve("").document("failure.json")["reason"].endswith("Please provide a model_fn implementation.")
+    there = serve("def predict_fn(data, model): ...").document("failure.json")["reason"]
+    assert there.endswith(
+        "Please provide a model_fn implementation. inference.py defines predict_fn: add def model_fn(model_dir) to it."
+    )
 
 
 @pytest.mark.parametrize("status", ["99", "'ok'", "1000"])

@@ -15,6 +15,9 @@ from typing import Any
 
 from mooring_model_server.negotiation import CSV, JSON, NPY, NPZ, UnsupportedFormatError, media_type
 
+SHOWN = 40
+"""Characters of a body that cannot be read."""
+
 
 def as_text(body: bytes | str) -> str:
     """A body as text; it is text already where AWS decodes it."""
@@ -26,19 +29,28 @@ def as_bytes(body: bytes | str) -> bytes:
     return body.encode("utf-8") if isinstance(body, str) else bytes(body)
 
 
+def parse_json(body: bytes | str) -> Any:
+    """A JSON value; what is none is shown where it begins, since clients often send what only looks like it."""
+    text = as_text(body)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{error}. The body is no JSON, it begins with {text[:SHOWN]!r}") from error
+
+
 def decode_array(body: bytes | str, content_type: str | None) -> Any:
     """sagemaker-containers: an array, its CSV and JSON in numpy's own type; raises UnsupportedFormatError."""
     import numpy as np
 
     kind = media_type(content_type)
     if kind == JSON:
-        return np.array(json.loads(as_text(body)))
+        return np.array(parse_json(body))
     if kind == CSV:
         rows = csv.reader(io.StringIO(as_text(body)), delimiter=",", quotechar='"', doublequote=True, strict=True)
         return np.array(list(rows)).squeeze().astype(None)
     if kind == NPY:
         return np.load(io.BytesIO(as_bytes(body)), allow_pickle=False)
-    raise UnsupportedFormatError(content_type)
+    raise UnsupportedFormatError(content_type, ENCODABLE)
 
 
 def decode_toolkit(body: bytes | str, content_type: str | None) -> Any:
@@ -47,7 +59,7 @@ def decode_toolkit(body: bytes | str, content_type: str | None) -> Any:
 
     kind = media_type(content_type)
     if kind == JSON:
-        return np.array(json.loads(as_text(body)))
+        return np.array(parse_json(body))
     if kind == CSV:
         return np.genfromtxt(io.StringIO(as_text(body)), delimiter=",")
     if kind == NPY:
@@ -56,7 +68,7 @@ def decode_toolkit(body: bytes | str, content_type: str | None) -> Any:
         import scipy.sparse
 
         return scipy.sparse.load_npz(io.BytesIO(as_bytes(body)))
-    raise UnsupportedFormatError(content_type)
+    raise UnsupportedFormatError(content_type, (*ENCODABLE, NPZ))
 
 
 def encode(prediction: Any, content_type: str) -> bytes:
@@ -65,7 +77,7 @@ def encode(prediction: Any, content_type: str) -> bytes:
     if kind == JSON:
         return json.dumps(prediction, default=plain).encode("utf-8")
     if kind not in (CSV, NPY):
-        raise UnsupportedFormatError(content_type)
+        raise UnsupportedFormatError(content_type, ENCODABLE)
     import numpy as np
 
     if kind == CSV:

@@ -20,8 +20,8 @@ from typing import Any, Mapping
 from mooring_model_server.context import Context
 from mooring_model_server.contract import JSON as JSON_TYPE
 from mooring_model_server.contract import TEXT, Answer, Invocation, LoadFailure, Model
+from mooring_model_server.explaining import explained
 from mooring_model_server.negotiation import JSON, UTF8_TYPES, UnsupportedFormatError, wanted, with_charset
-from mooring_model_server.output import last_line
 from mooring_model_server.responses import answer_of
 from mooring_model_server.scripts import Function, Functions, takes_context
 
@@ -59,10 +59,12 @@ class ContainersModel(Model):
         self._script = functions
         self._defaults = defaults
         self._model: Any = None
+        self._model_dir = ""
 
     def load(self, model_dir: str) -> None:
         """Load the model; raises LoadFailure naming the function that raised."""
-        self._model = _step("model_fn", self._script.model_fn or self._defaults.model_fn, model_dir)
+        self._model_dir = model_dir
+        self._model = _step(model_dir, "model_fn", self._script.model_fn or self._defaults.model_fn, model_dir)
 
     def invoke(self, invocation: Invocation) -> Answer:
         content_type = invocation.content_type or JSON
@@ -71,7 +73,7 @@ class ContainersModel(Model):
             return self._transform(invocation.body, content_type, accept)
         except BaseException as error:  # noqa: BLE001 (user code, sys.exit included)
             log(error)
-            text = f"Internal Server Error\n\n{last_line(error)}\n"
+            text = f"Internal Server Error\n\n{explained(error, self._model_dir)}\n"
             return Answer(500, TEXT, text.encode("utf-8", "backslashreplace"))
 
     def _transform(self, raw: bytes, content_type: str, accept: str) -> Answer:
@@ -116,10 +118,10 @@ class ToolkitModel(Model):
         self._model_dir = model_dir
         context = Context(model_dir, {})
         if self._pre_model_fn:
-            _step("pre_model_fn", self._pre_model_fn, context, model_dir)
-        self._model = _step("model_fn", self._model_fn, context, model_dir)
+            _step(model_dir, "pre_model_fn", self._pre_model_fn, context, model_dir)
+        self._model = _step(model_dir, "model_fn", self._model_fn, context, model_dir)
         if self._model_warmup_fn:
-            _step("model_warmup_fn", self._model_warmup_fn, context, model_dir, self._model)
+            _step(model_dir, "model_warmup_fn", self._model_warmup_fn, context, model_dir, self._model)
 
     def invoke(self, invocation: Invocation) -> Answer:
         context = Context(self._model_dir, invocation.headers)
@@ -157,13 +159,13 @@ def with_context(function: Function, arguments: int) -> Function:
     return lambda context, *given: function(*given)
 
 
-def _step(where: str, function: Function, *arguments: Any) -> Any:
+def _step(model_dir: str, where: str, function: Function, *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except LoadFailure:
         raise
     except BaseException as error:
-        raise LoadFailure(where, last_line(error)) from error
+        raise LoadFailure(where, explained(error, model_dir)) from error
 
 
 def _unsupported(status: int, error: UnsupportedFormatError) -> Answer:

@@ -23,11 +23,13 @@ DEFAULT_ACCEPT = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
 class UnsupportedFormatError(Exception):
     """A content type that the defaults cannot read or write. The class's name is on the wire."""
 
-    def __init__(self, content_type: str | None) -> None:
+    def __init__(self, content_type: str | None, supported: Iterable[str] = ()) -> None:
+        known = ", ".join(supported)
         super().__init__(
             f"Content type {content_type} is not supported by this framework.\n\n"
             "Please implement input_fn to to deserialize the request data or an output_fn to\n"
             "serialize the response. For more information, see the SageMaker Python SDK README."
+            + (f"\n\nWithout them these are: {known}." if known else "")
         )
 
 
@@ -51,7 +53,7 @@ def choose(accept: str, supported: Iterable[str], fallback: str = JSON) -> str:
             return fallback
         if name in supported:
             return name
-    raise UnsupportedFormatError(accept)
+    raise UnsupportedFormatError(accept, supported)
 
 
 def with_charset(content_type: str) -> str:

@@ -9,10 +9,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 from mooring_model_server.contract import LoadFailure
-from mooring_model_server.output import last_line
+from mooring_model_server.explaining import explained, listed
 from mooring_model_server.spec import ReplicaSpec
 
 DEFAULT_PROGRAM = "inference.py"
@@ -36,7 +36,7 @@ class Functions:
     pre_model_fn: Function | None = None
     model_warmup_fn: Function | None = None
     absence: str = ""
-    """Where a script was looked for when there is none."""
+    """Why there is no model_fn: where a script was looked for, or what the script defines instead."""
 
 
 NAMES = ("model_fn", "input_fn", "predict_fn", "output_fn", "transform_fn", "pre_model_fn", "model_warmup_fn")
@@ -55,9 +55,9 @@ def find_functions(spec: ReplicaSpec, *, default_program: bool) -> Functions:
     try:
         module = _import(program)
     except BaseException as error:
-        raise LoadFailure("import", last_line(error)) from error
+        raise LoadFailure("import", explained(error, spec.model_dir, spec.code_dir)) from error
     found: dict[str, Any] = {name: getattr(module, name, None) for name in NAMES}
-    functions = Functions(**found)
+    functions = Functions(**found, absence="" if found["model_fn"] else _lack(program, found))
     if functions.transform_fn and (functions.input_fn or functions.predict_fn or functions.output_fn):
         raise LoadFailure("import", f"ValueError: {MIXED}")
     return functions
@@ -74,7 +74,15 @@ def _locate(spec: ReplicaSpec, directories: list[str], *, default_program: bool)
     if spec.program is None:
         return None
     places = " or ".join(directories) or "any code directory: there is none"
-    raise LoadFailure("import", f"FileNotFoundError: the program {name} is not in {places}")
+    there = "".join(f"; there {listed(Path(directory), '*.py')}" for directory in directories)
+    raise LoadFailure(
+        "import", f"FileNotFoundError: the program {name} is not in {places}{there} (SAGEMAKER_PROGRAM names it)"
+    )
+
+
+def _lack(program: Path, found: Mapping[str, Any]) -> str:
+    defined = ", ".join(name for name, function in found.items() if function is not None)
+    return f"{program.name} defines {defined or 'none of the functions'}: add def model_fn(model_dir) to it."
 
 
 def _absence(spec: ReplicaSpec) -> str:

@@ -188,12 +188,10 @@ class ProcessEngine:
         return spec
 
     def _program(self, prepared: Prepared) -> str | None:
-        if prepared.artifacts.code_dir is None:
-            return None
-        program = prepared.container.program
-        if program is None:
-            return "inference.py" if (prepared.artifacts.code_dir / "inference.py").is_file() else None
-        return program
+        program, code_dir = prepared.container.program, prepared.artifacts.code_dir
+        if program is None and code_dir is not None and (code_dir / "inference.py").is_file():
+            return "inference.py"
+        return program  # one that is named and not there must be told, not replaced by an algorithm
 
     def recorded(self) -> Iterator[Replica]:
         """Replicas on record whose process lives. What is left of others is removed."""

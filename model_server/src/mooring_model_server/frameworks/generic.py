@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mooring_model_server.formats import as_text, plain
+from mooring_model_server.formats import as_text, parse_json, plain
 from mooring_model_server.lineages import Defaults, ToolkitModel, no_model_fn
 from mooring_model_server.negotiation import JSON, choose, media_type
 from mooring_model_server.scripts import Functions
@@ -20,7 +20,7 @@ def input_fn(body: bytes | str, content_type: str | None) -> Any:
     """A JSON value, text, or bytes."""
     kind = media_type(content_type)
     if kind == JSON or kind.endswith("+json"):
-        return json.loads(as_text(body))
+        return parse_json(body)
     return as_text(body) if kind.startswith("text/") else body
 
 

@@ -25,7 +25,7 @@ def matrix(body: bytes | str, content_type: str | None, columns: int | None = No
         return xgboost.DMatrix(_dense(as_text(body)))
     if kind in LIBSVM_TYPES:
         return xgboost.DMatrix(_sparse(as_text(body), columns))
-    raise UnsupportedFormatError(content_type)
+    raise UnsupportedFormatError(content_type, (CSV, *LIBSVM_TYPES))
 
 
 def _dense(text: str) -> Any:

@@ -9,6 +9,11 @@ from mooring_model_server.lineages import ContainersModel, Defaults, no_model_fn
 from mooring_model_server.negotiation import UTF8_TYPES, choose, media_type
 from mooring_model_server.scripts import Functions
 
+ONE_ROW = (
+    "One row has one dimension here, as in AWS's container: send it as JSON with two pairs of brackets, [[1, 2]], or "
+    "give the script an input_fn that reshapes it."
+)
+
 
 def build(functions: Functions) -> ContainersModel:
     """A model that is served by scikit-learn's rules."""
@@ -23,7 +28,12 @@ def input_fn(body: bytes | str, content_type: str) -> Any:
 
 def predict_fn(data: Any, model: Any) -> Any:
     """What the estimator predicts."""
-    return model.predict(data)
+    try:
+        return model.predict(data)
+    except ValueError as error:
+        if getattr(data, "ndim", None) == 1:
+            raise ValueError(f"{error}\n{ONE_ROW}") from error
+        raise
 
 
 def output_fn(prediction: Any, accept: str) -> tuple[bytes, str]:

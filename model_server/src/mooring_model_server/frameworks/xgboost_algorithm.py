@@ -33,6 +33,7 @@ SELECTABLE = "SAGEMAKER_INFERENCE_OUTPUT"
 BATCH = "SAGEMAKER_BATCH"
 MAX_CONTENT_LENGTH = "MAX_CONTENT_LENGTH"
 VOTING = ("multi:softmax", "binary:hinge")
+INPUTS = (CSV, *LIBSVM_TYPES)
 OUTPUTS = (JSON, JSON_LINES, CSV)
 
 
@@ -92,11 +93,13 @@ class AlgorithmModel(Model):
         try:
             accept = choose(wanted(invocation.accept, CSV), OUTPUTS, CSV)
         except UnsupportedFormatError as error:
-            return _refusal(406, f"Accept type {error.args[0].split()[2]} is not supported", error)
+            text = f"Accept type {error.args[0].split()[2]} is not supported; these are: {', '.join(OUTPUTS)}"
+            return _refusal(406, text, error)
         try:
             data = matrix(invocation.body, content_type, self._columns)
         except UnsupportedFormatError as error:
-            return _refusal(415, f"Content-type {media_type(content_type)} is not supported", error)
+            text = f"Content-type {media_type(content_type)} is not supported; these are: {', '.join(INPUTS)}"
+            return _refusal(415, text, error)
         except Exception as error:  # noqa: BLE001 (whatever a parser makes of a hostile body)
             return _refusal(415, f"Unable to parse the payload as {content_type}: {last_line(error)}", error)
         try:
