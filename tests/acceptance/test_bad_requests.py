@@ -57,7 +57,7 @@ def test_unknown_names(shared: Deployment) -> None:
 def test_an_unknown_endpoint_and_variant_at_the_runtime(shared: Deployment) -> None:
     code, status, message = refusal(shared.runtime.invoke_endpoint, EndpointName="nobody", Body=b"x")
     assert (code, status) == ("ValidationError", 400)
-    assert message == "Endpoint nobody of account 000000000000 not found."
+    assert message.startswith("Endpoint nobody of account 000000000000 not found. ")
     name = shared.simple(f"{shared.prefix}-v")
     code, status, message = refusal(
         shared.runtime.invoke_endpoint, EndpointName=name, Body=b"x", TargetVariant="nobody"

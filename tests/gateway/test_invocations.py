@@ -163,11 +163,26 @@ def test_least_outstanding_prefers_the_idle_replica(stage: Stage) -> None:
     [
         (
             invocation("nope"),
-            {"ErrorCode": "NO_SUCH_ENDPOINT", "Message": f"Endpoint nope of account {ACCOUNT} not found."},
+            {
+                "ErrorCode": "NO_SUCH_ENDPOINT",
+                "Message": f"Endpoint nope of account {ACCOUNT} not found. An endpoint of {REGION} can be invoked once "
+                "it is InService; `mooring status` shows them.",
+            },
         ),
         (
             invocation().replace(REGION.encode(), b"eu-west-1"),
-            {"ErrorCode": "NO_SUCH_ENDPOINT", "Message": f"Endpoint ep of account {ACCOUNT} not found."},
+            {
+                "ErrorCode": "NO_SUCH_ENDPOINT",
+                "Message": f"Endpoint ep of account {ACCOUNT} not found. It is in {REGION}, and this call is for "
+                "eu-west-1.",
+            },
+        ),
+        (
+            invocation(target_model="one.tar.gz"),
+            {
+                "ErrorCode": "TARGET_MODEL_HEADER_NOT_SUPPORTED",
+                "Message": "Endpoint ep is not a multi-model endpoint and does not support target model header.",
+            },
         ),
         (invocation(target_variant="zz"), {"Message": "Variant zz does not exist in endpoint ep."}),
         (
@@ -189,7 +204,7 @@ def test_least_outstanding_prefers_the_idle_replica(stage: Stage) -> None:
             },
         ),
     ],
-    ids=["unknown", "region", "variant", "header", "async", "stream"],
+    ids=["unknown", "region", "model", "variant", "header", "async", "stream"],
 )
 def test_refusals_are_validation_errors(stage: Stage, request_bytes: bytes, members: dict[str, str]) -> None:
     stage.served(lambda *_: answer())

@@ -6,7 +6,7 @@ botocore tells an error apart by `x-amzn-ErrorType`; a body without that header 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 from mooring.gateway.request_ids import new_request_id
@@ -44,9 +44,26 @@ def validation_error(message: str, error_code: str | None = None) -> Response:
     return fault(400, "ValidationError", members)
 
 
-def no_such_endpoint(name: str, account: str) -> Response:
-    """The endpoint does not exist, or has never been in service."""
-    return validation_error(f"Endpoint {name} of account {account} not found.", "NO_SUCH_ENDPOINT")
+def no_such_endpoint(name: str, account: str, region: str, elsewhere: Sequence[str]) -> Response:
+    """The endpoint does not exist in `region`, or has never been in service; `elsewhere` are regions where it is."""
+    if elsewhere:
+        advice = f"It is in {', '.join(elsewhere)}, and this call is for {region}."
+    else:
+        advice = f"An endpoint of {region} can be invoked once it is InService; `mooring status` shows them."
+    return validation_error(f"Endpoint {name} of account {account} not found. {advice}", "NO_SUCH_ENDPOINT")
+
+
+def no_target_model(endpoint: str) -> Response:
+    """TargetModel was given for an endpoint that has one model."""
+    message = f"Endpoint {endpoint} is not a multi-model endpoint and does not support target model header."
+    return validation_error(message, "TARGET_MODEL_HEADER_NOT_SUPPORTED")
+
+
+def body_too_long(limit: int) -> Response:
+    """A body above what an invocation may have, in AWS's words and with what helps."""
+    advice = "Put larger input into S3 for the model to fetch, or set MOORING_GATEWAY_BODY_LIMIT_BYTES."
+    text = f"HTTP content length exceeded {limit} bytes. {advice}"
+    return Response(413, ((b"Content-Type", b"text/plain"),), text.encode())
 
 
 def no_such_variant(variant: str, endpoint: str) -> Response:

@@ -17,12 +17,12 @@ from urllib.parse import unquote_to_bytes
 from mooring.gateway import faults
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.handover import Handover
-from mooring.gateway.headers import AUTHORIZATION, KNOWN, TARGET_VARIANT, container_head, violation
+from mooring.gateway.headers import AUTHORIZATION, KNOWN, TARGET_VARIANT, container_head, unfit, violation
 from mooring.gateway.invocation import Invocation
 from mooring.gateway.pipeline import Pipeline
 from mooring.gateway.routes import RouteTable
 from mooring.http1.connection import ServerConnection
-from mooring.http1.listening import Limits, Listening, plain_text, too_long
+from mooring.http1.listening import Limits, Listening, plain_text
 from mooring.http1.messages import Request, Response
 from mooring.http1.ticking import Ticker
 from mooring.wire import browsers
@@ -40,6 +40,8 @@ _OTHER_INVOCATIONS = {
     b"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream",
 }
 _SMALL_BODY = 65_536
+LONGEST_REGION = 64
+"""Of a region that a message repeats."""
 
 
 class Front(Listening):
@@ -156,8 +158,10 @@ class FrontConnection(ServerConnection):
         if request.method == b"POST" and (named := endpoint_and_api(request.target)) is not None:
             pipeline = self._find(request, named[0])
             if pipeline is None:
-                return self._unknown(named[0])
+                return self._unknown(request, named[0])
             limit = pipeline.body_limit
+            if length is not None and length > limit:
+                return faults.body_too_long(limit)
         expected = limit if length is None else min(length, limit)
         if expected > _SMALL_BODY:
             if self._front.reserved + expected > self._front.buffered_limit:
@@ -181,10 +185,13 @@ class FrontConnection(ServerConnection):
     def _invoke(self, request: Request, known: dict[bytes, bytes], pipeline: Pipeline) -> None:
         body = request.body
         if len(body) > pipeline.body_limit:
-            self.respond_with(too_long(pipeline.body_limit))
+            self.respond_with(faults.body_too_long(pipeline.body_limit))
             return
         if known != self._known:
-            refusal = self._front.refusal(known.items()) or violation(pipeline.route.endpoint.encode(), known)
+            endpoint = pipeline.route.endpoint
+            refusal = (
+                self._front.refusal(known.items()) or violation(endpoint.encode(), known) or unfit(endpoint, known)
+            )
             if refusal is not None:
                 self.respond_with(refusal)
                 return
@@ -214,7 +221,7 @@ class FrontConnection(ServerConnection):
             return
         pipeline = self._find(request, name)
         if pipeline is None:
-            self.respond_with(violation(name, known) or self._unknown(name))
+            self.respond_with(self._unknown(request, name))
         else:
             self._invoke(request, known, pipeline)
 
@@ -226,11 +233,20 @@ class FrontConnection(ServerConnection):
             self._front.forwarder.forward(request, self)
 
     def _find(self, request: Request, name: bytes) -> Pipeline | None:
-        region = self._front.region_of(request.header(AUTHORIZATION), request.query)
-        return self._front.routes.find(region, name)
+        return self._front.routes.find(self._region(request), name)
 
-    def _unknown(self, name: bytes) -> Response:
-        return faults.no_such_endpoint(name.decode("utf-8", "replace"), self._front.account)
+    def _region(self, request: Request) -> bytes:
+        return self._front.region_of(request.header(AUTHORIZATION), request.query)
+
+    def _unknown(self, request: Request, name: bytes) -> Response:
+        """The answer to a name that is nobody's: a name that no endpoint can have is told to be that."""
+        known = {header: value for header, value in request.headers if header in KNOWN and header != AUTHORIZATION}
+        impossible = violation(name, known)
+        if impossible is not None:
+            return impossible
+        elsewhere = self._front.routes.regions_of(name)
+        region = ascii(self._region(request)[:LONGEST_REGION].decode("latin-1"))[1:-1]
+        return faults.no_such_endpoint(name.decode("utf-8", "replace"), self._front.account, region, elsewhere)
 
     def respond_with(self, response: Response) -> None:
         """Answer the current request."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from mooring.gateway.faults import validation_error
+from mooring.gateway.faults import no_target_model, validation_error
 from mooring.http1.messages import Response
 from mooring.wire import browsers
 from mooring.wire.invocation_checks import InvocationChecks
@@ -17,16 +17,17 @@ from mooring.wire.service_models import service_model
 
 AUTHORIZATION = b"authorization"
 TARGET_VARIANT = b"x-amzn-sagemaker-target-variant"
+TARGET_MODEL = b"x-amzn-sagemaker-target-model"
 
 _FORWARDED = {
     b"content-type": b"Content-Type: %b\r\n",
     b"accept": b"Accept: %b\r\n",
     b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
     b"x-amzn-sagemaker-inference-id": b"X-Amzn-SageMaker-Inference-Id: %b\r\n",
-    b"x-amzn-sagemaker-target-model": b"X-Amzn-SageMaker-Target-Model: %b\r\n",
     b"x-amzn-sagemaker-session-id": b"X-Amzn-SageMaker-Session-Id: %b\r\n",
 }
 _CHECKED = (
+    TARGET_MODEL,
     b"x-amzn-sagemaker-target-container-hostname",
     b"x-amzn-sagemaker-enable-explanations",
     b"x-amzn-sagemaker-inference-component",
@@ -48,6 +49,11 @@ def violation(endpoint: bytes, known: dict[bytes, bytes]) -> Response | None:
     """The answer to a name or headers that break AWS's bounds or patterns; None when they are fine."""
     error = _checks().violation(endpoint, tuple(known.items()), 0)
     return None if error is None else validation_error(error.message or "")
+
+
+def unfit(endpoint: str, known: dict[bytes, bytes]) -> Response | None:
+    """The answer to headers that are fine by themselves and mean nothing to this endpoint."""
+    return no_target_model(endpoint) if TARGET_MODEL in known else None
 
 
 @functools.cache

@@ -74,6 +74,10 @@ class RouteTable:
         """An endpoint by its name, whose case must match; None when invocations do not know it."""
         return self._by_name.get((region, name))
 
+    def regions_of(self, name: bytes) -> list[str]:
+        """Where an endpoint of that name is; for the message of a call that did not find it."""
+        return sorted(region.decode() for region, known in self._by_name if known == name)
+
     def apply(self, route: Route) -> Acknowledgement:
         """Serve `route` from now on, unless a newer version is held."""
         held = self._held.get(route.key)

@@ -6,6 +6,7 @@ taken).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,9 +46,10 @@ def folded(name: str) -> str:
     return name.lower()
 
 
-def not_found(kind: Kind, arn: str) -> str:
-    """AWS's text; clients match on its beginning."""
-    return f'Could not find {_WORDS[kind]} "{arn}".'
+def not_found(kind: Kind, arn: str, elsewhere: Sequence[str] = ()) -> str:
+    """AWS's text, on whose beginning clients match; behind it the regions that have one of this name."""
+    told = f" There is one in {', '.join(elsewhere)}: name that region." if elsewhere else ""
+    return f'Could not find {_WORDS[kind]} "{arn}".{told}'
 
 
 def already_exists(kind: Kind, arn: str) -> str:

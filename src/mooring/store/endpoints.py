@@ -22,6 +22,8 @@ from mooring.hosting.naming import Scope, already_exists, folded, not_found
 from mooring.store import events, paging, tags
 from mooring.store.schema import endpoints as table
 
+MOST_REGIONS = 5
+"""That a message names."""
 _COLUMNS = ("uid", "name", "status", "created_at", "modified_at")
 
 
@@ -43,7 +45,7 @@ def require(conn: Connection, scope: Scope, name: str) -> EndpointRecord:
     """The endpoint of exactly this name. Raises `NotFound` in AWS's words."""
     found = get(conn, scope, name)
     if found is None:
-        raise NotFound(not_found("endpoint", scope.arn("endpoint", name)))
+        raise NotFound(not_found("endpoint", scope.arn("endpoint", name), _regions_of(conn, scope, name)))
     return found
 
 
@@ -109,6 +111,12 @@ def _named(scope: Scope, name: str) -> ColumnElement[bool]:
         func.lower(columns.name) == folded(name),
         columns.name == name,
     )
+
+
+def _regions_of(conn: Connection, scope: Scope, name: str) -> list[str]:
+    """Regions that have an endpoint of exactly this name; what is looked for in one is often in another."""
+    wanted = select(table.c.region).where(table.c.account == scope.account, table.c.name == name)
+    return list(conn.execute(wanted.order_by(table.c.region).limit(MOST_REGIONS)).scalars())
 
 
 def _values(record: EndpointRecord) -> dict[str, Any]:
