@@ -50,6 +50,9 @@ def test_an_image_that_cannot_run_is_refused_by_name(image: str) -> None:
         ("s3://b/a%20b#c?d", "b", "a%20b#c?d"),
         ("https://b.s3.eu-west-1.amazonaws.com/k%20x", "b", "k x"),
         ("https://s3.us-east-1.amazonaws.com/b/k", "b", "k"),
+        ("https://s3-us-west-2.amazonaws.com/b/k", "b", "k"),
+        ("https://a.s3.b.s3.amazonaws.com/k", "a.s3.b", "k"),
+        ("https://b.s3.cn-north-1.amazonaws.com.cn/k", "b", "k"),
     ],
 )
 def test_object_urls(url: str, bucket: str, key: str) -> None:
@@ -60,6 +63,14 @@ def test_object_urls(url: str, bucket: str, key: str) -> None:
 def test_urls_of_nothing(url: str) -> None:
     with pytest.raises(StartFailure, match="names no object"):
         object_source(url, archive=True)
+
+
+@pytest.mark.parametrize(
+    "host", ["example.com", "s3.example.com", "b.s3.amazonaws.com.example.com", "xs3.amazonaws.com"]
+)
+def test_urls_that_are_not_s3s(host: str) -> None:
+    with pytest.raises(StartFailure, match=f'^"https://{host}/k" is no address of S3: upload the data'):
+        object_source(f"https://{host}/k", archive=True)
 
 
 def test_model_data_source_of_a_prefix() -> None:

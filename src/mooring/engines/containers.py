@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from mooring.errors import StartFailure
 
+_S3_HOST = re.compile(r"(?:(?P<bucket>[a-z0-9.-]+)\.)?s3[a-z0-9.-]*\.amazonaws\.com(?:\.cn)?(?::\d+)?")
 MODEL_CODE_DIRECTORY = "/opt/ml/model/code"
 
 
@@ -62,7 +64,10 @@ def container_of(model: dict[str, Any]) -> Container:
         )
     definition = containers[0]
     if definition.get("Mode") == "MultiModel":
-        raise StartFailure(f'Model "{model.get("ModelName")}" is a multi-model one, which is not supported yet.')
+        raise StartFailure(
+            f'Model "{model.get("ModelName")}" is a multi-model one, which is not supported yet: make a model of each '
+            "archive, and a variant or an endpoint of each model."
+        )
     if "Image" not in definition:
         raise StartFailure(f'Model "{model.get("ModelName")}" names no Image; model packages are not supported yet.')
     if definition.get("AdditionalModelDataSources"):
@@ -107,11 +112,14 @@ def object_source(url: str, *, archive: bool, prefix: bool = False) -> ObjectSou
     if parts.scheme == "s3":
         bucket, key = parts.netloc, url.removeprefix(f"s3://{parts.netloc}").lstrip("/")
     else:
-        host, path = parts.netloc.split(":")[0], unquote(parts.path).lstrip("/")
-        if host.startswith("s3"):
-            bucket, _, key = path.partition("/")
-        else:
-            bucket, key = host.split(".s3")[0], path
+        host = _S3_HOST.fullmatch(parts.netloc.lower())
+        if host is None:
+            raise StartFailure(
+                f'"{url}" is no address of S3: upload the data, and name it as s3://bucket/key. From elsewhere nothing '
+                "is fetched."
+            )
+        path = unquote(parts.path).lstrip("/")
+        bucket, key = (host["bucket"], path) if host["bucket"] else path.partition("/")[::2]
     if not bucket or (not key and not prefix):
         raise StartFailure(f'"{url}" names no object: s3://bucket/key is needed.')
     return ObjectSource(url, bucket, key, archive, prefix)

@@ -13,8 +13,10 @@ from typing import Any
 
 from mooring.errors import Refused
 from mooring.hosting.config_rules import models_of
+from mooring.hosting.instance_types import is_accelerated
 from mooring.hosting.model_rules import containers_of
 from mooring.hosting.rules import Members
+from mooring.hosting.variant_rules import variants_of
 
 OF_CONFIG = frozenset({"EndpointConfigName", "ProductionVariants", "Tags", "ExecutionRoleArn"})
 OF_VARIANT = frozenset(
@@ -48,6 +50,16 @@ def without_effect(request: Members, config: Members, models: Mapping[str, Membe
         if name in models:
             found += [f'model "{name}", {each}' for each in idle_in_model(models[name])]
     return found
+
+
+def without_accelerator(config: Members) -> list[str]:
+    """Variants that ask for a GPU; what is to be told of them where there is none."""
+    return [
+        f'variant "{variant["VariantName"]}", InstanceType {variant["InstanceType"]}: this machine has no NVIDIA GPU, '
+        "the model runs on the CPU"
+        for variant in variants_of(config)
+        if is_accelerated(variant.get("InstanceType", ""))
+    ]
 
 
 def idle_in_config(config: Members) -> list[str]:

@@ -22,6 +22,10 @@ from mooring.paths import Paths
 from mooring.settings import Settings
 
 TIMEOUT_S = 60.0
+OWN_STORE = (
+    "Mooring's S3 is its own, and AWS's buckets are not in it: upload there with AWS_ENDPOINT_URL set, or set "
+    "MOORING_OBJECTS_ENDPOINT_URL"
+)
 _ERROR_BYTES = 64 * 1024
 _LISTING_BYTES = 16 * 1024 * 1024
 _REASONS = {
@@ -157,7 +161,7 @@ class S3Source:
         if response.status == http.client.OK:
             return S3Object(connection, response, what)
         try:
-            raise _failure(response, what)
+            raise _failure(response, what, own=bool(self._socket_path))
         finally:
             connection.close()
 
@@ -182,13 +186,15 @@ class S3Source:
         return dict(request.headers.items())
 
 
-def _failure(response: http.client.HTTPResponse, what: str) -> SourceError:
+def _failure(response: http.client.HTTPResponse, what: str, *, own: bool) -> SourceError:
     code, message = _BY_STATUS.get(response.status, str(response.status)), ""
     try:
         document = xml.parse(response.read(_ERROR_BYTES), "Error")
         code, message = document.value("Code") or code, document.value("Message") or ""
     except (S3Error, OSError, http.client.HTTPException):
         pass  # not S3's form, as with HEAD: the status says it
+    if own and code == "NoSuchBucket":
+        message = OWN_STORE
     return SourceError(code, what, message)
 
 
