@@ -18,6 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 from sklearn.linear_model import LogisticRegression
 
+from mooring.processes import machine
 from tests.acceptance.running import ROLE, Deployment, archive, wait_until
 
 LOADS = "import joblib, os\ndef model_fn(d): return joblib.load(os.path.join(d, 'model.joblib'))\n"
@@ -309,9 +310,7 @@ def test_a_role_that_is_no_arn(shared: Deployment) -> None:
 
 
 def test_a_gpu_instance_where_there_is_no_gpu(shared: Deployment) -> None:
-    from mooring.engines.accelerators import has_gpu
-
-    if has_gpu():
+    if machine.accelerators():
         pytest.skip("there is one here")
     name = shared.simple(f"{shared.prefix}-gpu", InstanceType="ml.g5.xlarge")
     told = shared.server.command("endpoints", "events", name).stdout

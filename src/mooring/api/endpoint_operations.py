@@ -12,13 +12,13 @@ from typing import Any
 from mooring.api.calls import Call
 from mooring.api.limits import check_quotas, fitted
 from mooring.api.listing import page_answer, selection_of
-from mooring.engines.accelerators import has_gpu
 from mooring.hosting import effects, transitions
 from mooring.hosting.config_rules import models_of
 from mooring.hosting.describing import described
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.events import EventKind, event
 from mooring.hosting.tag_rules import tags_of
+from mooring.processes import machine
 from mooring.store import Connection, endpoint_configs, endpoints, events, models, tags
 
 _log = logging.getLogger("mooring.api")
@@ -32,7 +32,7 @@ def create_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     idle = effects.without_effect(call.input, config.document, found)
     if call.settings.hosting.strict:
         effects.refuse_idle(idle)
-    if not has_gpu():
+    if not machine.accelerators():
         idle += effects.without_accelerator(config.document)
     record = transitions.created(uuid.uuid4().hex, call.scope, call.input, config.document, found, call.now)
     if record.status is EndpointStatus.CREATING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_GPUS = Path("/proc/driver/nvidia/gpus")
+DEVICES = Path("/dev")
 
 
 def processors() -> int:
@@ -25,9 +25,6 @@ def memory_gib() -> float:
     return min(physical, int(limit) / 2**30) if limit.isdigit() else physical
 
 
-def accelerators() -> int:
-    """Accelerators that NVIDIA's driver knows; 0 without one."""
-    try:
-        return sum(1 for _ in _GPUS.iterdir())
-    except OSError:
-        return 0
+def accelerators(devices: Path = DEVICES) -> int:
+    """GPUs of NVIDIA's whose driver is loaded, as the kernel shows them; under WSL there is one name for all."""
+    return len(list(devices.glob("nvidia[0-9]*"))) or int((devices / "dxg").exists())

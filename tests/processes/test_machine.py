@@ -1,4 +1,4 @@
-"""Whether this machine has a GPU is told from its devices."""
+"""What this machine has."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from mooring.engines.accelerators import has_gpu
 from mooring.hosting.instance_types import is_accelerated
+from mooring.processes import machine
 
 
-@pytest.mark.parametrize(
-    ("device", "found"), [("nvidia0", True), ("dxg", True), ("nvidiactl", False), ("dri", False), (None, False)]
-)
-def test_devices(tmp_path: Path, device: str | None, found: bool) -> None:
+@pytest.mark.parametrize(("device", "found"), [("nvidia0", 1), ("dxg", 1), ("nvidiactl", 0), ("dri", 0), (None, 0)])
+def test_devices(tmp_path: Path, device: str | None, found: int) -> None:
     if device is not None:
         (tmp_path / device).touch()
-    assert has_gpu(tmp_path) is found
+    assert machine.accelerators(tmp_path) == found
 
 
 @pytest.mark.parametrize(
@@ -32,3 +30,8 @@ def test_devices(tmp_path: Path, device: str | None, found: bool) -> None:
 )
 def test_instance_types(kind: str, found: bool) -> None:
     assert is_accelerated(kind) is found
+
+
+def test_processors_and_memory() -> None:
+    assert machine.processors() >= 1
+    assert machine.memory_gib() > 0.1
