@@ -43,8 +43,9 @@ class Candidate:
 
 def _cpu_seconds(pid: int) -> float:
     with contextlib.suppress(OSError):
-        # The scheduler's own count, in nanoseconds; threads besides the main one do nothing here.
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+        # The scheduler's own count, in nanoseconds, which it keeps for each thread.
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
     shown = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
     minutes, _, seconds = shown.strip().rpartition(":")
     return sum(60 * int(part) for part in minutes.split(":") if part) + float(seconds)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +28,25 @@ HEADERS = {
     "amz-sdk-invocation-id": "7f3c1f9e-6a51-4f0b-9a3e-0d9d9f3c2b11",
     "amz-sdk-request": "attempt=1",
 }
-PATH = f"/endpoints/{ENDPOINT}/invocations"
+
+
+@dataclass(frozen=True)
+class Call:
+    """The request that is sent over and over."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: str = BODY
+
+    def message(self, port: int) -> bytes:
+        """As bytes, for who writes to the socket itself."""
+        head = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+        host = f"Host: 127.0.0.1:{port}\r\nContent-Length: {len(self.body)}\r\n"
+        return f"POST {self.path} HTTP/1.1\r\n{host}{head}\r\n{self.body}".encode()
+
+
+INVOCATION = Call(f"/endpoints/{ENDPOINT}/invocations", HEADERS)
+"""As boto3 sends it to a gateway."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +73,11 @@ class Wrk:
 
     name = "wrk"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, call: Call) -> None:
+        self._path = call.path
         self._script = directory / "post.lua"
-        headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in HEADERS.items())
-        body = BODY.replace('"', '\\"')
+        headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in call.headers.items())
+        body = call.body.replace('"', '\\"')
         self._script.write_text(
             f'wrk.method = "POST"\nwrk.body = "{body}"\n{headers}\n'
             "done = function(summary, latency, requests)\n"
@@ -68,7 +88,7 @@ class Wrk:
         )
 
     def run(self, port: int, seconds: int, connections: int) -> Result:
-        url = f"http://127.0.0.1:{port}{PATH}"
+        url = f"http://127.0.0.1:{port}{self._path}"
         command = [*on_core(1), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(self._script), url]
         shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30).stdout
         found = re.search(r"^result (\d+) (\d+) (\d+) (\d+) (\d+)$", shown, re.MULTILINE)
@@ -83,13 +103,14 @@ class OwnLoad:
 
     name = "own load maker (asyncio)"
 
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
     def run(self, port: int, seconds: int, connections: int) -> Result:
         return asyncio.run(self._run(port, seconds, connections))
 
     async def _run(self, port: int, seconds: int, connections: int) -> Result:
-        head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
-        host = f"Host: 127.0.0.1:{port}\r\nContent-Length: {len(BODY)}\r\n"
-        request = f"POST {PATH} HTTP/1.1\r\n{host}{head}\r\n{BODY}".encode()
+        request = self._call.message(port)
         began = time.perf_counter()
         clients = [self._client(port, request, began + seconds) for _ in range(connections)]
         seen = await asyncio.gather(*clients)
@@ -114,6 +135,6 @@ class OwnLoad:
         return good, latencies
 
 
-def best_load(directory: Path) -> Load:
+def best_load(directory: Path, call: Call) -> Load:
     """wrk where it is installed."""
-    return Wrk(directory) if shutil.which("wrk") else OwnLoad()
+    return Wrk(directory, call) if shutil.which("wrk") else OwnLoad(call)
