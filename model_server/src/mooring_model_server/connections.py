@@ -7,6 +7,7 @@ chunk. Head and body are bounded before they are kept. All methods run in the lo
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import deque
 from http import HTTPStatus
@@ -234,19 +235,24 @@ class Connection(asyncio.Protocol):
 
 def render(answer: Answer, keep: bool, head_only: bool = False) -> bytes:
     """An answer as bytes; no header that user code set can end the head early."""
-    lines = [f"HTTP/1.1 {answer.status} {REASONS.get(answer.status, 'Unknown')}"]
-    if answer.content_type:
-        lines.append("Content-Type: " + _one_line(answer.content_type))
+    head = _beginning(answer.status, answer.content_type)
     for name, value in answer.headers:
         if name.lower() not in OURS:
-            lines.append(_one_line(name).replace(":", "") + ": " + _one_line(value))
+            line = _one_line(name).replace(":", "") + ": " + _one_line(value) + "\r\n"
+            head += line.encode("latin-1", "replace")
     bodiless = answer.status in (204, 304) or answer.status < 200
     if not bodiless:
-        lines.append(f"Content-Length: {len(answer.body)}")
-    if not keep:
-        lines.append("Connection: close")
-    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+        head += b"Content-Length: %d\r\n" % len(answer.body)
+    head += b"\r\n" if keep else b"Connection: close\r\n\r\n"
     return head if bodiless or head_only else head + answer.body
+
+
+@functools.lru_cache(maxsize=128)  # a model answers with few types
+def _beginning(status: int, content_type: str | None) -> bytes:
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}"]
+    if content_type:
+        lines.append("Content-Type: " + _one_line(content_type))
+    return ("\r\n".join(lines) + "\r\n").encode("latin-1", "replace")
 
 
 def _one_line(text: str) -> str:

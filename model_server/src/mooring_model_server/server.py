@@ -139,8 +139,9 @@ def answer_one(model: Model, invocation: Invocation, output: Output) -> Answer:
 
 def sound(answer: Answer) -> Answer:
     """An answer that can be written; raises for one that HTTP has no words for."""
-    status = int(answer.status)
-    if not 200 <= status <= 599:
+    if not 200 <= int(answer.status) <= 599:
         raise ValueError(f"the script answered with status {answer.status}, which is not from 200 to 599")
-    content_type = answer.content_type
-    return Answer(status, None if content_type is None else str(content_type), answer.body, answer.headers)
+    if type(answer.status) is int and type(answer.content_type) in (str, type(None)):
+        return answer
+    content_type = None if answer.content_type is None else str(answer.content_type)
+    return answer._replace(status=int(answer.status), content_type=content_type)
