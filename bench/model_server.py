@@ -143,7 +143,7 @@ def everything(directory: Path) -> Iterator[list[Candidate]]:
         for name, script, options in (
             ("mooring", FUNCTIONS, {}),
             ("mooring, transform_fn", TRANSFORM, {}),
-            ("mooring, standard library", FUNCTIONS, {"without": ("httptools", "uvloop")}),
+            ("mooring, standard library", FUNCTIONS, {"without": ("httptools",)}),
             ("mooring, 2 workers", FUNCTIONS, {"workers": 2}),
         ):
             place = directory / re.sub(r"\W+", "-", name)

@@ -89,6 +89,19 @@ def test_ping_is_answered_during_a_long_call_and_calls_queue(serve: Serve) -> No
     assert slow[1] - slow[0] > 0.3  # one at a time
 
 
+def test_rest_of_an_answer_is_sent_during_the_next_call(serve: Serve) -> None:
+    large = 8_000_000  # far more than a socket holds
+    replica = serve(MISBEHAVING.replace('return "fine"', f'return "x" * {large} if data == "pass" else "fine"'))
+    first = begin(replica, "pass")
+    assert first.sock.recv(1) == b"H"
+    second = begin(replica, "import pathlib\nwhile not pathlib.Path('go').exists(): time.sleep(0.005)")
+    got = 1
+    while got < large:
+        got += len(first.sock.recv(1 << 20))
+    (replica.root / "work" / "go").touch()
+    assert second.getresponse().status == 200
+
+
 def test_call_whose_client_left_is_not_run(serve: Serve) -> None:
     replica = serve(MISBEHAVING)
     replica.ping()
@@ -176,6 +189,20 @@ def test_process_that_a_script_ruined_ends_and_its_caller_sees_that(serve: Serve
         until(lambda: "another starts" in replica.log, "the death was seen")
         assert {replica.invoke("1", "text/plain").status for _ in range(3)} == {200}
         assert replica.ping().status == 200
+
+
+def test_worker_that_writes_what_is_not_its_to_say_is_replaced(serve: Serve) -> None:
+    replica = serve(MISBEHAVING, workers=2)
+    replica.ping()
+    deed = """
+import socket
+for number in range(3, 20):
+    try: socket.socket(fileno=os.dup(number)).sendall(b"{}" * 50)
+    except OSError: pass
+"""
+    assert connection_ends(begin(replica, deed))
+    until(lambda: "another starts" in replica.log, "the worker was given up")
+    assert {replica.invoke("1", "text/plain").status for _ in range(4)} == {200}
 
 
 def test_script_that_closes_the_socket_while_loading_is_told(serve: Serve) -> None:

@@ -16,37 +16,55 @@ from mooring_model_server.contract import Answer, Invocation
 
 LENGTHS = struct.Struct(">IQ")
 LONGEST_HEAD = 16 * 1024 * 1024
+READ_SIZE = 64 * 1024
 
 Frame = Tuple[Any, bytes]
 
 
+def frame(head: Any, body: bytes | bytearray) -> bytes:
+    """A head and a body as bytes."""
+    data = json.dumps(head).encode("ascii")
+    return b"".join((LENGTHS.pack(len(data), len(body)), data, body))
+
+
+class Frames:
+    """Puts frames together from what arrives."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Frame | None:
+        """The frame that these bytes complete; raises ValueError for what is not one frame after another, in turn."""
+        self._buffer += data
+        if len(self._buffer) < LENGTHS.size:
+            return None
+        head_length, body_length = LENGTHS.unpack_from(self._buffer)
+        if head_length > LONGEST_HEAD:
+            raise ValueError("the head of a frame is too long")
+        body_at = LENGTHS.size + head_length
+        if len(self._buffer) < body_at + body_length:
+            return None
+        if len(self._buffer) > body_at + body_length:
+            raise ValueError("more than a frame came at once")
+        whole, self._buffer = self._buffer, bytearray()
+        return json.loads(whole[LENGTHS.size : body_at]), bytes(memoryview(whole)[body_at:])
+
+
 class Channel:
-    """One end; one thread at a time uses it, only `cut` may be called from another."""
+    """The worker's end, which it reads and writes only when it has nothing else to do."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
+        self._frames = Frames()
         end.setblocking(True)
 
     def fileno(self) -> int:
         """The descriptor."""
         return self._socket.fileno()
 
-    def close(self) -> None:
-        """Say that nothing more will come."""
-        self._socket.close()
-
-    def cut(self) -> None:
-        """End it for both sides, even where a forked child still holds the other end."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:  # it is over already
-            return
-
     def replace_by(self, descriptor: int) -> None:
         """In a forked child: hold the number, let the channel go."""
         os.dup2(descriptor, self._socket.fileno(), inheritable=False)
-
-    # The worker's side.
 
     def loaded(self, parameters: Mapping[str, object]) -> bool:
         """Tell that the model is loaded; False when nobody listens."""
@@ -54,65 +72,24 @@ class Channel:
 
     def next(self) -> Invocation | None:
         """The next invocation, None at the end."""
-        frame = self._receive()
-        return None if frame is None else Invocation(frame[1], frame[0])
-
-    def answer(self, answer: Answer) -> bool:
-        """Send the answer; False when nobody listens."""
-        head = {"status": answer.status, "type": answer.content_type, "headers": list(answer.headers)}
-        return self._send(head, answer.body)
-
-    # The side of HTTP.
-
-    def wait_loaded(self) -> Any:
-        """The worker's execution parameters once its model is loaded, None when it ended before."""
-        frame = self._receive()
-        return None if frame is None else frame[0]
-
-    def over(self) -> bool:
-        """Whether the worker is gone: nothing that is sent now would be read."""
         try:
-            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True  # the end; or bytes that nobody asked for, after which no answer could be trusted
-
-    def ask(self, invocation: Invocation) -> Answer | None:
-        """The worker's answer, None when it ended instead."""
-        frame = self._receive() if self._send(invocation.headers, invocation.body) else None
-        if frame is None:
-            return None
-        head, body = frame
-        return Answer(head["status"], head["type"], body, [(name, value) for name, value in head["headers"]])
-
-    # Frames.
-
-    def _send(self, head: Mapping[str, Any], body: bytes) -> bool:
-        data = json.dumps(head).encode("ascii")
-        try:
-            self._socket.sendall(LENGTHS.pack(len(data), len(body)) + data)
-            self._socket.sendall(body)
-        except OSError:
-            return False
-        return True
-
-    def _receive(self) -> Frame | None:
-        try:
-            head_length, body_length = LENGTHS.unpack(self._read(LENGTHS.size))
-            if head_length > LONGEST_HEAD:
-                return None
-            return json.loads(self._read(head_length)), self._read(body_length)
+            while True:
+                data = self._socket.recv(READ_SIZE)
+                if not data:
+                    return None
+                found = self._frames.feed(data)
+                if found is not None:
+                    return Invocation(found[1], found[0])
         except (OSError, ValueError, MemoryError):
             return None
 
-    def _read(self, length: int) -> bytes:
-        data = bytearray(length)
-        view = memoryview(data)
-        while view:
-            count = self._socket.recv_into(view)
-            if not count:
-                raise ConnectionError("the other end is gone")
-            view = view[count:]
-        return bytes(data)
+    def answer(self, answer: Answer) -> bool:
+        """Send the answer; False when nobody listens."""
+        return self._send([answer.status, answer.content_type, list(answer.headers)], answer.body)
+
+    def _send(self, head: Any, body: bytes) -> bool:
+        try:
+            self._socket.sendall(frame(head, body))
+        except OSError:
+            return False
+        return True

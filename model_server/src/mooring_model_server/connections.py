@@ -1,19 +1,22 @@
 """One HTTP/1.1 connection: requests come out one at a time and in order, each is answered before the next.
 
 A connection holds at most one request that is being answered; what a client pipelines behind it waits unread beyond one
-chunk. Head and body are bounded before they are kept. All methods run in the loop's thread.
+chunk. Head and body are bounded before they are kept. All methods run in the thread that leads.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
+import socket
 import time
 from collections import deque
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from mooring_model_server.contract import TEXT, Answer
+from mooring_model_server.loop import Loop
+from mooring_model_server.output import Output
+from mooring_model_server.streams import Stream
 
 try:
     from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -49,9 +52,7 @@ class Application(Protocol):
 
     body_limit: int
     draining: bool
-
-    def opened(self, connection: Connection) -> None:
-        """A client connected."""
+    loop: Loop
 
     def closed(self, connection: Connection) -> None:
         """The connection is gone; an answer for it would go nowhere."""
@@ -60,13 +61,13 @@ class Application(Protocol):
         """Answer with `connection.respond`, now or later."""
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """The server's side of one connection."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, client: socket.socket, output: Output) -> None:
         self._application = application
         self._parser: Any = HttpRequestParser(self)
-        self._transport: Any = None
+        self._stream = Stream(application.loop, client, self, output)
         self._waiting: deque[Request] = deque()
         self._request = Request()
         self._in_head = True
@@ -75,15 +76,18 @@ class Connection(asyncio.Protocol):
         self._discarding = False
         self._advancing = False
         self.answering: Request | None = None
-        self._congested = False
-        self.descriptor = -1
         self.waiting_since = time.monotonic()
         """When it last became idle or began to read a message; a trickle of bytes does not count."""
 
     @property
     def open(self) -> bool:
         """Whether an answer can still be sent."""
-        return self._transport is not None and not self._transport.is_closing()
+        return not self._stream.closing
+
+    @property
+    def descriptor(self) -> int:
+        """The socket's number, -1 when it is closed."""
+        return self._stream.descriptor
 
     @property
     def idle(self) -> bool:
@@ -93,17 +97,7 @@ class Connection(asyncio.Protocol):
     @property
     def unread(self) -> bool:
         """Whether no request has come whole, and nothing is being answered or sent."""
-        return self.answering is None and not self._waiting and not self._discarding and not self._congested
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self.descriptor = transport.get_extra_info("socket").fileno()
-        self._application.opened(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        self.descriptor = -1
-        self._application.closed(self)
+        return self.answering is None and not self._waiting and not self._discarding and not self._stream.congested
 
     def data_received(self, data: bytes) -> None:
         if self._discarding:
@@ -125,30 +119,23 @@ class Connection(asyncio.Protocol):
         if self._begun and self._other_bytes > HEAD_LIMIT and not self._discarding:
             self._refuse(431, "Request Header Fields Too Large")
 
-    def eof_received(self) -> bool:
-        return False  # a client that says no more has given up: its call must not cost the model's time
+    def connection_lost(self) -> None:  # also when the client only says no more: it has given up
+        self._application.closed(self)
+
+    def writing_resumed(self) -> None:
+        self._read_on()
 
     def close(self) -> None:
         """Close after what was written is sent."""
-        if self._transport is not None:
-            self._transport.close()
+        self._stream.close()
 
     def abort(self) -> None:
         """Close without sending what is left."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def pause_writing(self) -> None:
-        self._congested = True  # a client that asks and does not read must not fill the memory
-        self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        self._congested = False
-        self._read_on()
+        self._stream.abort()
 
     def _read_on(self) -> None:
-        if not self._waiting and not self._congested and self.open:
-            self._transport.resume_reading()
+        if self._stream.paused and not self._waiting:
+            self._stream.resume_reading()
 
     # The parser calls these.
 
@@ -163,10 +150,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:  # a trailer: nobody reads it
             return
-        key = name.decode("latin-1").lower()
-        held = self._request.headers.get(key)
-        text = value.decode("latin-1")
-        self._request.headers[key] = text if held is None else held + ", " + text
+        headers, key, text = self._request.headers, _lower_case(name), value.decode("latin-1")
+        headers[key] = headers[key] + ", " + text if key in headers else text
 
     def on_headers_complete(self) -> None:
         request = self._request
@@ -176,8 +161,8 @@ class Connection(asyncio.Protocol):
         length = request.headers.get("content-length", "0")
         if length.isdigit() and int(length) > self._application.body_limit:
             self._refuse(413, f"Request Entity Too Large: the limit is {self._application.body_limit} bytes")
-        elif self.open and request.headers.get("expect", "").lower() == "100-continue":
-            self._transport.write(CONTINUE)
+        elif request.headers.get("expect", "").lower() == "100-continue":
+            self._stream.write(CONTINUE)
 
     def on_body(self, part: bytes) -> None:
         self._other_bytes = 0
@@ -196,8 +181,8 @@ class Connection(asyncio.Protocol):
         self._waiting.append(self._request)
         if self.answering is None and not self._advancing:
             self._advance()
-        elif self.open:
-            self._transport.pause_reading()
+        else:
+            self._stream.pause_reading()
 
     def respond(self, answer: Answer) -> None:
         """Send the answer of the request that is being answered."""
@@ -206,7 +191,7 @@ class Connection(asyncio.Protocol):
         if request is None or not self.open:
             return
         keep = request.keep_alive and not self._application.draining
-        self._transport.write(render(answer, keep, head_only=request.method == "HEAD"))
+        self._stream.write(render(answer, keep, head_only=request.method == "HEAD"))
         if not keep:
             self.close()
         elif self._waiting and not self._advancing:
@@ -226,11 +211,11 @@ class Connection(asyncio.Protocol):
         if not self.open:
             return
         if self.answering is None:  # else its answer is on the way and must not be mixed with ours
-            self._transport.write(render(Answer(status, TEXT, (text + "\n").encode()), keep=False))
+            self._stream.write(render(Answer(status, TEXT, (text + "\n").encode()), keep=False))
         else:
             self.answering.keep_alive = False
             return
-        asyncio.get_running_loop().call_later(LINGER_S, self.close)
+        self._application.loop.later(LINGER_S, self.close)
 
 
 def render(answer: Answer, keep: bool, head_only: bool = False) -> bytes:
@@ -245,6 +230,11 @@ def render(answer: Answer, keep: bool, head_only: bool = False) -> bytes:
         head += b"Content-Length: %d\r\n" % len(answer.body)
     head += b"\r\n" if keep else b"Connection: close\r\n\r\n"
     return head if bodiless or head_only else head + answer.body
+
+
+@functools.lru_cache(maxsize=64)  # clients send the same few names
+def _lower_case(name: bytes) -> str:
+    return name.decode("latin-1").lower()
 
 
 @functools.lru_cache(maxsize=128)  # a model answers with few types

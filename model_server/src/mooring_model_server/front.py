@@ -1,7 +1,7 @@
 """The process that speaks HTTP for a replica with several workers.
 
 It alone holds the listening socket, and it runs no user code, so `/ping` is answered whatever the workers do. Calls
-wait in one queue from which each worker takes the next when it has answered its last: no call waits behind a busy
+wait in one queue from which each worker gets the next when it has answered its last: no call waits behind a busy
 worker while another idles. A call that a worker dies on loses its connection, as it would with one process; a call that
 was not yet given to it goes to another. `/ping` fails while no worker has the model loaded.
 """
@@ -9,107 +9,123 @@ was not yet given to it goes to another. `/ping` fails while no worker has the m
 from __future__ import annotations
 
 import os
-import queue
 import socket
-import threading
-from typing import Any
+from collections import deque
 
-from mooring_model_server.channel import Channel
-from mooring_model_server.contract import Invocation
-from mooring_model_server.listening import HttpThread, Job
+from mooring_model_server.channel import Frames, frame
+from mooring_model_server.contract import Answer
+from mooring_model_server.listening import Http, Job
+from mooring_model_server.loop import READ
 from mooring_model_server.output import Output
 from mooring_model_server.passing import receive_message
 from mooring_model_server.spec import ReplicaSpec
+from mooring_model_server.streams import Stream
 
 
 class Front:
     """Serves until SIGTERM; `control` tells which workers came (with their channel) and went."""
 
     def __init__(self, spec: ReplicaSpec, listener: socket.socket, control: socket.socket, output: Output) -> None:
-        self._spec = spec
-        self._listener = listener
+        self.http = Http(spec, listener, self._invoke, output, healthy=lambda: bool(self._up))
+        self.output = output
         self._control = control
-        self._output = output
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._loaded: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._channels: dict[int, Channel] = {}
-        self._up: set[int] = set()
-        self._serving = threading.Event()
-        self._http: HttpThread
+        self._jobs: deque[Job] = deque()
+        self._workers: dict[int, _Worker] = {}
+        self._up: set[_Worker] = set()
+        self._free: deque[_Worker] = deque()
+        self._started = False
 
     def run(self) -> int:
         """Accept once a first worker has loaded the model; returns the exit code after SIGTERM."""
-        threading.Thread(target=self._listen_to_control, name="control", daemon=True).start()
-        parameters = self._loaded.get()
-        self._http = HttpThread(
-            self._spec, self._listener, parameters, self._jobs, self._output, healthy=lambda: bool(self._up)
-        )
-        self._http.heed_sigterm()
-        self._serving.set()
-        self._http.start()
-        self._http.join()
+        self.http.loop.watch(self._control.fileno(), READ, self._told)
+        while not self.http.stopped:
+            self.http.loop.turn()
         return 0
 
-    def _listen_to_control(self) -> None:
-        try:
-            while True:
-                data, descriptors, _ = receive_message(self._control)
-                if not data:
-                    os._exit(1)  # the main process is gone
-                pid = int(data)
-                if descriptors:
-                    self._came(pid, Channel(socket.socket(fileno=descriptors[0])))
-                else:
-                    self._went(-pid)
-        except BaseException as error:  # noqa: BLE001 (without this thread no worker would ever come again)
-            self._output.trace(error)
-            os._exit(1)
+    def loaded(self, worker: _Worker, parameters: object) -> None:
+        """A worker has the model loaded."""
+        self._up.add(worker)
+        if not self._started and isinstance(parameters, dict):
+            self._started = True
+            self.http.start(parameters)
+        self.free(worker)
 
-    def _came(self, pid: int, channel: Channel) -> None:
-        self._channels[pid] = channel
-        threading.Thread(target=self._use, args=(pid, channel), name=f"worker {pid}", daemon=True).start()
+    def free(self, worker: _Worker) -> None:
+        """A worker can take a call."""
+        self._free.append(worker)
+        self._assign()
 
-    def _went(self, pid: int) -> None:
-        self._up.discard(pid)
-        channel = self._channels.pop(pid, None)
-        if channel is not None:
-            channel.cut()
+    def lost(self, worker: _Worker) -> None:
+        """A worker ended, or cannot be trusted any longer."""
+        self._up.discard(worker)
+        if worker in self._free:
+            self._free.remove(worker)
 
-    def _use(self, pid: int, channel: Channel) -> None:
-        parameters = channel.wait_loaded()
-        if parameters is None:
-            return
-        self._up.add(pid)
-        if pid not in self._channels:  # it went meanwhile
-            self._up.discard(pid)
-        self._loaded.put(parameters)
-        self._serving.wait()
-        try:
-            self._give_calls(channel)
-        except BaseException as error:  # noqa: BLE001 (a script can put anything on its channel)
-            self._output.trace(error)
-        finally:
-            self._up.discard(pid)
-            channel.cut()  # a worker that lives without a channel would be of no use: it sees the end and leaves
+    def _told(self) -> None:
+        data, descriptors, _ = receive_message(self._control)
+        if not data:
+            os._exit(1)  # the main process is gone
+        pid = int(data)
+        if descriptors:
+            self._workers[pid] = _Worker(self, socket.socket(fileno=descriptors[0]))
+        else:
+            self._workers.pop(-pid).end()
 
-    def _give_calls(self, channel: Channel) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                self._jobs.put(None)  # for the next worker's thread
-                return
-            if channel.over():
-                self._jobs.put(job)
-                return
+    def _invoke(self, job: Job) -> None:
+        self._jobs.append(job)
+        self._assign()
+
+    def _assign(self) -> None:
+        while self._jobs and self._free:
+            job = self._jobs.popleft()
             if not job.connection.open:  # its caller gave up while it waited
-                self._http.finish(job, None)
-                continue
-            answer = None
-            try:
-                answer = channel.ask(Invocation(bytes(job.request.body), job.request.headers))
-            finally:
-                if answer is None:
-                    self._http.abandon(job)
-            if answer is None:
-                return
-            self._http.finish(job, answer)
+                self.http.finish(job, None)
+            elif not self._free.popleft().give(job):
+                self._jobs.appendleft(job)
+
+
+class _Worker:
+    """The front's end of one worker's channel. Once it ends the worker sees that, and is of no use any longer."""
+
+    def __init__(self, front: Front, end: socket.socket) -> None:
+        self._front = front
+        self._frames = Frames()
+        self._loaded = False
+        self._job: Job | None = None
+        self._stream = Stream(front.http.loop, end, self, front.output)
+
+    def end(self) -> None:
+        """Have nothing to do with it any longer."""
+        self._stream.abort()
+
+    def give(self, job: Job) -> bool:
+        """Hand it a call; False when it is gone and will not have seen it."""
+        self._stream.write(frame(job.request.headers, job.request.body))
+        if self._stream.closing:
+            return False
+        self._job = job
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        found = self._frames.feed(data)
+        if found is None:
+            return
+        head, body = found
+        job, self._job = self._job, None
+        if not self._loaded:
+            self._loaded = True
+            self._front.loaded(self, head)
+        elif job is None:
+            raise ValueError("a worker answered what nobody had asked")
+        else:
+            status, content_type, headers = head
+            self._front.http.finish(job, Answer(status, content_type, body, headers))
+            self._front.free(self)
+
+    def connection_lost(self) -> None:
+        self._front.lost(self)
+        if self._job is not None:
+            self._front.http.abandon(self._job)
+
+    def writing_resumed(self) -> None:
+        """The whole call is with the worker; its answer is the next to come."""

@@ -1,9 +1,10 @@
 """The model server of one replica.
 
-User code has the main thread to itself: importing, loading and every invocation happen there, one at a time, because
-libraries care (signal handlers, thread-local state, sqlite connections). HTTP has a thread of its own, so `/ping` is
-answered while an invocation runs. Nothing is accepted before the model is loaded: a connection that is made earlier
-waits, and its first answer arrives the moment the model is ready.
+User code runs in the main thread: importing, loading and every invocation happen there, one at a time, because
+libraries care (signal handlers, thread-local state, sqlite connections). HTTP is spoken there too between calls, and by
+another thread during a call that lasts (see `leading`), so `/ping` is answered while an invocation runs. Nothing is
+accepted before the model is loaded: a connection that is made earlier waits, and its first answer arrives the moment
+the model is ready.
 
 SIGTERM while loading ends the process at once; later it means: accept nothing more, finish what was received, exit 0.
 With several workers the HTTP side is a process of its own (`front`), and each worker is a main thread without it.
@@ -12,23 +13,22 @@ With several workers the HTTP side is a process of its own (`front`), and each w
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import socket
 import sys
+from collections import deque
 
 from mooring_model_server import loading, records, workers
 from mooring_model_server.channel import Channel
 from mooring_model_server.contract import TEXT, Answer, Invocation, LoadFailure, Model
 from mooring_model_server.guarding import Guard, release_in_children
-from mooring_model_server.listening import HttpThread, Job
+from mooring_model_server.leading import Lead
+from mooring_model_server.listening import Http, Job
 from mooring_model_server.output import Output, last_line
 from mooring_model_server.spec import ReplicaSpec
 
 EXIT_LOAD_FAILED = 3
 """The exit code of a replica that could not load its model; `failure.json` says why."""
-
-STOP_JOIN_S = 5.0
 
 
 def run(spec: ReplicaSpec, listening_fd: int) -> int:
@@ -56,14 +56,12 @@ def serve(spec: ReplicaSpec, listener: socket.socket, output: Output) -> int:
     model = _load(spec, guard, output)
     if model is None:
         return EXIT_LOAD_FAILED
-    jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-    http = HttpThread(spec, listener, model.execution_parameters(), jobs, output)
+    jobs: deque[Job] = deque()
+    http = Http(spec, listener, jobs.append, output)
     guard.watch(*http.descriptors())
     release_in_children(http.release)
-    http.heed_sigterm()
-    http.start()
+    http.start(model.execution_parameters())
     _answer_all(model, jobs, http, guard, output)
-    http.join(STOP_JOIN_S)
     return 0
 
 
@@ -109,22 +107,24 @@ def _load(spec: ReplicaSpec, guard: Guard, output: Output) -> Model | None:
     return model
 
 
-def _answer_all(
-    model: Model, jobs: queue.SimpleQueue[Job | None], http: HttpThread, guard: Guard, output: Output
-) -> None:
-    while True:
-        job = jobs.get()
-        if job is None:
-            return
-        if not job.connection.open:  # its caller gave up while it waited
-            http.finish(job, None)
-            continue
-        request = job.request
-        answer = answer_one(model, Invocation(bytes(request.body), request.headers), output)
-        guard.check(lambda: http.draining)
-        http.finish(job, answer)
-        http.heed_sigterm()
-        output.mend()
+def _answer_all(model: Model, jobs: deque[Job], http: Http, guard: Guard, output: Output) -> None:
+    lead = Lead(http.loop, output)
+    with lead:
+        while not http.stopped:
+            if not jobs:
+                http.loop.turn()
+                continue
+            job = jobs.popleft()
+            if not job.connection.open:  # its caller gave up while it waited
+                http.finish(job, None)
+                continue
+            lead.let_go()
+            answer = answer_one(model, Invocation(bytes(job.request.body), job.request.headers), output)
+            guard.check(lambda: http.draining)
+            http.heed_sigterm()
+            output.mend()
+            lead.take()
+            http.finish(job, answer)
 
 
 def answer_one(model: Model, invocation: Invocation, output: Output) -> Answer:

@@ -33,6 +33,8 @@ LEAVE_S = 2.0
 """How long a worker may take to leave (its script's exit handlers) once nobody calls it."""
 EXIT_LOAD_FAILED = 3
 HANDLED = (signal.SIGCHLD, signal.SIGTERM)
+TOLD_TO_STOP = (0, -signal.SIGTERM)
+"""How a front ends that was sent SIGTERM: after its calls, or at once while it has nothing to drain."""
 
 Work = Callable[[Channel], int]
 
@@ -81,9 +83,7 @@ class _Watch:
             missing = len(self._started) < self._spec.workers
             self._wait(max(0.0, self._start_at - time.monotonic()) if missing else 60.0)
         self._stop()
-        if self._code or self._front_code in (0, -signal.SIGTERM):  # the signal ends a front that has nothing to drain
-            return self._code
-        return 1
+        return self._code if self._code or self._front_code in TOLD_TO_STOP else 1
 
     def _fork(self, role: Callable[[], int]) -> int:
         parent = os.getpid()
@@ -132,6 +132,8 @@ class _Watch:
     def _tell_front(self, text: str, *descriptors: int) -> None:
         try:
             send_message(self._control, text.encode("ascii"), descriptors)
+        except ConnectionError:  # it has ended; how, is for `_reap` to see
+            return
         except OSError as error:
             if not self._stopping:
                 self._output.say(f"the front does not listen ({error}): the replica ends")
@@ -159,9 +161,10 @@ class _Watch:
 
     def _front_ended(self, code: int) -> None:
         self._front_code = code
-        if not self._stopping:  # nobody told it to
+        if not self._stopping and code not in TOLD_TO_STOP:  # a signal to all may reach the front first
             self._output.say(f"the front ended with {code}: the replica ends")
-            self._code, self._stopping = self._code or 1, True
+            self._code = self._code or 1
+        self._stopping = True
 
     def _worker_ended(self, pid: int, code: int, lived_s: float) -> None:
         if code == EXIT_LOAD_FAILED:
