@@ -8,9 +8,13 @@ of a connection.
 from __future__ import annotations
 
 import os
+import time
 from typing import Callable, Iterable
 
-from mooring_model_server.output import Output
+from mooring_model_server.output import Output, is_open
+
+IDENTIFY_S = 0.001
+"""Whether the descriptors are open is asked after every call; whether they are the same, at most so often."""
 
 
 class Guard:
@@ -20,6 +24,7 @@ class Guard:
         self._output = output
         self._pid = os.getpid()
         self._held: dict[int, tuple[int, int] | None] = {}
+        self._identified = 0.0
         self.watch(*descriptors, output.fileno())
 
     def watch(self, *descriptors: int) -> None:
@@ -41,6 +46,10 @@ class Guard:
         `stopping` is asked last, since the server closes descriptors of its own after it says so.
         """
         self.leave_if_forked()
+        now = time.monotonic()
+        if now - self._identified < IDENTIFY_S and all(map(is_open, self._held)):
+            return
+        self._identified = now
         lost = self.lost()
         if lost and not stopping():
             self._output.say(f"the script closed descriptors that serve its calls ({lost}): this process ends")

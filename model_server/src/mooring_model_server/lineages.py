@@ -108,10 +108,15 @@ class ToolkitModel(Model):
         self._pre_model_fn = functions.pre_model_fn and with_context(functions.pre_model_fn, 1)
         self._model_fn = with_context(functions.model_fn or defaults.model_fn, 1)
         self._model_warmup_fn = functions.model_warmup_fn and with_context(functions.model_warmup_fn, 2)
-        self._transform_fn = functions.transform_fn and with_context(functions.transform_fn, 4)
-        self._input_fn = with_context(functions.input_fn or defaults.input_fn, 2)
-        self._predict_fn = with_context(functions.predict_fn or defaults.predict_fn, 2)
-        self._output_fn = with_context(functions.output_fn or defaults.output_fn, 2)
+        self._context_is_wanted = False
+        self._transform_fn = functions.transform_fn and self._per_call(functions.transform_fn, 4)
+        self._input_fn = self._per_call(functions.input_fn or defaults.input_fn, 2)
+        self._predict_fn = self._per_call(functions.predict_fn or defaults.predict_fn, 2)
+        self._output_fn = self._per_call(functions.output_fn or defaults.output_fn, 2)
+
+    def _per_call(self, function: Function, arguments: int) -> Function:
+        self._context_is_wanted |= takes_context(function, arguments)
+        return with_context(function, arguments)
 
     def load(self, model_dir: str) -> None:
         """Load the model; raises LoadFailure naming the function that raised."""
@@ -124,10 +129,11 @@ class ToolkitModel(Model):
             _step(model_dir, "model_warmup_fn", self._model_warmup_fn, context, model_dir, self._model)
 
     def invoke(self, invocation: Invocation) -> Answer:
-        context = Context(self._model_dir, invocation.headers)
+        context = Context(self._model_dir, invocation.headers) if self._context_is_wanted else None
         try:
             accept = self.negotiate(invocation.accept)
-            return context.applied_to(self._transform(invocation, accept, context))
+            answer = self._transform(invocation, accept, context)
+            return answer if context is None else context.applied_to(answer)
         except BaseException as error:  # noqa: BLE001 (user code, sys.exit included)
             log(error)
             return self.error(error)
@@ -141,7 +147,7 @@ class ToolkitModel(Model):
         trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         return Answer(500, TEXT, f"{error}\n{trace}".encode("utf-8", "backslashreplace"))
 
-    def _transform(self, invocation: Invocation, accept: str, context: Context) -> Answer:
+    def _transform(self, invocation: Invocation, accept: str, context: Context | None) -> Answer:
         content_type = invocation.content_type
         raw = invocation.body
         body: bytes | str = raw.decode("utf-8") if content_type in UTF8_TYPES else raw

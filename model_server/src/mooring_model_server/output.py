@@ -54,7 +54,7 @@ class Output:
     def mend(self) -> None:
         """Put back what user code closed of descriptors 0 to 2 and of sys.stdout and sys.stderr."""
         for descriptor in (0, 1, 2):
-            if not _is_open(descriptor):
+            if not is_open(descriptor):
                 self._reopen(descriptor)
         if sys.stdout is None or sys.stdout.closed:
             sys.stdout = self._stream(1)
@@ -76,9 +76,10 @@ class Output:
         return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True)
 
 
-def _is_open(descriptor: int) -> bool:
+def is_open(descriptor: int) -> bool:
+    """Whether there is such a descriptor, asked in the cheapest way."""
     try:
-        os.fstat(descriptor)
+        os.get_inheritable(descriptor)
     except OSError:
         return False
     return True

@@ -17,7 +17,7 @@ from mooring_model_server.negotiation import media_type
 def answer_of(result: Any, accept: str) -> Answer:
     """The answer for what output_fn or transform_fn returned, in the type that was wanted unless it names its own."""
     content_type = accept.partition(",")[0].strip()
-    if _is_response(result):
+    if not isinstance(result, (bytes, str)) and _is_response(result):
         return _from_response(result, content_type)
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], str):
         result, content_type = result
