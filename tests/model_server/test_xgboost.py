@@ -136,7 +136,8 @@ def test_algorithm_averages_several_models(serve: Serve, tmp_path: Path, booster
     ("files", "environment", "said"),
     [
         ({}, {}, "there is no model file in"),
-        ({"xgboost-model": b"nonsense"}, {}, "XGBoostError"),
+        ({"xgboost-model": b"nonsense"}, {}, "xgboost-model is neither a model that xgboost"),
+        ({"xgboost-model": pickle.dumps([1])}, {}, "xgboost-model is a pickled list and no booster"),
         (
             {"xgboost-model": b"x"},
             {"SAGEMAKER_INFERENCE_OUTPUT": "probability"},

@@ -19,6 +19,7 @@ import traceback
 LOG_LEVEL = "SAGEMAKER_CONTAINER_LOG_LEVEL"
 FORMAT = "%(asctime)s %(name)-12s %(levelname)-8s %(message)s"
 LOWEST_DUPLICATE = 10
+NATIVE_STACK = "\nStack trace:\n"
 
 
 class Output:
@@ -86,8 +87,9 @@ def is_open(descriptor: int) -> bool:
 
 
 def last_line(error: BaseException) -> str:
-    """`Type: message`, as a traceback ends."""
-    return "".join(traceback.format_exception_only(type(error), error)).strip()
+    """`Type: message`, as a traceback ends; without the stack of C++ that some libraries put behind the message."""
+    text = "".join(traceback.format_exception_only(type(error), error)).strip()
+    return text.partition(NATIVE_STACK)[0]
 
 
 def leave(code: int) -> None:

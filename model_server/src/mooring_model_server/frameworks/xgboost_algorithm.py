@@ -64,12 +64,24 @@ def _booster(path: Path) -> Any:
     data = path.read_bytes()
     try:
         model = pickle.loads(data)  # noqa: S301 (the model is the user's own, as its script would be)
-    except Exception:  # noqa: BLE001 (not a pickle: any error may come of it)
+    except Exception as no_pickle:  # noqa: BLE001 (not a pickle: any error may come of it)
         model = xgboost.Booster()
-        model.load_model(bytearray(data))
+        try:
+            model.load_model(bytearray(data))
+        except Exception as no_model:
+            raise ValueError(
+                f"{path.name} is neither a model that xgboost {xgboost.__version__} reads ({_line(no_model)}) "
+                f"nor a pickle that loads here ({_line(no_pickle)})"
+            ) from no_model
     booster = model.get_booster() if hasattr(model, "get_booster") else model
+    if not isinstance(booster, xgboost.Booster):
+        raise TypeError(f"{path.name} is a pickled {type(model).__name__} and no booster: a script can serve it")
     booster.set_param({"nthread": 1})
     return booster
+
+
+def _line(error: Exception) -> str:
+    return last_line(error).partition("\n")[0]
 
 
 class AlgorithmModel(Model):
