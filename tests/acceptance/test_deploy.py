@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,9 @@ def models(tmp_path: Path) -> Path:
     linear = io.BytesIO()
     joblib.dump(LogisticRegression().fit(ROWS, LABELS), linear)
     (tmp_path / "iris" / "model.joblib").write_bytes(linear.getvalue())
+    for words in ("list.txt", ".git/HEAD"):
+        (tmp_path / "iris" / "words" / words).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "iris" / "words" / words).write_text("rose\n")
     XGBClassifier(n_estimators=2).fit(ROWS, LABELS).get_booster().save_model(tmp_path / "trees" / "model.ubj")
     (tmp_path / "scripted" / "inference.py").write_text(DOUBLE)
     (tmp_path / "scripted" / "__pycache__").mkdir()
@@ -158,18 +162,34 @@ def described(shared: Deployment, name: str) -> tuple[object, ...]:
     return config, *models
 
 
-@pytest.mark.parametrize("language", ["boto3", "cli"])
-def test_the_printed_lines_do_the_same(shared: Deployment, models: Path, language: str) -> None:
+def packed(shared: Deployment, bucket: str) -> list[dict[str, bytes]]:
+    """The files of every archive in a bucket, in the order of their keys."""
+    found = []
+    for each in shared.s3.list_objects_v2(Bucket=bucket)["Contents"]:
+        data = shared.s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            files = {member.name.removeprefix("./"): tar.extractfile(member) for member in tar if member.isfile()}
+            found.append({name: file.read() for name, file in files.items() if file is not None})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("language", "sources"),
+    [("boto3", ("--variant", "own=scripted:2", "--variant", "plain=iris:1")), ("cli", ("iris",))],
+)
+def test_the_printed_lines_do_the_same(
+    shared: Deployment, models: Path, language: str, sources: tuple[str, ...]
+) -> None:
     if language == "cli" and (shutil.which("aws") is None or shutil.which("bash") is None):
         pytest.skip("the AWS CLI is not installed here")
     name, bucket = f"{shared.prefix}-same", f"{shared.prefix}-lines"
-    words = ("--name", name, "--bucket", bucket, "--variant", "own=scripted:2", "--variant", "plain=iris:1")
+    words = ("--name", name, "--bucket", bucket, *sources)
     shown = deploy(shared.server, models, *words, "--dry-run")
     assert shown.returncode == 0, shown.stderr
     done = deploy(shared.server, models, *words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(shown.stdout)
-    made = described(shared, name)
+    made, files = described(shared, name), packed(shared, bucket)
     emptied(shared, name)
     for each in shared.s3.list_objects_v2(Bucket=bucket)["Contents"]:
         shared.s3.delete_object(Bucket=bucket, Key=each["Key"])
@@ -182,12 +202,11 @@ def test_the_printed_lines_do_the_same(shared: Deployment, models: Path, languag
     ran = in_environment(shared.server, models, *command)
     assert ran.returncode == 0, ran.stderr
     assert described(shared, name) == made
-    answer = shared.runtime.invoke_endpoint(
-        EndpointName=name, ContentType="application/json", Body=b"[1, 2]", TargetVariant="own"
-    )
-    assert json.loads(answer["Body"].read()) == [2.0, 4.0]
-    # The next one of the tests makes the same names.
-    emptied(shared, name)
+    assert packed(shared, bucket) == files
+    assert "words/list.txt" in files[-1] | files[0]
+    body = b"[[0.1, 0.2, 0.3]]"
+    answer = shared.runtime.invoke_endpoint(EndpointName=name, ContentType="application/json", Body=body)
+    assert json.loads(answer["Body"].read())
 
 
 def test_a_model_that_fails_leaves_its_endpoint_and_says_why(shared: Deployment, models: Path) -> None:
@@ -196,7 +215,8 @@ def test_a_model_that_fails_leaves_its_endpoint_and_says_why(shared: Deployment,
     assert failed.returncode == 1
     assert failed.stdout == ""
     assert (
-        f"service: {name} is Failed: The primary container for production variant AllTraffic did not" in failed.stderr
+        f"service failed: {name} is Failed: The primary container for production variant AllTraffic did not"
+        in failed.stderr
     )
     assert "ModuleNotFoundError: No module named 'a_module_of_nobody'" in failed.stderr
     assert failed.stderr.splitlines()[-1].startswith("next: mend it")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,7 +188,7 @@ def test_what_cannot_be_taken_back_is_named(fake, aws: FakeAws, iris: str, capsy
     aws.answers["DeleteModel"] = refused("not now")
     assert run(fake, iris) == 1
     err = capsys.readouterr().err
-    assert re.search(r"^clean up: model iris-[0-9a-f]{8} is left behind: not now$", err, re.MULTILINE)
+    assert re.search(r"^clean up failed: model iris-[0-9a-f]{8} is left behind: not now$", err, re.MULTILINE)
     assert re.search(r"^clean up: s3://.* is deleted again$", err, re.MULTILINE)
 
 
@@ -267,8 +269,8 @@ def test_an_endpoint_that_fails_stays_and_says_why(fake, aws: FakeAws, iris: str
     assert run(fake, iris) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert "replica: replica i-1 went: oh\n" in err
-    assert "service: iris is Failed: model_fn failed: oh (" in err
+    assert "replica failed: replica i-1 went: oh\n" in err
+    assert "service failed: iris is Failed: model_fn failed: oh (" in err
     assert err.count("  AllTraffic/i-1 | line ") == 20
     assert err.endswith(
         "  AllTraffic/i-1 | line 49\n"
@@ -283,7 +285,7 @@ def test_an_endpoint_that_somebody_deletes_meanwhile(fake, aws: FakeAws, iris: s
         answers.pop() if answers else (404, {"message": "gone"})
     )
     assert run(fake, iris) == 1
-    assert "service: iris was deleted meanwhile" in capsys.readouterr().err
+    assert "service failed: iris was deleted meanwhile" in capsys.readouterr().err
 
 
 def test_waiting_can_be_interrupted_and_takes_nothing_back(fake, aws: FakeAws, iris: str, monkeypatch, capsys) -> None:
@@ -359,7 +361,9 @@ def test_an_object_that_is_not_there(fake, aws: FakeAws, capsys) -> None:
     error = b"<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
     fake.answers["GET", "/b/model.tar.gz"] = lambda query, body: (404, error)
     assert run(fake, "s3://b/model.tar.gz") == 1
-    assert capsys.readouterr().err == "mooring: s3://b/model.tar.gz: The specified key does not exist.\n"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("read failed: s3://b/model.tar.gz (")
+    assert lines[1:] == ["mooring: s3://b/model.tar.gz: The specified key does not exist."]
 
 
 @pytest.mark.parametrize(
@@ -410,3 +414,32 @@ def test_values_by_variant() -> None:
     assert planning.frameworks_of(["sklearn", "b=xgboost"], wanted) == {"": "sklearn", "b": "xgboost"}
     with pytest.raises(BadInput):
         planning.by_variant("--image", ["c=uri"], wanted)
+
+
+def test_a_replacement_that_fails_early_keeps_the_old_one(fake, aws: FakeAws, iris: str, capsys) -> None:
+    # The old endpoint may have this very config, when nothing but its state is wrong.
+    config: list[str] = []
+    aws.answers["CreateEndpointConfig"] = lambda members: (
+        config.append(members["EndpointConfigName"]) or refused("no")(members)
+    )
+    aws.answers["DescribeEndpoint"] = lambda members: (
+        200,
+        {"EndpointStatus": "Failed", "EndpointConfigName": config[0] if config else "other"},
+    )
+    assert run(fake, iris, "--replace") == 1
+    assert "DeleteEndpoint" not in aws.operations()
+    assert "DeleteModel" in aws.operations()
+    assert "nevertheless" not in capsys.readouterr().err
+
+
+def test_sigterm_takes_back_what_was_made(fake, aws: FakeAws, iris: str, capsys) -> None:
+    def end(members: dict[str, Any]) -> tuple[int, Any]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 200, {}
+
+    aws.answers["CreateModel"] = end
+    with pytest.raises(SystemExit) as ended:
+        run(fake, iris)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert aws.operations()[-1] == "DeleteModel"
+    assert "clean up: model iris-" in capsys.readouterr().err

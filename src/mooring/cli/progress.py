@@ -66,7 +66,8 @@ class Steps:
         mark, colour = _MARKS[kind]
         took = "" if took_s is None else f"  {took_s:.1f} s"
         if not self._console.is_terminal:
-            print(f"{name}: {detail}{took and f' ({took.strip()})'}", file=self._console.file, flush=True)
+            heading = f"{name} failed" if kind == "failed" else name
+            print(f"{heading}: {detail}{took and f' ({took.strip()})'}", file=self._console.file, flush=True)
             return
         text = Text(f"{mark} ", style=colour)
         text.append(f"{name:<{_NAME_WIDTH}} ", style="bold")
@@ -124,7 +125,7 @@ def _columns(total: int | None) -> tuple[ProgressColumn, ...]:
     name, detail = TextColumn("{task.description}"), TextColumn("{task.fields[detail]}", markup=False)
     if total is None:
         return SpinnerColumn(), name, detail, TimeElapsedColumn()
-    return SpinnerColumn(), name, detail, BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    return SpinnerColumn(), name, BarColumn(), DownloadColumn(), TransferSpeedColumn()  # a detail would crowd them out
 
 
 def size(count: int) -> str:

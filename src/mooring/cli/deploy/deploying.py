@@ -39,6 +39,8 @@ class Deployment:
         self._s3: S3 = s3_of(client.url, region, os.environ)
         self._made: list[tuple[str, Callable[[], bool]]] = []
         """What was made, or may have been, and what deletes it: False when it is not there."""
+        self._asked = False
+        """Whether CreateEndpoint was sent, whatever came of it."""
 
     def show(self) -> None:
         """Make nothing and print what would do it."""
@@ -57,8 +59,8 @@ class Deployment:
                     with signals.ignoring():
                         self._unmake(plan)
                     raise
-        if wait:
-            return following.follow(plan, self._client, self._steps)
+            if wait:
+                return following.follow(plan, self._client, self._steps)
         print(following.begun(plan))
         return 0
 
@@ -83,6 +85,7 @@ class Deployment:
         if self._replaces:
             self._delete_old(plan)
         with self._steps.step("endpoint", plan.endpoint):
+            self._asked = True
             self._sagemaker.call("CreateEndpoint", **plan.endpoint_request())
 
     def _upload(self, plan: Plan, model: Model) -> None:
@@ -131,11 +134,7 @@ class Deployment:
 
     def _unmake(self, plan: Plan) -> None:
         """Delete what this command made, unless its endpoint is there: then that is what is left of it."""
-        try:
-            found = self._sagemaker.find("DescribeEndpoint", EndpointName=plan.endpoint)
-        except MooringError:
-            found = None
-        if found is not None and found.get("EndpointConfigName") == plan.config:
+        if self._asked and self._is_there(plan):
             self._steps.note("endpoint", f"{plan.endpoint} was created nevertheless, and stays")
             return
         for what, unmake in reversed(self._made):
@@ -144,3 +143,10 @@ class Deployment:
                     self._steps.note("clean up", f"{what} is deleted again")
             except MooringError as error:
                 self._steps.failed("clean up", f"{what} is left behind: {error}")
+
+    def _is_there(self, plan: Plan) -> bool:
+        try:
+            found = self._sagemaker.find("DescribeEndpoint", EndpointName=plan.endpoint)
+        except MooringError:
+            return False
+        return found is not None and found.get("EndpointConfigName") == plan.config

@@ -39,7 +39,7 @@ def follow(plan: Plan, client: Client, steps: Steps) -> int:
                 waited.fail(f"{plan.endpoint} is Failed: {reason}")
             else:
                 waited.fail(f"{plan.endpoint} {_unsettled(plan, client, status)}")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         steps.note("endpoint", f"{plan.endpoint} goes on without being watched; {_watching(plan)}")
         raise
     if status == "InService":

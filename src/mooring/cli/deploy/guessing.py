@@ -131,7 +131,7 @@ def _pickle_suffix(source: Source) -> Guess | None:
 def _any_script(source: Source) -> Guess | None:
     if source.program is None:
         return None
-    return Guess("sklearn", f"code/{source.program} imports no framework that has an image, so the smallest one does")
+    return Guess("sklearn", f"code/{source.program} imports no framework, and the smallest image runs it")
 
 
 def _at_top(source: Source) -> list[str]:

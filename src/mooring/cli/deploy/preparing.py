@@ -85,7 +85,7 @@ class Preparation:
     def _found(self, wanted: Wanted) -> tuple[Source, Archive | None]:
         given = wanted.given
         if given.startswith("s3://"):
-            return self._in_s3(given), None
+            return self._in_s3(wanted), None
         if "://" in given:
             raise BadInput(f"{given}: a directory, a file or an s3:// URI can be deployed")
         if not sources.is_archive(given) or Path(given).expanduser().is_dir():
@@ -101,15 +101,17 @@ class Preparation:
             raise BadInput(f"{given}: {error.strerror}") from None
         return Source(given, "archive", heads), archive
 
-    def _in_s3(self, given: str) -> Source:
+    def _in_s3(self, wanted: Wanted) -> Source:
+        given = wanted.given
         bucket, key = urlsplit(given).netloc, given.removeprefix(f"s3://{urlsplit(given).netloc}").lstrip("/")
         if not bucket or not (sources.is_archive(key) or key.endswith("/")):
             raise BadInput(f"{given}: the URI of a .tar.gz is needed, or of a prefix, which ends in /")
         try:
-            if key.endswith("/"):
-                return Source(given, "s3 prefix", dict(self._below(given, bucket, key)))
-            with self._s3.reading(bucket, key) as stream:
-                return Source(given, "s3 archive", packing.look_into(stream, given))
+            with self._steps.step(self._name("read", wanted), given):
+                if key.endswith("/"):
+                    return Source(given, "s3 prefix", dict(self._below(given, bucket, key)))
+                with self._s3.reading(bucket, key) as stream:
+                    return Source(given, "s3 archive", packing.look_into(stream, given))
         except NotFound as error:
             raise NotFound(f"{given}: {error}") from None
         except (OSError, http.client.HTTPException) as error:
