@@ -409,6 +409,13 @@ def test_a_variant_has_a_source_and_a_weight(text: str, given: str, weight: floa
     assert (wanted.variant, wanted.given, wanted.weight) == ("a", given, weight)
 
 
+def test_home_is_put_in_where_no_shell_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    (wanted,) = planning.wanted_of(None, ["a=~/models/iris:2"])
+    assert (wanted.given, wanted.weight) == ("/home/me/models/iris", 2.0)
+    assert planning.wanted_of("s3://b/~/k.tar.gz", [])[0].given == "s3://b/~/k.tar.gz"
+
+
 def test_values_by_variant() -> None:
     wanted = planning.wanted_of(None, ["a=x", "b=y"])
     assert planning.frameworks_of(["sklearn", "b=xgboost"], wanted) == {"": "sklearn", "b": "xgboost"}

@@ -74,7 +74,7 @@ def deploy(
         raise BadInput("several variants need --name: what the endpoint shall be called")
     order = planning.Order(
         wanted=wanted,
-        name=planning.checked_name(name, "--name") if name is not None else planning.name_of(source or ""),
+        name=planning.checked_name(name, "--name") if name is not None else planning.name_of(wanted[0].given),
         instance_type=instance_type,
         instances=instances,
         frameworks=planning.frameworks_of(framework or [], wanted),

@@ -7,7 +7,7 @@ names first, then what the script imports. A guess says what it was made from, s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -35,8 +35,6 @@ _CANNOT = {
     ".h5": "TensorFlow's images need a container, and containers do not run here",
     ".keras": "TensorFlow's images need a container, and containers do not run here",
 }
-
-Heads = Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,6 @@ class Model:
     """None for what is in S3 already."""
     bucket: str
     key: str
-    image: str
     framework: str | None
     """None for an image that the caller named."""
     name: str
@@ -107,7 +106,7 @@ def wanted_of(source: str | None, variants: list[str]) -> tuple[Wanted, ...]:
             "name what to deploy: a directory, file or s3:// URI, or several as --variant NAME=SOURCE:WEIGHT"
         )
     if source is not None:
-        return (Wanted(LONE_VARIANT, source),)
+        return (Wanted(LONE_VARIANT, _expanded(source)),)
     found = tuple(_variant(text) for text in variants)
     names = [each.variant.lower() for each in found]
     if len(set(names)) < len(names):
@@ -122,7 +121,12 @@ def _variant(text: str) -> Wanted:
     given, colon, weight = source.rpartition(":")
     if not colon or not re.fullmatch(r"\d+(\.\d+)?", weight):
         given, weight = source, "1"
-    return Wanted(checked_name(name, "--variant"), given, float(weight))
+    return Wanted(checked_name(name, "--variant"), _expanded(given), float(weight))
+
+
+def _expanded(given: str) -> str:
+    """Within `NAME=~/models` no shell has put the home directory in."""
+    return str(Path(given).expanduser()) if given.startswith("~") else given
 
 
 def by_variant(flag: str, texts: list[str], wanted: tuple[Wanted, ...]) -> dict[str, str]:
@@ -165,7 +169,7 @@ def checked_name(name: str, flag: str) -> str:
 
 def name_of(given: str) -> str:
     """The endpoint's name where none was given: that of the directory or file, made valid."""
-    path = urlsplit(given).path if given.startswith("s3://") else str(Path(given).expanduser().absolute())
+    path = urlsplit(given).path if given.startswith("s3://") else str(Path(given).absolute())
     parts = [part for part in Path(path).parts if part != "/"] or ["model"]
     ending = next((each for each in ARCHIVES if parts[-1].endswith(each)), "")
     stem = parts[-1].removesuffix(ending)

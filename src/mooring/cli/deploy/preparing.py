@@ -80,7 +80,7 @@ class Preparation:
         program = source.program if self._order.environment.get("SAGEMAKER_PROGRAM") is None else None
         container = planning.container_of(self._order, source, image, uri, program=program)
         name = planning.model_name(self._order, wanted, container, self._role)
-        return Model(wanted, source, archive, bucket, key, image, framework, name, container)
+        return Model(wanted, source, archive, bucket, key, framework, name, container)
 
     def _found(self, wanted: Wanted) -> tuple[Source, Archive | None]:
         given = wanted.given
@@ -88,9 +88,9 @@ class Preparation:
             return self._in_s3(wanted), None
         if "://" in given:
             raise BadInput(f"{given}: a directory, a file or an s3:// URI can be deployed")
-        if not sources.is_archive(given) or Path(given).expanduser().is_dir():
+        if not sources.is_archive(given) or Path(given).is_dir():
             return sources.of_path(given), None
-        path = Path(given).expanduser()
+        path = Path(given)
         try:
             total = path.stat().st_size
             with self._steps.step(self._name("read", wanted), f"{given}, {size(total)}", total) as step:

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -91,7 +91,7 @@ class Source:
 
 def of_path(given: str) -> Source:
     """A directory or a file. Archives are looked into by `mooring.cli.deploy.packing`. Raises `BadInput`."""
-    path = Path(given).expanduser()
+    path = Path(given)
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -114,14 +114,7 @@ def is_archive(given: str) -> bool:
 def with_text(source: Source, name: str, text: bytes) -> Source:
     """The same with a file more."""
     entry = Entry(name, None, len(text), text=text)
-    return Source(
-        source.given,
-        source.kind,
-        {**source.heads, name: text},
-        (*source.entries, entry),
-        source.tops,
-        source.left_out,
-    )
+    return replace(source, heads={**source.heads, name: text}, entries=(*source.entries, entry))
 
 
 def is_telling(name: str) -> bool:
