@@ -16,7 +16,7 @@ from mooring_model_server.negotiation import UnsupportedFormatError, choose, wit
 
 SOURCES = sorted(Path(mooring_model_server.__file__).parent.rglob("*.py"))
 OPTIONAL = {
-    "httptools", "uvloop", "numpy", "scipy", "xgboost", "torch", "transformers", "PIL", "threadpoolctl",
+    "httptools", "uvloop", "numpy", "scipy", "xgboost", "torch", "transformers", "mlflow", "PIL", "threadpoolctl",
 }  # fmt: skip
 
 

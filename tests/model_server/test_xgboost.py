@@ -41,12 +41,15 @@ def expected(booster: Any) -> list[float]:
     return scores
 
 
-def algorithm(serve: Serve, tmp_path: Path, files: dict[str, bytes], **environment: str) -> Replica:
+def algorithm(
+    serve: Serve, tmp_path: Path, files: dict[str, bytes], container_version: str | None = None, **environment: str
+) -> Replica:
     model_dir = tmp_path / "model"
     model_dir.mkdir()
     for name, data in files.items():
         (model_dir / name).write_bytes(data)
-    return serve(None, "xgboost", model_dir=str(model_dir), environment=environment)
+    fields = {"environment": environment, "container_version": container_version}
+    return serve(None, "xgboost", model_dir=str(model_dir), **fields)
 
 
 def test_forked_script_predicts_with_all_threads(serve: Serve, booster: Any, tmp_path: Path) -> None:
@@ -95,6 +98,25 @@ def test_algorithm_answers_in_each_format(serve: Serve, tmp_path: Path, booster:
     lines = replica.invoke("1 0:1.0 1:1.0 2:0", "text/x-libsvm", "application/jsonlines").body.splitlines()
     assert [json.loads(line)["score"] for line in lines] == pytest.approx(scores[1:])
     assert replica.invoke("1 0:1.0 1:1.0 2:0").status == 200  # LIBSVM when nothing is said
+
+
+@pytest.mark.parametrize("version", ["0.90-2", "1.0-1", "1.2-1"])
+def test_algorithm_of_an_old_image_answers_with_one_line(
+    serve: Serve, tmp_path: Path, booster: Any, version: str
+) -> None:
+    replica = algorithm(serve, tmp_path, {"xgboost-model": pickle.dumps(booster)}, version)
+    reply = replica.invoke(LINES, "text/csv", "application/json")
+    assert (reply.status, reply.type) == (200, "text/csv; charset=utf-8")
+    assert reply.body.decode() == ",".join(map(str, expected(booster)))
+
+
+@pytest.mark.parametrize("version", ["1.2-2", "1.10-1", "3.0-5", None])
+def test_algorithm_of_a_newer_image_heeds_accept(
+    serve: Serve, tmp_path: Path, booster: Any, version: str | None
+) -> None:
+    replica = algorithm(serve, tmp_path, {"xgboost-model": pickle.dumps(booster)}, version)
+    reply = replica.invoke(LINES, "text/csv", "application/json")
+    assert [row["score"] for row in reply.json["predictions"]] == pytest.approx(expected(booster))
 
 
 def test_algorithm_refuses_as_the_container_does(serve: Serve, tmp_path: Path, booster: Any) -> None:

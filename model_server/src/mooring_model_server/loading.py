@@ -15,7 +15,9 @@ from mooring_model_server.spec import ReplicaSpec
 def load(spec: ReplicaSpec) -> Model:
     """The loaded model of a replica; raises LoadFailure whose cause is the original error."""
     if spec.framework == "xgboost" and not spec.program:
-        return cast("Model", _framework("xgboost_algorithm", "load")(spec.model_dir))
+        return cast("Model", _framework("xgboost_algorithm", "load")(spec.model_dir, spec.container_version))
+    if spec.framework == "mlflow":
+        return cast("Model", _framework("mlflow", "load")(spec.model_dir))
     functions = find_functions(spec, default_program=spec.framework != "xgboost")
     build = cast("Callable[[Functions], ContainersModel | ToolkitModel]", _framework(MODULES[spec.framework], "build"))
     try:

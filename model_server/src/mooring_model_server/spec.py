@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Mapping, TypeVar
 
-FRAMEWORKS = ("sklearn", "xgboost", "pytorch", "huggingface", "generic")
+FRAMEWORKS = ("sklearn", "xgboost", "pytorch", "huggingface", "mlflow", "generic")
 SLACK = 64 * 1024  # a gateway refuses first, with AWS's own words
 DEFAULT_BODY_LIMIT = 6 * 1024 * 1024 + SLACK
 LARGEST_BODY_LIMIT = 100 * 1024 * 1024
@@ -43,6 +43,10 @@ class ReplicaSpec:
     timeout_s: float = 60.0
     body_limit: int = DEFAULT_BODY_LIMIT
     nofile: int | None = None
+    container_version: str | None = None
+    """Of the AWS container that this one stands for, such as `1.2-1`, where answers depend on it."""
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    """Distributions and versions that made the model, as far as its files tell."""
 
     @staticmethod
     def from_document(document: object) -> ReplicaSpec:
@@ -66,6 +70,8 @@ class ReplicaSpec:
             timeout_s=_find(document, "timeout_s", _seconds, 60.0),
             body_limit=min(_find(document, "body_limit", _within(1, 2**62), DEFAULT_BODY_LIMIT), LARGEST_BODY_LIMIT),
             nofile=_find(document, "nofile", _within(64, 2**31), None),
+            container_version=_find(document, "container_version", _text, None),
+            made_with=_find(document, "made_with", _environment, {}),
         )
 
     @staticmethod

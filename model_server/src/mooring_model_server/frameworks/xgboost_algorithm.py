@@ -1,6 +1,7 @@
 """XGBoost's container without a script: the built-in algorithm serves `xgboost-model`.
 
-The output has the shape of images 1.2-2 and newer: CSV has a value a line, JSON is `{"predictions": [{"score": ...}]}`.
+The output has the shape of the image's version: up to 1.2-1 one line joined by commas, whatever was asked for; since
+then CSV has a value a line and JSON is `{"predictions": [{"score": ...}]}`, also where the version is not known.
 `SAGEMAKER_INFERENCE_OUTPUT` (selectable inference) is refused when the model is loaded, since ignoring it would answer
 with something else than was asked.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
@@ -35,20 +37,26 @@ MAX_CONTENT_LENGTH = "MAX_CONTENT_LENGTH"
 VOTING = ("multi:softmax", "binary:hinge")
 INPUTS = (CSV, *LIBSVM_TYPES)
 OUTPUTS = (JSON, JSON_LINES, CSV)
+LAST_OF_ONE_LINE = (1, 2, 1)
 
 
-def load(model_dir: str) -> Model:
+def load(model_dir: str, container_version: str | None) -> Model:
     """The boosters in a model directory; raises LoadFailure."""
     if os.environ.get(SELECTABLE):
         raise LoadFailure("model", f"ValueError: {SELECTABLE} is not supported; a script can select what it returns")
     try:
-        return AlgorithmModel([_booster(path) for path in _files(Path(model_dir))])
+        one_line = container_version is not None and _numbers(container_version) <= LAST_OF_ONE_LINE
+        return AlgorithmModel([_booster(path) for path in _files(Path(model_dir))], one_line=one_line)
     except LoadFailure:
         raise
     except ImportError as error:
         raise LoadFailure("framework", f"{last_line(error)} (xgboost is not installed here)") from error
     except Exception as error:
         raise LoadFailure("model", last_line(error)) from error
+
+
+def _numbers(container_version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]{1,9}", container_version))
 
 
 def _files(model_dir: Path) -> Sequence[Path]:
@@ -87,11 +95,11 @@ def _line(error: Exception) -> str:
 class AlgorithmModel(Model):
     """One booster, or several whose predictions are averaged (or voted on, when they are classes)."""
 
-    def __init__(self, boosters: Sequence[Any]) -> None:
+    def __init__(self, boosters: Sequence[Any], *, one_line: bool) -> None:
         self._boosters = boosters
-        self._columns = int(boosters[0].num_features())
-        config = json.loads(boosters[0].save_config())
-        self._votes = config.get("learner", {}).get("objective", {}).get("name") in VOTING
+        self._one_line = one_line
+        self._columns = _columns(boosters[0])
+        self._votes = len(boosters) > 1 and _objective(boosters[0]) in VOTING
 
     def execution_parameters(self) -> Mapping[str, object]:
         limit = os.environ.get(MAX_CONTENT_LENGTH, "")
@@ -103,7 +111,7 @@ class AlgorithmModel(Model):
             return Answer(204, None, b"")
         content_type = invocation.content_type or LIBSVM_TYPES[0]
         try:
-            accept = choose(wanted(invocation.accept, CSV), OUTPUTS, CSV)
+            accept = CSV if self._one_line else choose(wanted(invocation.accept, CSV), OUTPUTS, CSV)
         except UnsupportedFormatError as error:
             text = f"Accept type {error.args[0].split()[2]} is not supported; these are: {', '.join(OUTPUTS)}"
             return _refusal(406, text, error)
@@ -116,11 +124,14 @@ class AlgorithmModel(Model):
             return _refusal(415, f"Unable to parse the payload as {content_type}: {last_line(error)}", error)
         try:
             self._check_columns(data, media_type(content_type))
-            return _answer(self._predict(data), accept)
+            predictions = self._predict(data)
+            return _one_line(predictions) if self._one_line else _answer(predictions, accept)
         except Exception as error:  # noqa: BLE001
             return _refusal(400, f"Unable to evaluate payload provided: {error}", error)
 
     def _check_columns(self, data: Any, kind: str) -> None:
+        if self._columns is None:
+            return
         given = int(data.num_col())
         if kind in LIBSVM_TYPES and given > self._columns:
             raise ValueError(
@@ -143,11 +154,29 @@ class AlgorithmModel(Model):
         return np.apply_along_axis(_most_frequent, 0, stacked) if self._votes else stacked.mean(axis=0)
 
 
+def _columns(booster: Any) -> int | None:
+    """How many features the model has; versions before 1.5 know that of a pickle only, by their names."""
+    if hasattr(booster, "num_features"):
+        return int(booster.num_features())
+    return None if booster.feature_names is None else len(booster.feature_names)
+
+
+def _objective(booster: Any) -> str:
+    config = json.loads(booster.save_config()) if hasattr(booster, "save_config") else {}
+    return str(config.get("learner", {}).get("objective", {}).get("name"))
+
+
 def _most_frequent(votes: Any) -> float:
     import numpy as np
 
     values, counts = np.unique(votes, return_counts=True)
     return float(values[counts.argmax()])
+
+
+def _one_line(predictions: Any) -> Answer:
+    scores = [str(score) for score in predictions.tolist()]
+    text = "\n".join(scores) + "\n" if os.environ.get(BATCH) else ",".join(scores)
+    return Answer(200, with_charset(CSV), text.encode("utf-8"))
 
 
 def _answer(predictions: Any, accept: str) -> Answer:
