@@ -48,6 +48,8 @@ class jit:
 """
 TRANSFORMERS = """
 def pipeline(task, model, device):
+    if model == "nobody/reaches": raise OSError("We couldn't connect to 'https://huggingface.co' to load the files")
+    if model == "nobody/knows": raise OSError("nobody/knows is not a local folder and is not a valid model identifier")
     def run(inputs, **parameters):
         if inputs == "bad": raise IndexError("index out of range in self")
         return [{"label": task, "inputs": inputs, "parameters": parameters, "device": device}]
@@ -159,3 +161,14 @@ def test_huggingface_task_that_cannot_be_told(
     serve: Serve, tmp_path: Path, config: dict[str, object] | None, said: str
 ) -> None:
     assert said in huggingface(serve, tmp_path, config).document("failure.json")["reason"]
+
+
+def test_a_hub_that_cannot_be_reached_is_said_plainly(serve: Serve, tmp_path: Path) -> None:
+    replica = huggingface(serve, tmp_path, HF_MODEL_ID="nobody/reaches", HF_TASK="fill-mask", HF_HOME="/the/hub")
+    reason = replica.document("failure.json")["reason"]
+    assert reason.startswith(
+        "HF_MODEL_ID=nobody/reaches: the model is not in /the/hub, and Hugging Face's hub cannot be"
+    )
+    assert "HF_HUB_OFFLINE=1" in reason
+    unknown = huggingface(serve, tmp_path, HF_MODEL_ID="nobody/knows", HF_TASK="fill-mask")
+    assert "not a valid model identifier" in unknown.document("failure.json")["reason"]

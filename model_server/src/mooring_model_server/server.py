@@ -18,7 +18,7 @@ import socket
 import sys
 from collections import deque
 
-from mooring_model_server import loading, records, workers
+from mooring_model_server import loading, mismatches, records, workers
 from mooring_model_server.channel import Channel
 from mooring_model_server.contract import TEXT, Answer, Invocation, LoadFailure, Model
 from mooring_model_server.guarding import Guard, release_in_children
@@ -30,6 +30,7 @@ from mooring_model_server.spec import ReplicaSpec
 EXIT_LOAD_FAILED = 3
 """The exit code of a replica that could not load its model; `failure.json` says why."""
 
+LONGEST_BEFORE_HINT = 400
 
 def run(spec: ReplicaSpec, listening_fd: int) -> int:
     """Serve until SIGTERM on an inherited listening socket; returns the exit code for the caller to leave with."""
@@ -99,9 +100,12 @@ def _load(spec: ReplicaSpec, guard: Guard, output: Output) -> Model | None:
         output.mend()
         if cause is not None:
             output.trace(cause)
-        if cause is None or failure.reason != last_line(cause):  # else it is the traceback's last line
-            output.say(f"{failure.where}: {failure.reason}")
-        records.write_failure(spec.run_dir, failure.where, failure.reason)
+        hint = mismatches.hint(cause, spec.made_with)
+        # What follows the first line may be a stack of native code: the hint must not be cut off behind it.
+        reason = f"{failure.reason.splitlines()[0][:LONGEST_BEFORE_HINT]} ({hint})" if hint else failure.reason
+        if cause is None or reason != last_line(cause):  # else it is the traceback's last line
+            output.say(f"{failure.where}: {reason}")
+        records.write_failure(spec.run_dir, failure.where, reason)
         return None
     output.mend()
     return model

@@ -10,10 +10,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mooring_model_server.contract import Answer
+from mooring_model_server.contract import Answer, LoadFailure
 from mooring_model_server.formats import as_bytes, as_text, encode, plain
 from mooring_model_server.lineages import Defaults, ToolkitModel
 from mooring_model_server.negotiation import CSV, JSON, NPY, media_type
+from mooring_model_server.output import last_line
 from mooring_model_server.scripts import Functions
 
 TASK = "HF_TASK"
@@ -34,6 +35,14 @@ TASK_OF_ARCHITECTURE = {
     "T5WithLMHeadModel": "text2text-generation",
 }
 """How an architecture's name ends, and what it is for; the first that fits counts."""
+
+UNREACHABLE = (
+    "HF_MODEL_ID={model}: the model is not in {cache}, and Hugging Face's hub cannot be reached ({why}). Put the "
+    "model's files into the model data instead, or fill that directory where the hub can be reached and set "
+    "HF_HUB_OFFLINE=1."
+)  # fmt: skip
+UNREACHABLE_TYPES = frozenset({"ConnectionError", "ConnectError", "ConnectTimeout", "OfflineModeIsEnabled",
+                               "LocalEntryNotFoundError"})  # fmt: skip
 
 NO_TASK = "You need to define one of the following {tasks} as env 'HF_TASK'."
 NO_HEADER = (
@@ -66,7 +75,24 @@ def model_fn(model_dir: str) -> Any:
     hub = os.environ.get(MODEL_ID)
     here = any(Path(model_dir, name).exists() for name in ("config.json", "model_index.json"))
     task = os.environ.get(TASK) or (None if hub and not here else infer_task(Path(model_dir)))
-    return pipeline(task=task, model=hub if hub and not here else model_dir, device=_device())
+    if not hub or here:
+        return pipeline(task=task, model=model_dir, device=_device())
+    try:
+        return pipeline(task=task, model=hub, device=_device())
+    except Exception as error:
+        if not _is_unreachable(error):
+            raise
+        cache = os.environ.get("HF_HOME", "~/.cache/huggingface")
+        raise LoadFailure("model_fn", UNREACHABLE.format(model=hub, why=last_line(error)[:300], cache=cache)) from error
+
+
+def _is_unreachable(error: BaseException | None) -> bool:
+    """Whether the hub could not be asked: its client, and transformers around it, say so in several ways."""
+    while error is not None:
+        if type(error).__name__ in UNREACHABLE_TYPES or "couldn't connect to" in str(error).lower():
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def infer_task(model_dir: Path) -> str:
