@@ -13,7 +13,8 @@
     ├── NotInstalled              an extra of Mooring's that the call needs
     ├── ArtifactError             model data that cannot be fetched or unpacked
     ├── StartFailure              a replica that did not become healthy
-    │   └── ZygoteLost            its parent ended first; another start may do
+    │   ├── ZygoteLost            its parent ended first; another start may do
+    │   └── EnvironmentFailure    an environment with the wanted packages cannot be made
     ├── DataDirectoryError        in use, unwritable, or from a newer version
     └── Unavailable               a part of Mooring is down for now; trying again is right
 
@@ -77,6 +78,10 @@ class ZygoteLost(StartFailure):
     """The zygote ended before it had started the replica."""
 
     hopeless = False
+
+
+class EnvironmentFailure(StartFailure):
+    """An environment could not be made."""
 
 
 class DataDirectoryError(MooringError):

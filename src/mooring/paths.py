@@ -62,6 +62,11 @@ class Paths:
         return self.root / "environments"
 
     @property
+    def hub(self) -> Path:
+        """What replicas downloaded from Hugging Face's hub, shared by all of them."""
+        return self.root / "hub"
+
+    @property
     def logs(self) -> Path:
         """`<endpoint uid>/<variant>/<replica id>.log`."""
         return self.root / "logs"
@@ -153,6 +158,7 @@ class Paths:
             self.objects,
             self.artifacts,
             self.environments,
+            self.hub,
             self.sockets,
         )
         for directory in wanted:

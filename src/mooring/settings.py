@@ -17,13 +17,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from mooring import image_commands
 from mooring.errors import SettingsError
 
 RESOLVED = "MOORING_RESOLVED_SETTINGS"
 LOG_LEVELS = ("debug", "info", "warning", "error")
-CAPACITY_POLICIES = ("oversubscribe", "enforce")
-_INSTANCES_BY_TYPE = re.compile(r"(?:ml\.[a-z0-9.-]+=\d{1,9}(?:,|$))*")
-_ROLE_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
+_CHOICES = {
+    ("server", "log_level"): LOG_LEVELS,
+    ("images", "versions"): ("auto", "tag"),
+    ("capacity", "policy"): ("oversubscribe", "enforce"),
+}
+_FORMS = {
+    ("account", "id"): (r"[0-9]{12}", "12 digits are needed"),
+    ("account", "role"): (r"[A-Za-z0-9_+=,.@-]{1,64}", "a role's name is 1 to 64 letters, digits and _+=,.@-"),
+    ("images", "torch_backend"): (r"[A-Za-z0-9.]*", "such as cpu, auto or none"),
+    ("quotas", "instances_by_type"): (
+        r"(\s*ml\.[a-z0-9.-]+\s*=\s*\d{1,9}\s*(,|$))*",
+        "ml.TYPE=COUNT, comma separated, is needed",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +166,24 @@ class CapacitySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """What serves an image: see [images.md](images.md)."""
+
+    versions: str = "auto"
+    """`auto`: the framework's version that made the model, where its files tell, else the installed one. `tag`: the
+    versions and the Python that the image's tag names, in an environment that is made on first use."""
+    commands: str = ""
+    """Commands for images that no framework here serves: a JSON object, or the path of a JSON or TOML file, of patterns
+    for whole image URIs (`*/my-image:*`) and lists of words, which may hold `{port}` or `{fd}`, `{model_dir}`,
+    `{code_dir}` and `{python}`."""
+    torch_backend: str = ""
+    """Which builds of PyTorch an environment gets, as uv's `--torch-backend` names them (`cpu`, `auto`, `cu128`);
+    `none` takes them from uv's default index. Empty means `cpu` for an image of CPUs, and `auto` for one of GPUs."""
+    environments_limit_bytes: int = 20 * 1024**3
+    """What all environments together may take; above it those that nobody uses go, the longest unused first."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaSettings:
     """How replicas are started, watched and stopped."""
 
@@ -220,6 +250,7 @@ class Settings:
     hosting: HostingSettings = field(default_factory=HostingSettings)
     quotas: QuotaSettings = field(default_factory=QuotaSettings)
     capacity: CapacitySettings = field(default_factory=CapacitySettings)
+    images: ImageSettings = field(default_factory=ImageSettings)
     replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)
@@ -255,6 +286,7 @@ def load(environ: Mapping[str, str] | None = None, **server_flags: object) -> Se
     topics = {name: cls(**_from_environment(name, cls, environ)) for name, cls in _topics().items()}
     given = {name: value for name, value in server_flags.items() if value is not None}
     topics["server"] = dataclasses.replace(topics["server"], **given)
+    topics["images"] = dataclasses.replace(topics["images"], commands=image_commands.plain(topics["images"].commands))
     settings = Settings(**topics)
     _check(settings)
     return settings
@@ -293,26 +325,20 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"port {server.port}: a TCP port is 0 to 65535")
     if not 1 <= server.workers <= 256:
         raise SettingsError(f"workers {server.workers}: 1 to 256 gateway processes")
-    if server.log_level not in LOG_LEVELS:
-        raise SettingsError(f"log level {server.log_level!r}: one of {', '.join(LOG_LEVELS)}")
-    if len(settings.account.id) != 12 or not settings.account.id.isdigit():
-        raise SettingsError(f"MOORING_ACCOUNT_ID={settings.account.id!r}: 12 digits are needed")
-    if settings.capacity.policy not in CAPACITY_POLICIES:
-        known = " or ".join(CAPACITY_POLICIES)
-        raise SettingsError(f"MOORING_CAPACITY_POLICY={settings.capacity.policy!r}: {known} is needed")
-    if not _INSTANCES_BY_TYPE.fullmatch(settings.quotas.instances_by_type.replace(" ", "")):
-        given = settings.quotas.instances_by_type
-        raise SettingsError(f"MOORING_QUOTAS_INSTANCES_BY_TYPE={given!r}: ml.TYPE=COUNT, comma separated, is needed")
-    if not _ROLE_NAME.fullmatch(settings.account.role):
-        raise SettingsError(
-            f"MOORING_ACCOUNT_ROLE={settings.account.role!r}: a role's name is 1 to 64 letters, digits and _+=,.@-"
-        )
-    for topic in dataclasses.fields(settings):
-        group = getattr(settings, topic.name)
+    for (topic, name), choices in _CHOICES.items():
+        value = getattr(getattr(settings, topic), name)
+        if value not in choices:
+            raise SettingsError(f"{variable_name(topic, name)}={value!r}: one of {', '.join(choices)} is needed")
+    for (topic, name), (form, wanted) in _FORMS.items():
+        value = getattr(getattr(settings, topic), name)
+        if not re.fullmatch(form, value):
+            raise SettingsError(f"{variable_name(topic, name)}={value!r}: {wanted}")
+    for each in dataclasses.fields(settings):
+        group = getattr(settings, each.name)
         for item in dataclasses.fields(group):
             value = getattr(group, item.name)
             if isinstance(value, (int, float)) and value < 0:
-                raise SettingsError(f"{variable_name(topic.name, item.name)}={value}: must not be negative")
+                raise SettingsError(f"{variable_name(each.name, item.name)}={value}: must not be negative")
 
 
 def data_directory(settings: Settings) -> Path:

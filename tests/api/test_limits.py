@@ -124,7 +124,7 @@ def test_what_does_not_fit_fails_and_says_what_was_missing(tmp_path: Path) -> No
 
 
 def test_settings_that_mean_nothing_are_refused() -> None:
-    with pytest.raises(SettingsError, match="MOORING_CAPACITY_POLICY='loose': oversubscribe or enforce is needed"):
+    with pytest.raises(SettingsError, match="MOORING_CAPACITY_POLICY='loose': one of oversubscribe, enforce is needed"):
         load({"MOORING_CAPACITY_POLICY": "loose"})
     with pytest.raises(SettingsError, match="MOORING_QUOTAS_INSTANCES_BY_TYPE"):
         load({"MOORING_QUOTAS_INSTANCES_BY_TYPE": "ml.g5.xlarge:2"})

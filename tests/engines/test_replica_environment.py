@@ -14,7 +14,7 @@ SETTINGS = Settings(server=ServerSettings(port=8123))
 
 
 def environment(settings: Settings = SETTINGS, **own: str) -> dict[str, str]:
-    return replica_environment(settings, own, model_dir=Path("/m"), work=Path("/w"), region="eu-west-1")
+    return replica_environment(settings, own, model_dir=Path("/m"), work=Path("/w"), region="eu-west-1", shared={})
 
 
 def test_the_contracts_variables() -> None:

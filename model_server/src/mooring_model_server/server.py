@@ -32,6 +32,7 @@ EXIT_LOAD_FAILED = 3
 
 LONGEST_BEFORE_HINT = 400
 
+
 def run(spec: ReplicaSpec, listening_fd: int) -> int:
     """Serve until SIGTERM on an inherited listening socket; returns the exit code for the caller to leave with."""
     output = Output()

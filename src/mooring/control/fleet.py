@@ -15,7 +15,8 @@ from pathlib import Path
 
 from mooring.clock import Clock
 from mooring.control.replica_life import PREPARATION, ReplicaLife, ReplicaState
-from mooring.engines.process import Prepared, ProcessEngine, Replica
+from mooring.engines.preparing import Prepared
+from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import VariantState
 from mooring.hosting.events import Note
 from mooring.settings import ReplicaSettings

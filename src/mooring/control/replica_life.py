@@ -16,7 +16,8 @@ from pathlib import Path
 
 from mooring.engines.logs import append_note
 from mooring.engines.pinging import ping
-from mooring.engines.process import Prepared, ProcessEngine, Replica
+from mooring.engines.preparing import Prepared
+from mooring.engines.process import ProcessEngine, Replica
 from mooring.errors import ArtifactError, StartFailure
 from mooring.hosting.events import EventKind, Note
 from mooring.hosting.failures import ping_failure

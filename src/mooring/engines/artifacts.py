@@ -13,14 +13,15 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mooring.engines.children import run
 from mooring.engines.containers import Container, FetchJob, ObjectSource
 from mooring.errors import ArtifactError
 from mooring.paths import Paths
+from mooring.processes.files import write_atomically
 from mooring.settings import RESOLVED, Settings
 
 FETCHER = (sys.executable, "-P", "-m", "mooring.engines.fetching")
@@ -42,6 +43,8 @@ class Artifacts:
     model_dir: Path
     code_dir: Path | None
     """The directory of the script: sourcedir.tar.gz unpacked, or `code/` of the model data; None without one."""
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    """`{distribution: version}` of the library that made the model, where its files tell."""
 
 
 def download_failure(source: ObjectSource, why: str) -> ArtifactError:
@@ -61,30 +64,43 @@ class ArtifactStore:
         self._settings = settings
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def bring(self, owner: str, container: Container, timeout_s: float, log: Path) -> Artifacts:
+    async def bring(
+        self, owner: str, container: Container, framework: str | None, timeout_s: float, log: Path
+    ) -> Artifacts:
         """The files of `container`, below `artifacts/<owner>`. Raises `ArtifactError` by `timeout_s` at the latest."""
         directory = self._paths.artifacts / owner
+        mark = directory / "complete"
         async with self._locks.setdefault(owner, asyncio.Lock()):
-            if not (directory / "complete").exists():
+            if not mark.exists():
                 await asyncio.to_thread(_empty, directory)
                 async with asyncio.timeout(timeout_s + 5):
-                    await self._fill(directory, container, timeout_s, log)
-                (directory / "complete").touch()
+                    made_with = await self._fill(directory, container, framework, timeout_s, log)
+                write_atomically(mark, json.dumps(made_with).encode())
         code = directory / "code"
         if container.submit_directory is None:
             code = directory / "model" / "code"
-        return Artifacts(directory / "model", code if code.is_dir() else None)
+        return Artifacts(directory / "model", code if code.is_dir() else None, _made_with(mark))
 
-    async def _fill(self, directory: Path, container: Container, timeout_s: float, log: Path) -> None:
-        wanted = ((container.model_data, "model"), (container.submit_directory, "code"))
-        for source, name in wanted:
+    async def _fill(
+        self, directory: Path, container: Container, framework: str | None, timeout_s: float, log: Path
+    ) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for source, name, of in (
+            (container.model_data, "model", framework),
+            (container.submit_directory, "code", None),
+        ):
             target = directory / name
             target.mkdir(parents=True)
             if source is not None:
-                await self._fetch(source, target, timeout_s, log)
+                found.update(await self._fetch(source, target, of, timeout_s, log))
+        return found
 
-    async def _fetch(self, source: ObjectSource, target: Path, timeout_s: float, log: Path) -> None:
-        job = FetchJob(source.bucket, source.key, source.archive, source.prefix, str(target), str(self._paths.root))
+    async def _fetch(
+        self, source: ObjectSource, target: Path, framework: str | None, timeout_s: float, log: Path
+    ) -> dict[str, str]:
+        """Fetch into `target`; returns what made the model, as far as its files tell."""
+        root = str(self._paths.root)
+        job = FetchJob(source.bucket, source.key, source.archive, source.prefix, str(target), root, framework)
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
         environment[RESOLVED] = self._settings.to_json()
         finished = await run(
@@ -102,6 +118,8 @@ class ArtifactStore:
             raise download_failure(source, f"the fetching process ended with {finished.returncode}") from None
         if why := answer.get("error"):
             raise download_failure(source, why)
+        found: dict[str, str] = answer["made_with"]
+        return found
 
     async def forget(self, owner: str) -> None:
         """Remove everything of `owner`, which may be the beginning of a path: `<uid>` removes `<uid>/<variant>`."""
@@ -114,6 +132,12 @@ class ArtifactStore:
         for directory in await asyncio.to_thread(lambda: list(self._paths.artifacts.iterdir())):
             if not wanted(directory.name):
                 await self.forget(directory.name)
+
+
+def _made_with(mark: Path) -> dict[str, str]:
+    """What the mark says; nothing in one that an earlier version of Mooring left."""
+    found: dict[str, str] = json.loads(mark.read_bytes() or b"{}")
+    return found
 
 
 def _empty(directory: Path) -> None:

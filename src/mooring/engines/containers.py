@@ -52,6 +52,8 @@ class FetchJob:
     prefix: bool
     target: str
     data_root: str
+    framework: str | None = None
+    """Look in what was fetched for the version of this framework that made it."""
 
 
 def container_of(model: dict[str, Any]) -> Container:

@@ -1,106 +1,171 @@
-"""Environments for models that bring a `requirements.txt`: made with uv, kept by the hash of what went in.
+"""Python environments for models: made with uv, kept by the hash of what went in, and bounded.
 
-An environment holds the framework at the version installed beside Mooring (unless the requirements name another
-one) and a copy of the model server, which needs nothing but the standard library. The second use of the same file
-costs one `stat`.
+One environment serves every model that asks for the same Python, packages and requirements. Guarantees: it is made
+once, however many ask at the same time; it is made aside and moved into place whole, so that what died half-way is
+never used; what an endpoint on this machine may still need is never removed. The second use costs a few reads and no
+process. The model server is not installed into it (see `model_server_copy`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import contextlib
+import json
+import logging
 import os
-import re
 import shutil
 import sys
-from importlib.util import find_spec
+import threading
+import time
 from pathlib import Path
 
-from mooring.engines.children import run
-from mooring.errors import StartFailure
+from mooring.engines.recipes import Recipe, Wish, recipe_of
+from mooring.engines.uv import command, uv
+from mooring.errors import EnvironmentFailure
+from mooring.hosting.events import EventKind, Note
 from mooring.paths import Paths
+from mooring.processes.files import read_small, write_atomically
 
-_PASSED = ("PATH", "HOME", "SSL_CERT_FILE", "UV_CACHE_DIR", "XDG_CACHE_HOME")
-_PASSED_PREFIXES = ("UV_", "PIP_")
+log = logging.getLogger("mooring.engines")
+
+MARK = "mooring.json"
+HOLD = "environment"
+"""A link in the artifacts of an owner: the environment that it uses."""
+_ASIDE = ".making-"
+_GONE = ".gone-"
+_MISSING_FOR_S = 600.0
+"""A Python that could not be had is not looked for again so soon: that takes seconds, without a network longer."""
+_TESTS = r"[/\\]tests?[/\\]"
+"""Of the bytecode's time most goes into tests that packages ship, and no model imports."""
 
 
 class Environments:
-    """The directory `environments/`, one directory a hash."""
+    """The directory `environments/`."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, limit_bytes: int) -> None:
         self._root = paths.environments
+        self._artifacts = paths.artifacts
+        self._limit_bytes = limit_bytes
         self._locks: dict[str, asyncio.Lock] = {}
+        self._guard = threading.Lock()  # between a claim and a removal, which happen in threads
+        self._missing: dict[str, tuple[float, str]] = {}
 
-    async def python_for(self, requirements: Path, pins: tuple[str, ...], timeout_s: float, log: Path) -> Path:
-        """The interpreter of the environment for `requirements`. Raises `StartFailure` with uv's last words."""
-        text = await asyncio.to_thread(requirements.read_text, "utf-8", "replace")
-        wanted = tuple(pin for pin in pins if not _names(text, pin.partition("==")[0]))
-        files = await asyncio.to_thread(_files_digest, requirements.parent) if _names_files(text) else ""
-        digest = hashlib.sha256("\0".join((sys.version, *wanted, text, files)).encode()).hexdigest()[:20]
-        directory = self._root / digest
-        python = directory / "bin" / "python"
-        async with self._locks.setdefault(digest, asyncio.Lock()):
-            if not (directory / "complete").exists():
-                await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
-                await self._uv(("venv", "--python", sys.executable, str(directory)), timeout_s, log)
-                install = ("pip", "install", "--python", str(python), "-r", requirements.name, *wanted)
-                await self._uv(install, timeout_s, log, cwd=requirements.parent)
-                await asyncio.to_thread(_copy_model_server, directory)
-                (directory / "complete").touch()
-        return python
+    async def python_for(self, wish: Wish, owner: str, timeout_s: float, log_path: Path, note: Note) -> Path:
+        """The interpreter of an environment as wished, which is `owner`'s until its artifacts are forgotten.
 
-    async def _uv(self, arguments: tuple[str, ...], timeout_s: float, log: Path, cwd: Path | None = None) -> None:
-        environment = {
-            name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)
-        }
-        command: tuple[str, ...] = (*_uv_command(), "--no-progress", "--color", "never", *arguments)
-        if cwd is not None:
-            command = (*command[: -len(arguments)], "--directory", str(cwd), *arguments)
-        finished = await run(command, stdin=b"", environment=environment, timeout_s=timeout_s, stderr=log)
-        if finished.timed_out:
-            raise StartFailure(f"Installing requirements.txt took longer than {timeout_s:g} s.")
-        if finished.returncode != 0:
-            said = await asyncio.to_thread(_last_words, log)
-            raise StartFailure(f"Installing requirements.txt failed: {said}")
+        Raises `EnvironmentFailure` saying why there is none.
+        """
+        recipe = await asyncio.to_thread(recipe_of, wish)
+        async with self._locks.setdefault(recipe.name, asyncio.Lock()):
+            if not await asyncio.to_thread(self._claim, owner, recipe.name):
+                self._refuse_missing(recipe.python)
+                note(EventKind.STEP, f"making an environment: {recipe}")
+                began = time.monotonic()
+                try:
+                    await self._make(recipe, timeout_s, log_path)
+                except OSError as error:
+                    raise EnvironmentFailure(f"it could not be written: {error.strerror or error}") from None
+                note(EventKind.STEP, f"the environment is ready after {time.monotonic() - began:.1f} s")
+                await asyncio.to_thread(self._evict)
+        return self._root / recipe.name / "bin" / "python"
+
+    def _claim(self, owner: str, name: str) -> bool:
+        """Hold the environment for `owner`; whether it is there to be used."""
+        with self._guard:
+            link = self._artifacts / owner / HOLD
+            link.unlink(missing_ok=True)
+            link.symlink_to(self._root / name)
+            # The interpreter that it was made with may have been removed since.
+            usable = (self._root / name / MARK).exists() and (self._root / name / "bin" / "python").exists()
+            if usable:
+                os.utime(self._root / name / MARK)
+            return usable
+
+    def _refuse_missing(self, python: str) -> None:
+        until, reason = self._missing.get(python, (0.0, ""))
+        if time.monotonic() < until:
+            raise EnvironmentFailure(reason)
+
+    async def _make(self, recipe: Recipe, timeout_s: float, log_path: Path) -> None:
+        aside = self._root / f"{_ASIDE}{recipe.name}-{os.getpid()}"
+        await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+        deadline = time.monotonic() + timeout_s
+        try:
+            await self._fill(aside, recipe, deadline, log_path)
+            await asyncio.to_thread(self._publish, aside, recipe)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+
+    async def _fill(self, aside: Path, recipe: Recipe, deadline: float, log_path: Path) -> None:
+        def left() -> float:
+            return max(0.1, deadline - time.monotonic())
+
+        python = str(aside / "bin" / "python")
+        venv = ("venv", "--relocatable", "--no-project", "--python", recipe.python or sys.executable, str(aside))
+        try:
+            await uv(venv, timeout_s=left(), log=log_path)
+        except EnvironmentFailure as error:
+            if recipe.python:
+                self._missing[recipe.python] = (time.monotonic() + _MISSING_FOR_S, str(error))
+            raise
+        if recipe.arguments:
+            install = ("pip", "install", "--python", python, *recipe.arguments)
+            await uv(install, timeout_s=left(), log=log_path, directory=recipe.directory)
+        # Replicas write no bytecode, so without this each would compile its imports again: seconds of every start.
+        compiling = (python, "-m", "compileall", "-q", "-j", "0", "-x", _TESTS, str(aside / "lib"))
+        with contextlib.suppress(EnvironmentFailure):  # some packages ship files that are no Python of this version
+            await command(compiling, {}, timeout_s=left(), log=log_path)
+        if recipe.module is not None:  # in no environment of ours: it is the packages' own code
+            await command((python, "-c", f"import {recipe.module}"), {}, timeout_s=left(), log=log_path)
+
+    def _publish(self, aside: Path, recipe: Recipe) -> None:
+        mark = {**recipe.to_document(), "bytes": _bytes_of(aside), "made_at": time.time()}
+        write_atomically(aside / MARK, json.dumps(mark, indent=1).encode())
+        place = self._root / recipe.name
+        if place.exists():  # it was there without a working interpreter
+            self._discard(place)
+        aside.rename(place)
+
+    def _evict(self) -> None:
+        """Remove what others left half-made, and what is over the bound and in nobody's use."""
+        found: list[tuple[float, int, Path]] = []
+        for directory in self._root.iterdir():
+            if directory.name.startswith(_GONE) or (
+                directory.name.startswith(_ASIDE) and not directory.name.endswith(f"-{os.getpid()}")
+            ):
+                shutil.rmtree(directory, ignore_errors=True)
+            elif not directory.name.startswith("."):
+                found.append((*_use_of(directory), directory))
+        over = sum(size for _, size, _ in found) - self._limit_bytes
+        for _, size, directory in sorted(found):
+            if over <= 0:
+                return
+            if self._remove_unheld(directory):
+                log.info("environment %s is removed: all together are over their limit", directory.name)
+                over -= size
+
+    def _remove_unheld(self, directory: Path) -> bool:
+        with self._guard:
+            held = {link.readlink().name for link in self._artifacts.glob(f"*/*/{HOLD}")}
+            if directory.name in held:
+                return False
+            gone = directory.rename(directory.with_name(f"{_GONE}{directory.name}"))
+        shutil.rmtree(gone, ignore_errors=True)
+        return True
+
+    def _discard(self, directory: Path) -> None:
+        gone = directory.rename(directory.with_name(f"{_GONE}{directory.name}-{time.monotonic_ns()}"))
+        shutil.rmtree(gone, ignore_errors=True)
 
 
-def _uv_command() -> tuple[str, ...]:
-    beside = Path(sys.executable).with_name("uv")
-    found = str(beside) if beside.exists() else shutil.which("uv")
-    if found is None:
-        raise StartFailure("The model has a requirements.txt, and uv is neither beside Mooring nor on PATH.")
-    return (found,)
+def _use_of(directory: Path) -> tuple[float, int]:
+    """When it was used last, and its size; what has no mark is from an older Mooring and goes first."""
+    try:
+        mark = directory / MARK
+        return mark.stat().st_mtime, int(json.loads(read_small(mark))["bytes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0, _bytes_of(directory)
 
 
-def _names(requirements: str, distribution: str) -> bool:
-    """Whether `requirements` says itself which `distribution` it wants."""
-    pattern = re.escape(distribution).replace(r"\-", "[-_.]")
-    return re.search(rf"(?im)^\s*{pattern}\s*($|[^A-Za-z0-9_.-])", requirements) is not None
-
-
-def _names_files(requirements: str) -> bool:
-    """Whether a line is an option (`-r`, `-e`, …), a path or a URL: the text alone does not say what is installed."""
-    lines = (line.split("#")[0].strip() for line in requirements.splitlines())
-    return any(line.startswith(("-", ".")) or "/" in line for line in lines)
-
-
-def _files_digest(directory: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(directory.rglob("*")):
-        if path.is_file():
-            digest.update(f"{path.relative_to(directory)}\0{path.stat().st_size}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _copy_model_server(environment: Path) -> None:
-    spec = find_spec("mooring_model_server")
-    assert spec is not None
-    assert spec.origin is not None
-    site = next(environment.glob("lib/python*/site-packages"))
-    shutil.copytree(Path(spec.origin).parent, site / "mooring_model_server", dirs_exist_ok=True)
-
-
-def _last_words(log: Path, limit: int = 600) -> str:
-    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    return " ".join(lines[-6:])[-limit:]
+def _bytes_of(directory: Path) -> int:
+    return sum(path.lstat().st_blocks * 512 for path in directory.rglob("*"))

@@ -1,8 +1,8 @@
 """The child that fetches model data and unpacks it: `python -m mooring.engines.fetching`.
 
-Reads one job as JSON from standard input and prints one JSON line: `{"ok": true}` or `{"error": "…"}`. It is killed
-when its time is over, has bounded memory, and writes below one directory only; control never touches an archive
-itself.
+Reads one job as JSON from standard input and prints one JSON line: `{"made_with": {…}}` or `{"error": "…"}`. It is
+killed when its time is over, has bounded memory, and writes below one directory only; control never touches an archive
+itself, nor looks into a model.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path, PurePosixPath
 
 from mooring.engines.containers import FetchJob
+from mooring.engines.evidence import made_with
 from mooring.engines.unpacking import Readable, unpack
 from mooring.errors import ArtifactError
 from mooring.objects.client import S3Source, open_source
@@ -91,7 +92,7 @@ def main() -> int:
     except MemoryError:
         answer = {"error": "its headers need more memory than model data may take"}
     else:
-        answer = {"ok": True}
+        answer = {"made_with": made_with(Path(job.target), job.framework) if job.framework else {}}
     sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 

@@ -14,22 +14,21 @@ import json
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mooring.clock import Clock
-from mooring.engines.artifacts import Artifacts, ArtifactStore
-from mooring.engines.containers import Container, container_of
-from mooring.engines.environments import Environments
-from mooring.engines.images import Runtime, runtime_of
+from mooring.engines.artifacts import ArtifactStore
+from mooring.engines.containers import container_of
 from mooring.engines.model_data import ModelDataCheck
-from mooring.engines.replica_environment import replica_environment
+from mooring.engines.preparing import Preparation, Prepared
+from mooring.engines.replica_environment import shared_places
+from mooring.engines.specs import spec_of
 from mooring.engines.zygotes import PLAIN, Zygotes
 from mooring.errors import StartFailure
-from mooring.hosting.events import EventKind, Note
+from mooring.hosting.events import Note
 from mooring.paths import Paths
 from mooring.processes.exits import read_exit
 from mooring.processes.files import read_small, write_atomically
@@ -39,24 +38,10 @@ from mooring.processes.log_files import open_log
 from mooring.processes.signals import terminate_group
 from mooring.processes.sockets import listen_unix
 from mooring.settings import Settings
-from mooring_model_server.environment import must_exec
 
 log = logging.getLogger("mooring.engines")
 
 EXIT_RECORD_WAIT_S = 0.5
-BODY_SLACK_BYTES = 64 * 1024
-"""The gateway decides what is too large; a replica takes a little more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Everything that a replica of one container needs before it can start."""
-
-    container: Container
-    runtime: Runtime
-    artifacts: Artifacts
-    python: Path | None
-    """The interpreter of the model's own environment, when it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +81,16 @@ class ProcessEngine:
     def __init__(self, paths: Paths, settings: Settings, clock: Clock) -> None:
         self._paths = paths
         self._settings = settings
-        self.zygotes = Zygotes(clock, settings.replicas.zygote_idle_s)
+        self.zygotes = Zygotes(clock, settings.replicas.zygote_idle_s, shared_places(paths))
         self.artifacts = ArtifactStore(paths, settings)
         self.model_data = ModelDataCheck(settings, paths)
-        self._environments = Environments(paths)
+        self._preparation = Preparation(paths, settings, self.artifacts)
 
     def prewarm(self, model: dict[str, Any]) -> None:
         """Start importing the framework of a model that is likely to be deployed soon."""
         with contextlib.suppress(StartFailure):
-            self.zygotes.get(runtime_of(container_of(model).image).framework)
+            if framework := self._preparation.warm_framework(container_of(model).image):
+                self.zygotes.get(framework)
 
     async def prepare(
         self,
@@ -115,25 +101,12 @@ class ProcessEngine:
         log_path: Path,
         note: Note,
     ) -> Prepared:
-        """Bring the files, and the environment when there is a `requirements.txt`; `note` hears of each step.
+        """Bring the files, and make an environment where one is wanted; `note` hears of each step.
 
         Raises `StartFailure` or `ArtifactError`, whose text is fit for FailureReason.
         """
-        container = container_of(model)
-        runtime = runtime_of(container.image)
-        self.zygotes.get(runtime.framework)
-        await asyncio.to_thread(lambda: os.close(open_log(log_path)))
-        if container.model_data is not None:
-            note(EventKind.STEP, f"fetching {container.model_data.uri}")
-        artifacts = await self.artifacts.bring(owner, container, download_timeout_s, log_path)
-        python = None
-        if artifacts.code_dir is not None and (artifacts.code_dir / "requirements.txt").is_file():
-            requirements = artifacts.code_dir / "requirements.txt"
-            note(EventKind.STEP, "making an environment from requirements.txt")
-            python = await self._environments.python_for(
-                requirements, runtime.requirements, install_timeout_s, log_path
-            )
-        return Prepared(container, runtime, artifacts, python)
+        self.prewarm(model)
+        return await self._preparation.prepare(owner, model, download_timeout_s, install_timeout_s, log_path, note)
 
     async def start(
         self, replica_id: str, prepared: Prepared, log_path: Path, region: str, owner: dict[str, Any]
@@ -142,7 +115,7 @@ class ProcessEngine:
         run_dir = self._paths.replicas / replica_id
         (run_dir / "work").mkdir(parents=True)
         address = self._paths.replica_socket(replica_id)
-        spec = self._spec(replica_id, prepared, run_dir, region)
+        spec = await asyncio.to_thread(spec_of, replica_id, prepared, run_dir, region, self._settings, self._paths)
         zygote = self.zygotes.get(PLAIN if spec["command"] else prepared.runtime.framework)
         with contextlib.ExitStack() as opened:
             listener = opened.enter_context(listen_unix(address))
@@ -157,41 +130,6 @@ class ProcessEngine:
             _record(replica)
             os.write(record, b"1")
         return replica
-
-    def _spec(self, replica_id: str, prepared: Prepared, run_dir: Path, region: str) -> dict[str, Any]:
-        environment = replica_environment(
-            self._settings,
-            prepared.container.environment,
-            model_dir=prepared.artifacts.model_dir,
-            work=run_dir / "work",
-            region=region,
-        )
-        spec: dict[str, Any] = {
-            "replica_id": replica_id,
-            "framework": prepared.runtime.framework,
-            "model_dir": str(prepared.artifacts.model_dir),
-            "code_dir": str(prepared.artifacts.code_dir) if prepared.artifacts.code_dir else None,
-            "program": self._program(prepared),
-            "environment": environment,
-            "work_dir": str(run_dir / "work"),
-            "run_dir": str(run_dir),
-            "command": None,
-            "workers": _workers(prepared.container.environment),
-            "timeout_s": self._settings.gateway.invocation_timeout_s,
-            "body_limit": self._settings.gateway.body_limit_bytes + BODY_SLACK_BYTES,
-        }
-        variable = must_exec(prepared.container.environment)
-        if prepared.python is not None or variable is not None:
-            python = str(prepared.python or sys.executable)
-            spec["command"] = [python, "-P", "-m", "mooring_model_server", "--spec", str(run_dir / "spec.json")]
-            write_atomically(run_dir / "spec.json", json.dumps({**spec, "command": None}).encode())
-        return spec
-
-    def _program(self, prepared: Prepared) -> str | None:
-        program, code_dir = prepared.container.program, prepared.artifacts.code_dir
-        if program is None and code_dir is not None and (code_dir / "inference.py").is_file():
-            return "inference.py"
-        return program  # one that is named and not there must be told, not replaced by an algorithm
 
     def recorded(self) -> Iterator[Replica]:
         """Replicas on record whose process lives. What is left of others is removed."""
@@ -262,9 +200,3 @@ def _read_record(directory: Path) -> Replica | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _workers(environment: dict[str, str]) -> int:
-    """SAGEMAKER_MODEL_SERVER_WORKERS; one when absent or not a number (AWS's servers take the number of CPUs)."""
-    value = environment.get("SAGEMAKER_MODEL_SERVER_WORKERS", "")
-    return max(1, min(int(value), 64)) if value.isdigit() else 1

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mooring.engines.zygotes import QUIET_THREADS
+from mooring.paths import Paths
 from mooring.settings import Settings
 
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
@@ -19,7 +20,7 @@ _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
 
 
 def replica_environment(
-    settings: Settings, own: Mapping[str, str], *, model_dir: Path, work: Path, region: str
+    settings: Settings, own: Mapping[str, str], *, model_dir: Path, work: Path, region: str, shared: Mapping[str, str]
 ) -> dict[str, str]:
     """The whole environment of a replica. `own` is the container's Environment."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
@@ -33,7 +34,12 @@ def replica_environment(
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
     }
-    return {**inherited, **QUIET_THREADS, **contract, **_clients(settings), **own}
+    return {**inherited, **QUIET_THREADS, **shared, **contract, **_clients(settings), **own}
+
+
+def shared_places(paths: Paths) -> dict[str, str]:
+    """What replicas keep together, so that none downloads what another has: read by libraries when imported."""
+    return {"HF_HOME": str(paths.hub)}
 
 
 def _clients(settings: Settings) -> dict[str, str]:

@@ -16,7 +16,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mooring.clock import Clock
@@ -39,7 +39,7 @@ _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 class Zygote:
     """One zygote process and the channel to it."""
 
-    def __init__(self, framework: str) -> None:
+    def __init__(self, framework: str, environment: Mapping[str, str]) -> None:
         self.framework = framework
         self.last_used = 0.0
         self._channel, remote = socket.socketpair(socket.AF_UNIX, _KIND)
@@ -51,7 +51,7 @@ class Zygote:
             [*command, "--preload", framework],
             pass_fds=(remote.fileno(),),
             stdin=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _PASSED if name in os.environ} | QUIET_THREADS,
+            env={name: os.environ[name] for name in _PASSED if name in os.environ} | dict(environment),
             start_new_session=True,
         )
         remote.close()
@@ -157,11 +157,12 @@ class Zygote:
 
 
 class Zygotes:
-    """All zygotes, by framework."""
+    """All zygotes, by framework. `environment` is what a framework shall find while it is imported."""
 
-    def __init__(self, clock: Clock, idle_s: float) -> None:
+    def __init__(self, clock: Clock, idle_s: float, environment: Mapping[str, str]) -> None:
         self._clock = clock
         self._idle_s = idle_s
+        self._environment = {**QUIET_THREADS, **environment}
         self._zygotes: dict[str, Zygote] = {}
         self._leaving: list[Zygote] = []
 
@@ -171,7 +172,7 @@ class Zygotes:
         if zygote is None or not zygote.alive:
             if zygote is not None:
                 self._leaving.append(zygote)
-            zygote = self._zygotes[framework] = Zygote(framework)
+            zygote = self._zygotes[framework] = Zygote(framework, self._environment)
         zygote.last_used = self._clock.monotonic()
         return zygote
 

@@ -1,0 +1,139 @@
+"""From what a model needs to the interpreter that serves it: the plan is tried, and what came of it is told.
+
+Guarantees: the nearest serves only where the plan allows it, and never in silence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mooring.engines.environments import Environments
+from mooring.engines.images import COMMAND, FRAMEWORKS, Runtime, is_installed
+from mooring.engines.model_requirements import ModelRequirements
+from mooring.engines.pins import Pin, running_python
+from mooring.engines.recipes import Wish
+from mooring.engines.versions import Plan, listed, packages_of, plan, plan_of_requirements
+from mooring.errors import EnvironmentFailure, StartFailure
+from mooring.hosting.events import EventKind, Note
+from mooring.settings import Settings
+
+UVS_OWN = "none"
+"""The value of `torch_backend` that leaves the choice to uv's index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One model, as far as its interpreter is concerned."""
+
+    owner: str
+    runtime: Runtime
+    made_with: Mapping[str, str]
+    requirements: ModelRequirements
+    deadline: float
+    """On the monotonic clock."""
+    log_path: Path
+    note: Note
+
+
+class Interpreters:
+    """Chooses among the installed framework and environments."""
+
+    def __init__(self, environments: Environments, settings: Settings) -> None:
+        self._environments = environments
+        self._images = settings.images
+        self._strict = settings.hosting.strict
+
+    async def choose(self, need: Need) -> Path | None:
+        """The interpreter of an environment; None where the installed framework serves. Raises `StartFailure`."""
+        if need.runtime.framework == COMMAND:
+            return await self._required(need, {})
+        framework = FRAMEWORKS[need.runtime.framework]
+        here = framework.versions_here()
+        wanted = self._plan(need, here)
+        if wanted.own:
+            return await self._own(need, wanted, here)
+        python = await self._required(need, here)
+        if wanted.named:
+            self._tell(need, f"{listed(here)} serves, {wanted.because}; {wanted.named}")
+        return python
+
+    def _plan(self, need: Need, here: Mapping[str, str]) -> Plan:
+        framework = FRAMEWORKS[need.runtime.framework]
+        pin = need.requirements.pin_of(framework.distributions[0], framework.aliases)
+        policy, strict = self._images.versions, self._strict
+        if pin is not None:
+            return plan_of_requirements(need.runtime, pin, need.requirements.python, policy=policy, strict=strict)
+        return plan(need.runtime, need.made_with, here, policy=policy, strict=strict)
+
+    async def _own(self, need: Need, wanted: Plan, here: Mapping[str, str]) -> Path | None:
+        """The environment that is wanted, under the first Python that does; else the nearest, where that may serve."""
+        failure: EnvironmentFailure | None = None
+        for asked in wanted.pythons:
+            try:
+                python = await self._make(need, wanted.packages, asked)
+            except EnvironmentFailure as error:
+                failure = error
+                continue
+            if failure is not None:
+                serves = f"{wanted.serves} serves under Python {asked or running_python()}"
+                lacking = f"Python {wanted.pythons[0] or running_python()}"
+                self._tell(need, f"{serves}; an environment with {lacking} could not be made: {failure}")
+            elif wanted.named:
+                self._tell(need, f"{wanted.serves} serves, {wanted.because}; {wanted.named}")
+            return python
+        if not wanted.nearest:
+            raise StartFailure(_refusal(need, wanted, str(failure), strict=self._strict))
+        python_here = await self._required(need, here)
+        lacking = f"an environment with {wanted.serves}, {wanted.because}, could not be made: {failure}"
+        self._tell(need, f"{listed(here)} serves, as installed beside Mooring; {lacking}")
+        return python_here
+
+    async def _required(self, need: Need, here: Mapping[str, str]) -> Path | None:
+        """What the model's requirements ask for, beside what is installed here; None without any."""
+        if need.requirements.file is None:
+            return None
+        packages = packages_of(need.runtime, [Pin(name, version) for name, version in here.items()])
+        try:
+            return await self._make(need, tuple(filter(is_installed, packages)), "")
+        except EnvironmentFailure as error:
+            raise StartFailure(f"Installing {need.requirements.file.name} failed: {error}") from None
+
+    async def _make(self, need: Need, packages: tuple[str, ...], python: str) -> Path:
+        framework = FRAMEWORKS.get(need.runtime.framework)
+        wish = Wish(
+            packages=packages,
+            python=python,
+            requirements=need.requirements.file,
+            torch_backend=self._torch_backend(need.runtime),
+            module=framework.module if framework is not None else None,
+        )
+        timeout_s = max(0.1, need.deadline - time.monotonic())
+        return await self._environments.python_for(wish, need.owner, timeout_s, need.log_path, need.note)
+
+    def _torch_backend(self, runtime: Runtime) -> str:
+        chosen = self._images.torch_backend or ("auto" if runtime.tag.gpu else "cpu")
+        return "" if chosen == UVS_OWN else chosen
+
+    def _tell(self, need: Need, text: str) -> None:
+        need.note(EventKind.VERSIONS, text)
+
+
+def _refusal(need: Need, wanted: Plan, reason: str, *, strict: bool) -> str:
+    """Why nothing serves, for FailureReason."""
+    image, file = need.runtime.image, need.requirements.file
+    if strict:
+        return (
+            f'Image "{image}" cannot be served as its tag says ({wanted.serves} under Python '
+            f"{wanted.pythons[0] or running_python()}): {reason}. MOORING_HOSTING_STRICT is on: let uv find what is "
+            f"missing, or turn it off."
+        )
+    if file is not None:
+        return f"Installing {file.name} failed: {reason}"
+    return (
+        f'Image "{image}" cannot run here: {FRAMEWORKS[need.runtime.framework].distributions[0]} is not installed '
+        f"beside Mooring, and an environment with {wanted.serves} cannot be made: {reason}. Install it beside Mooring, "
+        f"or let uv reach what is missing."
+    )
