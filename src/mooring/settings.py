@@ -328,7 +328,8 @@ def _check(settings: Settings) -> None:
     for (topic, name), choices in _CHOICES.items():
         value = getattr(getattr(settings, topic), name)
         if value not in choices:
-            raise SettingsError(f"{variable_name(topic, name)}={value!r}: one of {', '.join(choices)} is needed")
+            given = f"{name.replace('_', ' ')} " if topic == "server" else f"{variable_name(topic, name)}="  # a flag
+            raise SettingsError(f"{given}{value!r}: one of {', '.join(choices)} is needed")
     for (topic, name), (form, wanted) in _FORMS.items():
         value = getattr(getattr(settings, topic), name)
         if not re.fullmatch(form, value):
