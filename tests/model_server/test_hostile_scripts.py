@@ -205,8 +205,11 @@ for number in range(3, 20):
     assert {replica.invoke("1", "text/plain").status for _ in range(4)} == {200}
 
 
-def test_script_that_closes_the_socket_while_loading_is_told(serve: Serve) -> None:
-    replica = serve("import os\ndef model_fn(d): os.close(3)\n")
+@pytest.mark.parametrize(
+    ("deed", "workers"), [("os.close(3)", 1), ("os.closerange(0, 1000)", 1), ("os.closerange(0, 1000)", 2)]
+)
+def test_script_that_closes_its_descriptors_while_loading_is_told(serve: Serve, deed: str, workers: int) -> None:
+    replica = serve(f"import os\ndef model_fn(d): {deed}\n", workers=workers)
     assert "closed descriptors" in replica.document("failure.json")["reason"]
     assert replica.document("exit.json")["returncode"] == 3
 

@@ -53,7 +53,10 @@ class Output:
         self.say("".join(traceback.format_exception(type(error), error, error.__traceback__)))
 
     def mend(self) -> None:
-        """Put back what user code closed of descriptors 0 to 2 and of sys.stdout and sys.stderr."""
+        """Put back what user code closed of descriptors 0 to 2 and of sys.stdout and sys.stderr.
+
+        Where it closed the log's duplicate too, what is printed is lost; whoever guards that one ends the process.
+        """
         for descriptor in (0, 1, 2):
             if not is_open(descriptor):
                 self._reopen(descriptor)
@@ -63,12 +66,12 @@ class Output:
             sys.stderr = self._stream(2)
 
     def _reopen(self, descriptor: int) -> None:
-        if descriptor:
+        if descriptor and is_open(self._descriptor):
             os.dup2(self._descriptor, descriptor)
             return
-        null = os.open(os.devnull, os.O_RDONLY)
-        if null != 0:
-            os.dup2(null, 0)
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != descriptor:
+            os.dup2(null, descriptor)
             os.close(null)
 
     @staticmethod
