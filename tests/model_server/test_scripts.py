@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.model_server.conftest import Serve
@@ -156,6 +158,13 @@ def test_status_that_http_has_no_words_for_is_500(serve: Serve, status: str) -> 
 def test_missing_program_is_named(serve: Serve) -> None:
     replica = serve(program="other.py")
     assert "FileNotFoundError: the program other.py is not in" in replica.document("failure.json")["reason"]
+
+
+def test_place_of_a_missing_program_is_named_once(tmp_path: Path, serve: Serve) -> None:
+    code = tmp_path / "model" / "code"
+    code.mkdir(parents=True)
+    replica = serve(program="other.py", model_dir=str(code.parent), code_dir=str(code))
+    assert replica.document("failure.json")["reason"].count(str(code)) == 1
 
 
 def test_pickles_of_the_scripts_own_classes_load(serve: Serve) -> None:

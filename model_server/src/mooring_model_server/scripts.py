@@ -47,8 +47,9 @@ def find_functions(spec: ReplicaSpec, *, default_program: bool) -> Functions:
 
     `default_program` looks for `inference.py` when no program is named, as the toolkit containers do.
     """
-    directories = [path for path in (spec.code_dir, str(Path(spec.model_dir, "code"))) if path and Path(path).is_dir()]
-    sys.path[:0] = [path for path in dict.fromkeys(directories) if path not in sys.path]
+    places = dict.fromkeys((spec.code_dir, str(Path(spec.model_dir, "code"))))  # often the same
+    directories = [path for path in places if path and Path(path).is_dir()]
+    sys.path[:0] = [path for path in directories if path not in sys.path]
     program = _locate(spec, directories, default_program=default_program)
     if program is None:
         return Functions(absence=_absence(spec))
