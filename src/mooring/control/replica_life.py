@@ -34,6 +34,8 @@ LONGEST_FIRST_PING_S = 30.0
 PING_RETRY_S = 0.05
 LONGEST_PING_RETRY_S = 1.0
 EXIT_WATCH_S = 3600.0
+LOG_LOOK_S = 2.0
+"""How often a log's size is looked at."""
 
 
 class ReplicaState(StrEnum):
@@ -133,12 +135,14 @@ class ReplicaLife:
             )
             self._note(EventKind.STEP, f"{self.variant}: replica {self.id} was started and loads the model")
         gone = asyncio.create_task(self._gone(self.replica), name=f"exit of {self.id}")
+        bounding = asyncio.create_task(self._bound(self.replica.log), name=f"log of {self.id}")
         try:
             if self.state is ReplicaState.STARTING and not await self._become_healthy(self.replica, gone, timeout_s):
                 return
             await self._watch(self.replica, gone)
         finally:
             gone.cancel()
+            bounding.cancel()
         if self.state is ReplicaState.LEAVING and self._idle is not None:
             await self._drain(self._idle)
 
@@ -177,7 +181,6 @@ class ReplicaLife:
                 if not gone.done():
                     healthy = await self._pinged(replica, gone, self._settings.ping_timeout_s)
                     failures = 0 if healthy else failures + 1
-                    await asyncio.to_thread(_bound, replica.log, self._settings.log_limit_bytes)
                 if gone.done():
                     await self._note_ending(replica)
                     return
@@ -206,6 +209,13 @@ class ReplicaLife:
         while not await wait_for_exit(replica.identity, EXIT_WATCH_S):
             pass
 
+    async def _bound(self, path: Path) -> None:
+        """Keep the log bounded from the first line on: a model may print for as long as it loads."""
+        while True:
+            await asyncio.sleep(LOG_LOOK_S)
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(bound_log, path, self._settings.log_limit_bytes)
+
     async def _note_ending(self, replica: Replica) -> None:
         ending = await self._engine.ending(replica)
         self.hopeless = ending.where is not None
@@ -232,8 +242,3 @@ def _add_to_log(path: Path, text: str) -> None:
     """A person who reads the log finds there why the replica went."""
     with contextlib.suppress(OSError):
         append_note(path, text)
-
-
-def _bound(path: Path, limit_bytes: int) -> None:
-    with contextlib.suppress(OSError):
-        bound_log(path, limit_bytes)
