@@ -155,7 +155,7 @@ def test_a_requirement_that_is_none(shared: Deployment) -> None:
         "code/requirements.txt": "not ~~ one\n",
     }
     reason = failed(shared, shared.model(f"{shared.prefix}-requirement", data=archive(files)))
-    assert "error: Couldn't parse requirement in `requirements.txt`" in reason
+    assert "Couldn't parse requirement in `requirements.txt`" in reason
 
 
 def test_the_next_deployment_works_after_failed_ones(shared: Deployment) -> None:
