@@ -73,11 +73,11 @@ def test_requirements_that_are_no_such_file(tmp_path: Path, kind: str) -> None:
     [
         (
             "warning: a shim\nUsing Python 3.11 at: e\nerror: No solution found\n  cause: Because\n         of x.\n",
-            "No solution found cause: Because of x.",
+            "No solution found cause: Because of x",
         ),
         (
             "  × No solution found when resolving:\n  ╰─▶ Because x is gone.\n",
-            "No solution found when resolving: Because x is gone.",
+            "No solution found when resolving: Because x is gone",
         ),
         ("ImportError: numpy is too new\n", "ImportError: numpy is too new"),
         ("nothing that looks like one", "nothing that looks like one"),

@@ -21,6 +21,7 @@ FRAMEWORK_MODULES = {
     "xgboost": ("xgboost",),
     "pytorch": ("torch",),
     "huggingface": ("transformers",),
+    "mlflow": ("mlflow.pyfunc.scoring_server",),
 }
 """Must be importable, or the zygote is of no use."""
 
@@ -34,6 +35,7 @@ COMPANIONS = {
     "xgboost": ("numpy", "scipy.sparse", "pandas", "joblib"),
     "pytorch": ("numpy",),
     "huggingface": ("numpy", "torch", "transformers.pipelines"),
+    "mlflow": ("numpy", "pandas"),
 }  # fmt: skip
 """Imported when they are there: what scripts and pickles of that framework mostly name."""
 

@@ -9,10 +9,10 @@ process. The model server is not installed into it (see `model_server_copy`).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import threading
@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from mooring.engines.recipes import Recipe, Wish, recipe_of
+from mooring.engines.server_copy import WARM, model_server_copy
 from mooring.engines.uv import command, uv
 from mooring.errors import EnvironmentFailure
 from mooring.hosting.events import EventKind, Note
@@ -35,8 +36,6 @@ _ASIDE = ".making-"
 _GONE = ".gone-"
 _MISSING_FOR_S = 600.0
 """A Python that could not be had is not looked for again so soon: that takes seconds, without a network longer."""
-_TESTS = r"[/\\]tests?[/\\]"
-"""Of the bytecode's time most goes into tests that packages ship, and no model imports."""
 
 
 class Environments:
@@ -111,12 +110,9 @@ class Environments:
         if recipe.arguments:
             install = ("pip", "install", "--python", python, *recipe.arguments)
             await uv(install, timeout_s=left(), log=log_path, directory=recipe.directory)
-        # Replicas write no bytecode, so without this each would compile its imports again: seconds of every start.
-        compiling = (python, "-m", "compileall", "-q", "-j", "0", "-x", _TESTS, str(aside / "lib"))
-        with contextlib.suppress(EnvironmentFailure):  # some packages ship files that are no Python of this version
-            await command(compiling, {}, timeout_s=left(), log=log_path)
-        if recipe.module is not None:  # in no environment of ours: it is the packages' own code
-            await command((python, "-c", f"import {recipe.module}"), {}, timeout_s=left(), log=log_path)
+        server = await asyncio.to_thread(model_server_copy, self._root)
+        warming = (python, str(server / WARM), recipe.framework, *sorted(recipe.named))
+        await command(warming, _bare(aside), timeout_s=left(), log=log_path)
 
     def _publish(self, aside: Path, recipe: Recipe) -> None:
         mark = {**recipe.to_document(), "bytes": _bytes_of(aside), "made_at": time.time()}
@@ -156,6 +152,18 @@ class Environments:
     def _discard(self, directory: Path) -> None:
         gone = directory.rename(directory.with_name(f"{_GONE}{directory.name}-{time.monotonic_ns()}"))
         shutil.rmtree(gone, ignore_errors=True)
+
+
+def python_version(python: Path) -> str:
+    """Major and minor of an environment's interpreter: `3.11`."""
+    settings = (python.parent.parent / "pyvenv.cfg").read_text("utf-8")
+    found = re.search(r"(?m)^version_info = (\d+\.\d+)", settings)
+    return found[1] if found else "?"
+
+
+def _bare(home: Path) -> dict[str, str]:
+    """For packages' own code, which must find nothing of this process's environment."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home)}
 
 
 def _use_of(directory: Path) -> tuple[float, int]:

@@ -30,7 +30,6 @@ _NOT_HERE = {"huggingface-tensorflow-inference", "sagemaker-pytorch"}  # another
 class Framework:
     """One of the model server's frameworks, as Python knows it."""
 
-    module: str
     distributions: tuple[str, ...]
     """What a tag names versions of; the first is what an image is about."""
     aliases: tuple[str, ...] = ()
@@ -53,11 +52,11 @@ class Framework:
 
 
 FRAMEWORKS = {
-    "sklearn": Framework("sklearn", ("scikit-learn",)),
-    "xgboost": Framework("xgboost", ("xgboost",), aliases=("xgboost-cpu",)),
-    "pytorch": Framework("torch", ("torch",)),
-    "huggingface": Framework("transformers", ("transformers", "torch")),
-    MLFLOW: Framework("mlflow", ("mlflow",), aliases=("mlflow-skinny",), forks=False),
+    "sklearn": Framework(("scikit-learn",)),
+    "xgboost": Framework(("xgboost",), aliases=("xgboost-cpu",)),
+    "pytorch": Framework(("torch",)),
+    "huggingface": Framework(("transformers", "torch")),
+    MLFLOW: Framework(("mlflow",), aliases=("mlflow-skinny",), forks=False),
 }
 
 

@@ -5,17 +5,18 @@ Guarantees: the nearest serves only where the plan allows it, and never in silen
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mooring.engines.environments import Environments
+from mooring.engines.environments import Environments, python_version
 from mooring.engines.images import COMMAND, FRAMEWORKS, Runtime, is_installed
 from mooring.engines.model_requirements import ModelRequirements
 from mooring.engines.pins import Pin, running_python
 from mooring.engines.recipes import Wish
-from mooring.engines.versions import Plan, listed, packages_of, plan, plan_of_requirements
+from mooring.engines.versions import SWITCH, Plan, listed, packages_of, plan, plan_of_requirements
 from mooring.errors import EnvironmentFailure, StartFailure
 from mooring.hosting.events import EventKind, Note
 from mooring.settings import Settings
@@ -77,12 +78,7 @@ class Interpreters:
             except EnvironmentFailure as error:
                 failure = error
                 continue
-            if failure is not None:
-                serves = f"{wanted.serves} serves under Python {asked or running_python()}"
-                lacking = f"Python {wanted.pythons[0] or running_python()}"
-                self._tell(need, f"{serves}; an environment with {lacking} could not be made: {failure}")
-            elif wanted.named:
-                self._tell(need, f"{wanted.serves} serves, {wanted.because}; {wanted.named}")
+            self._tell_of_own(need, wanted, await asyncio.to_thread(python_version, python), failure)
             return python
         if not wanted.nearest:
             raise StartFailure(_refusal(need, wanted, str(failure), strict=self._strict))
@@ -90,6 +86,17 @@ class Interpreters:
         lacking = f"an environment with {wanted.serves}, {wanted.because}, could not be made: {failure}"
         self._tell(need, f"{listed(here)} serves, as installed beside Mooring; {lacking}")
         return python_here
+
+    def _tell_of_own(self, need: Need, wanted: Plan, python: str, failure: EnvironmentFailure | None) -> None:
+        """In what the environment differs from the image's tag, if it does."""
+        named = need.runtime.tag.python
+        if failure is not None:
+            lacking = f"an environment with Python {wanted.pythons[0] or running_python()} could not be made: {failure}"
+            self._tell(need, f"{wanted.serves} serves under Python {python}; {lacking}")
+        elif wanted.named:
+            self._tell(need, f"{wanted.serves} serves, {wanted.because}; {wanted.named}")
+        elif named not in (None, python):
+            self._tell(need, f"{wanted.serves} serves under Python {python}; the image's tag names {named} ({SWITCH})")
 
     async def _required(self, need: Need, here: Mapping[str, str]) -> Path | None:
         """What the model's requirements ask for, beside what is installed here; None without any."""
@@ -102,13 +109,13 @@ class Interpreters:
             raise StartFailure(f"Installing {need.requirements.file.name} failed: {error}") from None
 
     async def _make(self, need: Need, packages: tuple[str, ...], python: str) -> Path:
-        framework = FRAMEWORKS.get(need.runtime.framework)
+        framework = need.runtime.framework
         wish = Wish(
             packages=packages,
             python=python,
             requirements=need.requirements.file,
             torch_backend=self._torch_backend(need.runtime),
-            module=framework.module if framework is not None else None,
+            framework=framework if framework in FRAMEWORKS else "none",
         )
         timeout_s = max(0.1, need.deadline - time.monotonic())
         return await self._environments.python_for(wish, need.owner, timeout_s, need.log_path, need.note)

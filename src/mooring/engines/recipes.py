@@ -32,8 +32,8 @@ class Wish:
     """The model's own file."""
     torch_backend: str = ""
     """For uv's `--torch-backend`; empty leaves it to uv."""
-    module: str | None = None
-    """What must be importable at the end."""
+    framework: str = "none"
+    """Of the model server: what must be importable at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,9 @@ class Recipe:
     directory: Path | None
     """Where relative paths in the requirements begin."""
     file: str | None
-    module: str | None
+    framework: str
+    named: frozenset[str]
+    """The distributions that the model's own file names."""
 
     def __str__(self) -> str:
         parts = [*self.packages[:1], *([self.file] if self.file else [])]
@@ -80,14 +82,15 @@ def recipe_of(wish: Wish) -> Recipe:
         arguments=(*arguments, *packages),
         directory=wish.requirements.parent if wish.requirements is not None else None,
         file=wish.requirements.name if wish.requirements is not None else None,
-        module=wish.module,
+        framework=wish.framework,
+        named=frozenset(named),
     )
 
 
 def names_in(requirements: str) -> set[str]:
     """The distributions that a requirements file names in itself, normalized."""
     lines = (line.split("#")[0].strip() for line in requirements.splitlines())
-    return {name_of(line) for line in lines if line and not line.startswith(("-", "."))}
+    return {name_of(line) for line in lines if not line.startswith(("-", "."))} - {""}
 
 
 def read_requirements(path: Path) -> str:

@@ -8,7 +8,6 @@ replica takes 0.2 ms less of a processor for each call, and without them it work
 
 from __future__ import annotations
 
-import compileall
 import functools
 import hashlib
 import os
@@ -30,6 +29,13 @@ from {PACKAGE}.__main__ import main
 
 main()
 """
+WARM = "warm.py"
+"""Beside it: `warm.py FRAMEWORK DISTRIBUTION…`, see `mooring_model_server.warming`."""
+_WARM = f"""import sys
+from {PACKAGE}.warming import main
+
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def model_server_copy(environments: Path) -> Path:
@@ -46,8 +52,8 @@ def _copy(sources: dict[str, Path], place: Path) -> None:
     aside = place.with_name(f"{place.name}-{os.getpid()}")
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(sources.pop(PACKAGE), aside / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
-    compileall.compile_dir(aside / PACKAGE, quiet=2)  # replicas write no bytecode
     (aside / "__main__.py").write_text(_MAIN)
+    (aside / WARM).write_text(_WARM)
     faster = aside / f"faster-{sys.implementation.cache_tag}"
     faster.mkdir()
     for name, source in sources.items():
@@ -62,7 +68,7 @@ def _source(name: str) -> Path | None:
 
 @functools.cache
 def _digest(sources: tuple[tuple[str, Path], ...]) -> str:
-    digest = hashlib.sha256(_MAIN.encode())
+    digest = hashlib.sha256((_MAIN + _WARM).encode())
     for name, source in sources:
         digest.update(f"{name}\0{source}\0".encode())
     for path in sorted(dict(sources)[PACKAGE].rglob("*.py")):

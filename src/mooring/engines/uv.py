@@ -47,7 +47,7 @@ def reason(said: str) -> str:
     lines = said.splitlines()
     start = next((number for number, line in enumerate(lines) if _FAILURE.match(line)), 0)
     words = " ".join(_DRAWN.sub("", line) for line in lines[start:])
-    words = re.sub(r"\s+", " ", words).removeprefix("error: ").strip()
+    words = re.sub(r"\s+", " ", words).removeprefix("error: ").strip().rstrip(".")
     return words if len(words) <= LONGEST_REASON else f"{words[: LONGEST_REASON - 1]}…"
 
 

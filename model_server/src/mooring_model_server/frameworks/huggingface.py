@@ -83,7 +83,9 @@ def model_fn(model_dir: str) -> Any:
         if not _is_unreachable(error):
             raise
         cache = os.environ.get("HF_HOME", "~/.cache/huggingface")
-        raise LoadFailure("model_fn", UNREACHABLE.format(model=hub, why=last_line(error)[:300], cache=cache)) from error
+        raise LoadFailure(
+            "model_fn", UNREACHABLE.format(model=hub, why=last_line(error).splitlines()[0][:300], cache=cache)
+        ) from error
 
 
 def _is_unreachable(error: BaseException | None) -> bool:
