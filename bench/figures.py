@@ -292,21 +292,33 @@ def measure(size: int) -> dict[str, float]:
     return found
 
 
+def described_machine() -> str:
+    """What a reader must know beside the figures."""
+    return (
+        f"{platform.machine()}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
+    )
+
+
+def print_table(rounds: list[dict[str, float]]) -> None:
+    """One row a figure: median, least and most over the rounds."""
+    print("\n| figure | median | least | most |\n| --- | --- | --- | --- |")
+    for name in rounds[0]:
+        values = [each[name] for each in rounds]
+        print(f"| {name} | {statistics.median(values):.3g} | {min(values):.3g} | {max(values):.3g} |")
+
+
 def main() -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--upload-bytes", type=int, default=1_000_000_000)
     chosen = options.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}, "
-          f"Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}")  # fmt: skip
+    print(described_machine())
     rounds = []
     for number in range(chosen.rounds):
         print(f"round {number + 1} of {chosen.rounds}", flush=True)
         rounds.append(measure(chosen.upload_bytes))
-    print("\n| figure | median | least | most |\n| --- | --- | --- | --- |")
-    for name in rounds[0]:
-        values = [each[name] for each in rounds]
-        print(f"| {name} | {statistics.median(values):.3g} | {min(values):.3g} | {max(values):.3g} |")
+    print_table(rounds)
     return 0
 
 

@@ -86,7 +86,10 @@ def test_requirements_that_are_no_such_file(tmp_path: Path, kind: str) -> None:
 )
 def test_what_uv_says_fits_a_line(said: str, wanted: str) -> None:
     assert reason(said) == wanted
-    assert len(reason(f"error: {said * 1000}")) <= LONGEST_REASON
+    long = reason(f"error: cannot install x\n{said * 1000}\n  cause: No space left on device (os error 28)\n")
+    assert len(long) <= LONGEST_REASON
+    assert long.startswith("cannot install x")
+    assert long.endswith("No space left on device (os error 28)")
 
 
 def made(paths: Paths, name: str, size: int, age: float) -> Path:

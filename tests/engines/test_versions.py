@@ -79,6 +79,13 @@ def test_strict_refuses_a_tag_that_names_nothing() -> None:
     assert not planned("latest", policy="tag").own
 
 
+def test_a_python_that_is_too_old_for_the_model_server() -> None:
+    found = planned("0.20.0-cpu-py3", policy="tag")
+    assert (found.own, found.pythons) == (True, (">=3.8,<3.9",))
+    with pytest.raises(StartFailure, match=r"names Python 3.7, and the model server needs 3.8"):
+        planned("0.20.0-cpu-py3", strict=True)
+
+
 def test_requirements_that_name_the_framework_go_first() -> None:
     runtime = runtime_of("x/sagemaker-scikit-learn:1.2-1-cpu-py3", {})
     found = plan_of_requirements(runtime, Pin("scikit-learn", "1.1.3"), None, policy="auto", strict=False)

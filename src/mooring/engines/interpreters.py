@@ -14,7 +14,7 @@ from pathlib import Path
 from mooring.engines.environments import Environments, python_version
 from mooring.engines.images import COMMAND, FRAMEWORKS, Runtime, is_installed
 from mooring.engines.model_requirements import ModelRequirements
-from mooring.engines.pins import Pin, running_python
+from mooring.engines.pins import Pin, running_python, serves_under
 from mooring.engines.recipes import Wish
 from mooring.engines.versions import SWITCH, Plan, listed, packages_of, plan, plan_of_requirements
 from mooring.errors import EnvironmentFailure, StartFailure
@@ -96,7 +96,8 @@ class Interpreters:
         elif wanted.named:
             self._tell(need, f"{wanted.serves} serves, {wanted.because}; {wanted.named}")
         elif named not in (None, python):
-            self._tell(need, f"{wanted.serves} serves under Python {python}; the image's tag names {named} ({SWITCH})")
+            remedy = SWITCH if serves_under(named) else "the model server needs a newer one"
+            self._tell(need, f"{wanted.serves} serves under Python {python}; the image's tag names {named} ({remedy})")
 
     async def _required(self, need: Need, here: Mapping[str, str]) -> Path | None:
         """What the model's requirements ask for, beside what is installed here; None without any."""

@@ -57,6 +57,11 @@ def running_python() -> str:
     return _text(sys.version_info[:2])
 
 
+def serves_under(python: str | None) -> bool:
+    """Whether the model server runs under that Python."""
+    return python is not None and release(python) >= OLDEST_PYTHON
+
+
 def name_of(requirement: str) -> str:
     """The distribution that a requirement names, normalized as indexes do; empty where it names none."""
     found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)

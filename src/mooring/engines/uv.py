@@ -48,7 +48,10 @@ def reason(said: str) -> str:
     start = next((number for number, line in enumerate(lines) if _FAILURE.match(line)), 0)
     words = " ".join(_DRAWN.sub("", line) for line in lines[start:])
     words = re.sub(r"\s+", " ", words).removeprefix("error: ").strip().rstrip(".")
-    return words if len(words) <= LONGEST_REASON else f"{words[: LONGEST_REASON - 1]}…"
+    if len(words) <= LONGEST_REASON:
+        return words
+    half = LONGEST_REASON // 2 - 2  # what it was about comes first, the cause of the cause ("no space left") last
+    return f"{words[:half].rstrip()} … {words[-half:].lstrip()}"
 
 
 def _size(path: Path) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mooring.engines.evidence import BINARY
 from mooring.engines.images import FRAMEWORKS, Runtime
-from mooring.engines.pins import Pin, default_python, pinned, running_python
+from mooring.engines.pins import OLDEST_PYTHON, Pin, default_python, pinned, running_python, serves_under
 from mooring.engines.tags import release
 from mooring.errors import StartFailure
 
@@ -77,7 +77,7 @@ def plan(runtime: Runtime, made_with: Mapping[str, str], here: Mapping[str, str]
 def plan_of_requirements(runtime: Runtime, pin: Pin, python: str | None, *, policy: str, strict: bool) -> Plan:
     """What should serve a model whose own requirements name the framework; `python` is the model's, if it names one."""
     if python is None and (strict or policy == "tag"):
-        python = runtime.tag.python
+        python = _python_of_tag(runtime, strict=strict)
     pythons = _distinct(python, default_python((pin,)))
     return Plan(
         "as the model's requirements say",
@@ -95,7 +95,7 @@ def _by_tag(runtime: Runtime, named: Mapping[str, str], here: Mapping[str, str],
             f'Image "{runtime.image}" cannot be served as its tag says, because that names no version of {main}. '
             f"MOORING_HOSTING_STRICT is on: name a tag with a version, or turn it off."
         )
-    python = runtime.tag.python
+    python = _python_of_tag(runtime, strict=strict)
     because = "as the image's tag says"
     same = main in here and _agree(here, named)
     if same and python in (None, running_python()):
@@ -111,6 +111,18 @@ def _by_tag(runtime: Runtime, named: Mapping[str, str], here: Mapping[str, str],
         pythons=_distinct(python, *others),
         nearest=main in here and not strict,
     )
+
+
+def _python_of_tag(runtime: Runtime, *, strict: bool) -> str | None:
+    python = runtime.tag.python
+    if python is None or serves_under(python):
+        return python
+    if strict:
+        raise StartFailure(
+            f'Image "{runtime.image}" cannot be served as its tag says, because that names Python {python}, and the '
+            f"model server needs {'.'.join(map(str, OLDEST_PYTHON))}. MOORING_HOSTING_STRICT is on: turn it off."
+        )
+    return None
 
 
 def _maker(made_with: str | None, named: str | None, here: str | None) -> str | None:
@@ -155,6 +167,6 @@ def listed(versions: Mapping[str, str]) -> str:
 
 
 def _distinct(*pythons: str | None) -> tuple[str, ...]:
-    """Without repetition and absent ones; the Python that runs Mooring is always the empty text."""
+    """Without repetition, and without what is absent or too old; the Python that runs Mooring is the empty text."""
     asked = ("" if python == running_python() else python for python in pythons if python is not None)
-    return tuple(dict.fromkeys(asked))
+    return tuple(dict.fromkeys(python for python in asked if not python[:1].isdigit() or serves_under(python)))
