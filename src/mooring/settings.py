@@ -102,8 +102,8 @@ class ApiSettings:
     """The control plane's answers."""
 
     hold_s: float = 45.0
-    """How long DescribeEndpoint is held for a waiter while the endpoint is in progress; 0 answers at once. Less than the
-    60 s after which clients give a call up; what takes longer is seen 30 s late, when the waiter asks again."""
+    """How long DescribeEndpoint is held for a waiter while the endpoint is in progress; 0 answers at once. Less than
+    the 60 s after which clients give a call up; what takes longer is seen 30 s late, when the waiter asks again."""
     held_calls: int = 100
     """How many calls are held at the same time; 0 holds none."""
 

@@ -9,22 +9,31 @@ import pytest
 from tests.acceptance.running import Deployment, Server
 from tests.models import pages
 from tests.models.deploying import Endpoint
+from tests.models.installing import kept_environments, require_torch, server_settings
 
 
 @pytest.fixture(scope="session")
 def models_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for every kind of model, and so one environment for all that ask for the same."""
-    server = Server(tmp_path_factory.mktemp("models") / "data")
-    try:
-        yield server.start()
-    finally:
-        server.end()
+    data = tmp_path_factory.mktemp("models") / "data"
+    with kept_environments(data):
+        server = Server(data, **server_settings())
+        try:
+            yield server.start()
+        finally:
+            server.end()
 
 
 @pytest.fixture(scope="session")
 def models(models_server: Server) -> Deployment:
     """Where the tests of every kind put their models, each under a name of its own."""
     return Deployment(models_server, "kinds")
+
+
+@pytest.fixture(scope="session")
+def torch() -> None:
+    """Nothing, where PyTorch can be had; elsewhere the test is skipped."""
+    require_torch()
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,32 @@
-"""From what a page says to install to a Python that has it: the tests' own, or one that is made for it and kept."""
+"""From what a page says to install to a Python that has it: the tests' own, or one that is made for it and kept.
+
+PyTorch is the exception: its wheel on the usual index brings gigabytes of CUDA. Where pip finds a wheel of it on
+this machine, that one is used; elsewhere its tests are skipped, unless MOORING_TEST_LARGE_DOWNLOADS=1.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import fcntl
+import functools
 import importlib.metadata
+import json
+import os
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.clients.environments import Unreachable, python_with
 
+TORCH = "2.13.0"
+LARGE_DOWNLOADS = os.environ.get("MOORING_TEST_LARGE_DOWNLOADS") == "1"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "mooring-tests"
+WHEELS = CACHE / "wheels"
 SYSTEM_LIBRARIES = {"lightgbm": "libgomp.so.1" if sys.platform == "linux" else "libomp.dylib"}
 """What a package wants of the machine and does not bring along."""
 
@@ -21,10 +37,71 @@ def python_for(*requirements: str) -> Path:
         return Path(sys.executable)
     for name in requirements:
         _require_library_of(name)
+    if "torch" in requirements:
+        require_torch()
+        if not LARGE_DOWNLOADS:
+            pinned = (f"torch=={TORCH}" if each == "torch" else each for each in requirements)
+            requirements = ("--find-links", str(WHEELS), *pinned)
     try:
         return python_with(*requirements)
     except Unreachable as error:
         pytest.skip(f"{' '.join(requirements)}: {error}")
+
+
+def server_settings() -> dict[str, str]:
+    """What a server needs in its environment to find the same PyTorch."""
+    if LARGE_DOWNLOADS:
+        return {}
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    return {"UV_FIND_LINKS": str(WHEELS), "MOORING_IMAGES_TORCH_BACKEND": "none"}
+
+
+@contextlib.contextmanager
+def kept_environments(data: Path) -> Iterator[None]:
+    """The environments that the server with this data directory makes, kept for the next run of the tests.
+
+    Making one takes seconds of downloading and compiling. One run at a time has them; beside it another makes its own.
+    """
+    kept = CACHE / "environments-of-models"
+    kept.mkdir(parents=True, exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            data.mkdir()
+            (data / "environments").symlink_to(kept, target_is_directory=True)
+        yield
+
+
+def require_torch() -> None:
+    """Skips the test where PyTorch is neither here nor may be downloaded."""
+    if not (LARGE_DOWNLOADS or _installed("torch")) and (lacking := _torch_is_lacking()):
+        pytest.skip(lacking)
+
+
+@functools.cache
+def _torch_is_lacking() -> str | None:
+    """Brings the wheel to where uv looks for it; the reason when pip knows none on this machine."""
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    if any(WHEELS.glob(f"torch-{TORCH}*-{python}-*.whl")):
+        return None
+    found = _pip("install", "--dry-run", "--ignore-installed", "--report", "-", f"torch=={TORCH}")
+    if found.returncode != 0:
+        return f"pip finds no torch {TORCH}: {found.stderr.strip().rpartition(chr(10))[2]}"
+    url = json.loads(found.stdout)["install"][0]["download_info"]["url"]
+    if not url.startswith("file:"):
+        return f"torch {TORCH} would come from {url}; MOORING_TEST_LARGE_DOWNLOADS=1 lets it"
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=WHEELS) as directory:
+        done = _pip("download", "--dest", directory, f"torch=={TORCH}")
+        assert done.returncode == 0, done.stderr
+        (wheel,) = Path(directory).iterdir()
+        wheel.rename(WHEELS / wheel.name)
+    return None
+
+
+def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pip", arguments[0], "--quiet", "--no-deps", *arguments[1:]]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def _installed(requirement: str) -> bool:

@@ -78,7 +78,7 @@ def run(page: Page, server: Server, directory: Path) -> subprocess.CompletedProc
     # Environments are compiled as they are imported, here also where the one who runs the tests turned that off.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run(
-        [MOORING, "run", "--data-dir", server.data, "--", python, "-W", "error", PROGRAM],
+        [MOORING, "run", "--data-dir", server.data, "--", python, PROGRAM],
         cwd=directory,
         env=environment,
         capture_output=True,

@@ -45,6 +45,10 @@ UNREACHABLE_TYPES = frozenset({"ConnectionError", "ConnectError", "ConnectTimeou
                                "LocalEntryNotFoundError"})  # fmt: skip
 
 NO_TASK = "You need to define one of the following {tasks} as env 'HF_TASK'."
+BELOW = (
+    "There is no config.json at the top of the model data, only {found}: pack the files themselves and not the "
+    "directory that holds them."
+)  # fmt: skip
 NO_HEADER = (
     "You need to provide the correct CSV with Header columns to use it with the inference toolkit default handler."
 )  # fmt: skip
@@ -74,6 +78,8 @@ def model_fn(model_dir: str) -> Any:
 
     hub = os.environ.get(MODEL_ID)
     here = any(Path(model_dir, name).exists() for name in ("config.json", "model_index.json"))
+    if not hub and not here and (below := sorted(Path(model_dir).glob("*/config.json"))):
+        raise ValueError(BELOW.format(found=below[0].relative_to(model_dir)))
     task = os.environ.get(TASK) or (None if hub and not here else infer_task(Path(model_dir)))
     if not hub or here:
         return pipeline(task=task, model=model_dir, device=_device())
