@@ -410,9 +410,9 @@ def test_a_variant_has_a_source_and_a_weight(text: str, given: str, weight: floa
 
 
 def test_home_is_put_in_where_no_shell_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/people/me")
     (wanted,) = planning.wanted_of(None, ["a=~/models/iris:2"])
-    assert (wanted.given, wanted.weight) == ("/home/me/models/iris", 2.0)
+    assert (wanted.given, wanted.weight) == ("/people/me/models/iris", 2.0)
     assert planning.wanted_of("s3://b/~/k.tar.gz", [])[0].given == "s3://b/~/k.tar.gz"
 
 
