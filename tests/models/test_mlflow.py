@@ -53,7 +53,7 @@ def test_a_directory_that_lacks_its_model(models: Deployment, endpoint: Endpoint
     packed = models.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         found = {member.name.removeprefix("./"): tar.extractfile(member) for member in tar.getmembers()}
-    files = {name: file.read() for name, file in found.items() if file is not None}
+        files = {name: file.read() for name, file in found.items() if file is not None}
     del files["MLmodel"]
     reason, log = fail(models, "flow-lacking", container["Image"], files)
     assert 'model failed: mlflow.exceptions.MlflowException: Could not find an "MLmodel" configuration file' in reason
