@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mooring.api import endpoint_logs
 from mooring.api.absent import NOT_INSTALLED, absent, is_siblings
 from mooring.api.administration import Administration
 from mooring.api.calls import Call, Control
@@ -118,6 +119,9 @@ class Edge:
     ) -> WireResponse:
         """A call of what runs beside Mooring, answered there."""
         progress.operation, progress.resource = said.operation or "-", who.service
+        if (refused := endpoint_logs.refusal(who.service, said, request)) is not None:
+            progress.outcome = refused.code
+            return failure(said, refused, request_id)
         try:
             return await self._control.ask_neighbours(request, request_id)
         except NotInstalled:
