@@ -27,7 +27,7 @@ from mooring.paths import Paths
 from mooring.settings import Settings
 
 REQUIREMENTS = b"iniconfig\n"
-AGAIN = 20
+AGAIN = 5
 TIMEOUT_S = 600.0
 
 
