@@ -191,13 +191,15 @@ def test_process_that_a_script_ruined_ends_and_its_caller_sees_that(serve: Serve
         assert replica.ping().status == 200
 
 
-def test_worker_that_writes_what_is_not_its_to_say_is_replaced(serve: Serve) -> None:
+@pytest.mark.parametrize("said", ['b"{}" * 50', "frame({}, b'')", "frame([200], b'')", "frame(None, b'x') * 2"])
+def test_worker_that_writes_what_is_not_its_to_say_is_replaced(serve: Serve, said: str) -> None:
     replica = serve(MISBEHAVING, workers=2)
     replica.ping()
-    deed = """
+    deed = f"""
 import socket
+from mooring_model_server.channel import frame
 for number in range(3, 20):
-    try: socket.socket(fileno=os.dup(number)).sendall(b"{}" * 50)
+    try: socket.socket(fileno=os.dup(number)).sendall({said})
     except OSError: pass
 """
     assert connection_ends(begin(replica, deed))

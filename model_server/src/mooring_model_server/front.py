@@ -111,14 +111,15 @@ class _Worker:
         if found is None:
             return
         head, body = found
-        job, self._job = self._job, None
         if not self._loaded:
             self._loaded = True
             self._front.loaded(self, head)
-        elif job is None:
+        elif self._job is None:
             raise ValueError("a worker answered what nobody had asked")
         else:
+            # This raises for what no worker says; the call must still be here then, to be lost with the channel.
             status, content_type, headers = head
+            job, self._job = self._job, None
             self._front.http.finish(job, Answer(status, content_type, body, headers))
             self._front.free(self)
 
