@@ -20,6 +20,7 @@ from mooring_model_server.output import Output
 
 LOOK_S = 0.005
 """How long the loop may stand still during a call: about the longest that `/ping` waits."""
+JOIN_S = 5.0
 
 
 class Lead:
@@ -42,7 +43,7 @@ class Lead:
         self._over = True
         self._loop.tell()
         self._awake.set()
-        self._thread.join()
+        self._thread.join(JOIN_S)
 
     def take(self) -> None:
         """Lead; the standby, where it leads, is called out of its turn."""
