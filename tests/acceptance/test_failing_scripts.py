@@ -102,7 +102,7 @@ def test_a_prediction_that_ends_its_process(shared: Deployment) -> None:
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A server that waits for replicas only briefly: AWS lets ContainerStartupHealthCheckTimeoutInSeconds be 60 s."""
-    server = Server(tmp_path_factory.mktemp("impatient") / "data", MOORING_REPLICAS_STARTUP_TIMEOUT_S="1.5")
+    server = Server(tmp_path_factory.mktemp("impatient") / "data", MOORING_REPLICAS_STARTUP_TIMEOUT_S="3")
     try:
         yield Deployment(server.start())
     finally:
@@ -124,7 +124,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_a_script_that_never_comes_back(impatient: Deployment, kind: str, script: str) -> None:
     reason = failed(impatient, impatient.model(kind, script))
     assert reason.startswith(PING_FAILURE)
-    assert "/ping did not answer with 200 within 1.5 s" in reason
+    assert "/ping did not answer with 200 within 3 s" in reason
 
 
 def test_the_next_deployment_works_after_them(impatient: Deployment) -> None:
