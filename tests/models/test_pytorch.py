@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from tests.acceptance.running import Deployment
-from tests.models import pages
 from tests.models.deploying import FIRST_TIME_S, Endpoint, fail
 from tests.models.installing import TORCH
 
@@ -53,11 +52,4 @@ def test_weights_without_a_script(models: Deployment, torch: None) -> None:
     reason, log = fail(models, "net-weights", IMAGE, {"model.pt": b"no torchscript"})
     assert "model_fn failed: RuntimeError: Failed to load " in reason
     assert "Please ensure model is saved using torchscript." in reason
-    assert "Traceback" in log
-
-
-def test_a_script_whose_module_was_left_out(models: Deployment, torch: None) -> None:
-    script = pages.read("pytorch-script").files["code/inference.py"]
-    reason, log = fail(models, "net-module", IMAGE, {"model.pth": b"", "code/inference.py": script})
-    assert "import failed: ModuleNotFoundError: No module named 'net'" in reason
     assert "Traceback" in log
