@@ -9,6 +9,7 @@ process. The model server is not installed into it (see `model_server_copy`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ from pathlib import Path
 from mooring.engines.recipes import Recipe, Wish, recipe_of
 from mooring.engines.server_copy import WARM, model_server_copy
 from mooring.engines.uv import command, uv
+from mooring.engines.zygotes import PLAIN
 from mooring.errors import EnvironmentFailure
 from mooring.hosting.events import EventKind, Note
 from mooring.paths import Paths
@@ -34,6 +36,7 @@ HOLD = "environment"
 """A link in the artifacts of an owner: the environment that it uses."""
 _ASIDE = ".making-"
 _GONE = ".gone-"
+_WARMING_S = 60.0
 _MISSING_FOR_S = 600.0
 """A Python that could not be had is not looked for again so soon: that takes seconds, without a network longer."""
 
@@ -56,16 +59,16 @@ class Environments:
         """
         recipe = await asyncio.to_thread(recipe_of, wish)
         async with self._locks.setdefault(recipe.name, asyncio.Lock()):
-            if not await asyncio.to_thread(self._claim, owner, recipe.name):
-                self._refuse_missing(recipe.python)
-                note(EventKind.STEP, f"making an environment: {recipe}")
-                began = time.monotonic()
-                try:
+            try:
+                if not await asyncio.to_thread(self._claim, owner, recipe.name):
+                    self._refuse_missing(recipe.python)
+                    note(EventKind.STEP, f"making an environment: {recipe}")
+                    began = time.monotonic()
                     await self._make(recipe, timeout_s, log_path)
-                except OSError as error:
-                    raise EnvironmentFailure(f"it could not be written: {error.strerror or error}") from None
-                note(EventKind.STEP, f"the environment is ready after {time.monotonic() - began:.1f} s")
-                await asyncio.to_thread(self._evict)
+                    note(EventKind.STEP, f"the environment is ready after {time.monotonic() - began:.1f} s")
+                    await asyncio.to_thread(self._evict)
+            except OSError as error:
+                raise EnvironmentFailure(f"it could not be written: {error.strerror or error}") from None
         return self._root / recipe.name / "bin" / "python"
 
     def _claim(self, owner: str, name: str) -> bool:
@@ -110,9 +113,12 @@ class Environments:
         if recipe.arguments:
             install = ("pip", "install", "--python", python, *recipe.arguments)
             await uv(install, timeout_s=left(), log=log_path, directory=recipe.directory)
-        server = await asyncio.to_thread(model_server_copy, self._root)
-        warming = (python, str(server / WARM), recipe.framework, *sorted(recipe.named))
-        await command(warming, _bare(aside), timeout_s=left(), log=log_path)
+        warming = (python, str(await asyncio.to_thread(model_server_copy, self._root) / WARM))
+        await command((*warming, recipe.framework), _bare(aside), timeout_s=left(), log=log_path)
+        if recipe.named:
+            with contextlib.suppress(EnvironmentFailure):  # the model's script may know better how to import these
+                words = (*warming, PLAIN, *sorted(recipe.named))
+                await command(words, _bare(aside), timeout_s=min(left(), _WARMING_S), log=log_path)
 
     def _publish(self, aside: Path, recipe: Recipe) -> None:
         mark = {**recipe.to_document(), "bytes": _bytes_of(aside), "made_at": time.time()}
@@ -125,7 +131,7 @@ class Environments:
     def _evict(self) -> None:
         """Remove what others left half-made, and what is over the bound and in nobody's use."""
         found: list[tuple[float, int, Path]] = []
-        for directory in self._root.iterdir():
+        for directory in list(self._root.iterdir()):
             if directory.name.startswith(_GONE) or (
                 directory.name.startswith(_ASIDE) and not directory.name.endswith(f"-{os.getpid()}")
             ):
@@ -142,12 +148,18 @@ class Environments:
 
     def _remove_unheld(self, directory: Path) -> bool:
         with self._guard:
-            held = {link.readlink().name for link in self._artifacts.glob(f"*/*/{HOLD}")}
-            if directory.name in held:
+            if directory.name in self._held():
                 return False
             gone = directory.rename(directory.with_name(f"{_GONE}{directory.name}"))
         shutil.rmtree(gone, ignore_errors=True)
         return True
+
+    def _held(self) -> set[str]:
+        found = set()
+        for link in self._artifacts.glob(f"*/*/{HOLD}"):
+            with contextlib.suppress(OSError):  # its endpoint is being deleted
+                found.add(link.readlink().name)
+        return found
 
     def _discard(self, directory: Path) -> None:
         gone = directory.rename(directory.with_name(f"{_GONE}{directory.name}-{time.monotonic_ns()}"))

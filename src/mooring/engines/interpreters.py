@@ -6,6 +6,7 @@ Guarantees: the nearest serves only where the plan allows it, and never in silen
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from mooring.engines.model_requirements import ModelRequirements
 from mooring.engines.pins import Pin, running_python, serves_under
 from mooring.engines.recipes import Wish
 from mooring.engines.versions import SWITCH, Plan, listed, packages_of, plan, plan_of_requirements
+from mooring.engines.zygotes import PLAIN
 from mooring.errors import EnvironmentFailure, StartFailure
 from mooring.hosting.events import EventKind, Note
 from mooring.settings import Settings
 
+UVS_VARIABLE = "UV_TORCH_BACKEND"
 UVS_OWN = "none"
 """The value of `torch_backend` that leaves the choice to uv's index."""
 
@@ -81,7 +84,7 @@ class Interpreters:
             self._tell_of_own(need, wanted, await asyncio.to_thread(python_version, python), failure)
             return python
         if not wanted.nearest:
-            raise StartFailure(_refusal(need, wanted, str(failure), strict=self._strict))
+            raise StartFailure(self._refusal(need, wanted, str(failure)))
         python_here = await self._required(need, here)
         lacking = f"an environment with {wanted.serves}, {wanted.because}, could not be made: {failure}"
         self._tell(need, f"{listed(here)} serves, as installed beside Mooring; {lacking}")
@@ -116,32 +119,31 @@ class Interpreters:
             python=python,
             requirements=need.requirements.file,
             torch_backend=self._torch_backend(need.runtime),
-            framework=framework if framework in FRAMEWORKS else "none",
+            framework=framework if framework in FRAMEWORKS else PLAIN,
         )
         timeout_s = max(0.1, need.deadline - time.monotonic())
         return await self._environments.python_for(wish, need.owner, timeout_s, need.log_path, need.note)
 
     def _torch_backend(self, runtime: Runtime) -> str:
-        chosen = self._images.torch_backend or ("auto" if runtime.tag.gpu else "cpu")
+        chosen = self._images.torch_backend or os.environ.get(UVS_VARIABLE) or ("auto" if runtime.tag.gpu else "cpu")
         return "" if chosen == UVS_OWN else chosen
 
     def _tell(self, need: Need, text: str) -> None:
         need.note(EventKind.VERSIONS, text)
 
-
-def _refusal(need: Need, wanted: Plan, reason: str, *, strict: bool) -> str:
-    """Why nothing serves, for FailureReason."""
-    image, file = need.runtime.image, need.requirements.file
-    if strict:
+    def _refusal(self, need: Need, wanted: Plan, reason: str) -> str:
+        """Why nothing serves, for FailureReason."""
+        image, file = need.runtime.image, need.requirements.file
+        if file is not None and wanted.theirs:
+            return f"Installing {file.name} failed: {reason}"
+        if self._strict:
+            return (
+                f'Image "{image}" cannot be served as its tag says ({wanted.serves} under Python '
+                f"{wanted.pythons[0] or running_python()}): {reason}. MOORING_HOSTING_STRICT is on: let uv find what "
+                f"is missing, or turn it off."
+            )
         return (
-            f'Image "{image}" cannot be served as its tag says ({wanted.serves} under Python '
-            f"{wanted.pythons[0] or running_python()}): {reason}. MOORING_HOSTING_STRICT is on: let uv find what is "
-            f"missing, or turn it off."
+            f'Image "{image}" cannot run here: {FRAMEWORKS[need.runtime.framework].distributions[0]} is not installed '
+            f"beside Mooring, and an environment with {wanted.serves} cannot be made: {reason}. Install it beside "
+            f"Mooring, or let uv reach what is missing."
         )
-    if file is not None:
-        return f"Installing {file.name} failed: {reason}"
-    return (
-        f'Image "{image}" cannot run here: {FRAMEWORKS[need.runtime.framework].distributions[0]} is not installed '
-        f"beside Mooring, and an environment with {wanted.serves} cannot be made: {reason}. Install it beside Mooring, "
-        f"or let uv reach what is missing."
-    )

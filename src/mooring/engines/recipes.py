@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mooring.engines.pins import name_of, running_python
+from mooring.engines.zygotes import PLAIN
 from mooring.errors import EnvironmentFailure
 from mooring.processes.files import read_small
 
@@ -32,7 +33,7 @@ class Wish:
     """The model's own file."""
     torch_backend: str = ""
     """For uv's `--torch-backend`; empty leaves it to uv."""
-    framework: str = "none"
+    framework: str = PLAIN
     """Of the model server: what must be importable at the end."""
 
 
@@ -112,5 +113,6 @@ def _digest_beside(requirements: Path) -> str:
     for path in sorted(requirements.parent.rglob("*")):
         if path.is_file():
             digest.update(f"{path.relative_to(requirements.parent)}\0{path.stat().st_size}\0".encode())
-            digest.update(path.read_bytes())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

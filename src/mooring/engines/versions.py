@@ -30,6 +30,8 @@ class Plan:
     """Why; it follows on what serves."""
     own: bool = False
     """Whether that takes an environment; otherwise the installed framework serves."""
+    theirs: bool = False
+    """Whether the model's own requirements name the framework."""
     serves: str = ""
     """What the environment holds of the framework, for people."""
     packages: tuple[str, ...] = ()
@@ -82,6 +84,7 @@ def plan_of_requirements(runtime: Runtime, pin: Pin, python: str | None, *, poli
     return Plan(
         "as the model's requirements say",
         own=True,
+        theirs=True,
         serves=_said_of((pin,)),
         packages=packages_of(runtime, (pin,))[1:],  # the pin itself is theirs
         pythons=pythons[:1] if strict else pythons,
