@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mooring.api.calls import Call
+from mooring.api.limits import check_count
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects
 from mooring.hosting.config_rules import check_config, check_models, completed_config, models_of
-from mooring.hosting.quotas import refuse_above
 from mooring.hosting.resources import Resource
 from mooring.hosting.tag_rules import tags_of
 from mooring.store import Connection, endpoint_configs, models, tags
@@ -23,8 +23,10 @@ def create_endpoint_config(conn: Connection, call: Call) -> dict[str, Any]:
     added = tags_of(call.input.get("Tags", ()))
     named = {name: models.require(conn, call.scope, name).document for name in models_of(call.input)}
     check_models(call.input, named)
-    limit, held = call.settings.quotas.endpoint_configs, endpoint_configs.count(conn, call.scope)
-    refuse_above("Number of endpoint configurations", limit, "Configurations", held, 1)
+    limit = call.settings.quotas.endpoint_configs
+    check_count(
+        "Number of endpoint configurations", limit, "Configurations", lambda: endpoint_configs.count(conn, call.scope)
+    )
     document = completed_config(call.input)
     config = Resource("endpoint-config", call.scope, call.input["EndpointConfigName"], document, call.now)
     endpoint_configs.insert(conn, config)

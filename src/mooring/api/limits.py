@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from mooring.api.calls import Call
 from mooring.hosting.capacity import Machine, shortage
@@ -13,11 +14,17 @@ from mooring.settings import CapacitySettings
 from mooring.store import Connection, endpoints
 
 
+def check_count(quota: str, limit: int, unit: str, count: Callable[[], int]) -> None:
+    """Raises `LimitExceeded` when one more is above a limit; nothing is counted where there is none."""
+    if limit:
+        refuse_above(quota, limit, unit, count(), 1)
+
+
 def check_quotas(conn: Connection, call: Call, wished: EndpointRecord, *, new: bool) -> None:
     """Raises `LimitExceeded` when the endpoint, as it is wished, would take more than a quota allows."""
     quotas = call.settings.quotas
     if new:
-        refuse_above("Number of endpoints", quotas.endpoints, "Endpoints", endpoints.count(conn, call.scope), 1)
+        check_count("Number of endpoints", quotas.endpoints, "Endpoints", lambda: endpoints.count(conn, call.scope))
     counted = endpoints.all(conn) if looks_at_others(quotas, wished) else []
     others = [each for each in counted if each.scope == call.scope and each.uid != wished.uid]
     check_capacity(quotas, others, wished)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mooring.api.calls import Call, Control
+from mooring.api.limits import check_count
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects
 from mooring.hosting.image_rules import check_images
 from mooring.hosting.model_rules import check_model, completed_model
-from mooring.hosting.quotas import refuse_above
 from mooring.hosting.resources import Resource
 from mooring.hosting.tag_rules import tags_of
 from mooring.store import Connection, models, tags
@@ -32,7 +32,7 @@ def create_model(conn: Connection, call: Call) -> dict[str, Any]:
     if call.settings.hosting.strict:
         effects.refuse_idle(effects.idle_in_model(call.input))
     added = tags_of(call.input.get("Tags", ()))
-    refuse_above("Number of models", call.settings.quotas.models, "Models", models.count(conn, call.scope), 1)
+    check_count("Number of models", call.settings.quotas.models, "Models", lambda: models.count(conn, call.scope))
     model = Resource("model", call.scope, call.input["ModelName"], completed_model(call.input), call.now)
     models.insert(conn, model)
     tags.put(conn, model.arn, added)

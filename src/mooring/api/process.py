@@ -17,6 +17,7 @@ from mooring.api.edge import Edge
 from mooring.clock import SystemClock
 from mooring.errors import DataDirectoryError
 from mooring.http1.application import serve
+from mooring.http1.loops import new_event_loop
 from mooring.paths import Paths
 from mooring.processes import lifeline
 from mooring.settings import Settings, data_directory, load
@@ -41,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)  # tells of its own plugins at info
     try:
-        asyncio.run(run(settings, options.lifeline_fd, options.ready_fd))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(run(settings, options.lifeline_fd, options.ready_fd))
     except DataDirectoryError as error:
         print(f"mooring: {error}", file=sys.stderr)  # noqa: T201 - one line for a person, without a log's prefix
         return UNUSABLE

@@ -19,9 +19,8 @@ import subprocess
 import sys
 from typing import cast
 
-import uvloop
-
 from mooring.engines.port_owners import Owners
+from mooring.http1.loops import new_event_loop
 from mooring.image_commands import filled
 from mooring.processes import identity
 from mooring.processes.pidfd import wait_for_exit
@@ -249,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"{words[0]} cannot be started: {error.strerror}\n")
         return CANNOT_START
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         status = runner.run(run(listener, program, port))
     if status < 0:
         with contextlib.suppress(OSError):  # of SIGKILL nothing can be changed

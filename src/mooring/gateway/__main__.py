@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-from collections.abc import Callable
 
 from mooring.gateway.process import Gateway, Inherited
+from mooring.http1.loops import new_event_loop
 from mooring.settings import load
 
 
@@ -23,16 +23,8 @@ def main() -> None:
         format=f"%(asctime)s gateway-{given.index} %(levelname)s %(message)s",
     )
     gateway = Gateway(settings, Inherited(given.index, given.listen_fd, given.lifeline_fd, given.ready_fd))
-    with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(gateway.run())
-
-
-def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:  # costs about 8 %
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
 
 
 if __name__ == "__main__":

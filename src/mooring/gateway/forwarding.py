@@ -1,7 +1,8 @@
 """API calls: handed to control as they are, with a wait while control is being restarted.
 
 A call whose connection was refused has not been sent, so it may wait and be sent later. A call that was sent is never
-sent again: control may have acted on it, and answers a client's repetition from its memory.
+sent again, as control may have acted on it; but for one whose kept connection ended without a byte of an answer, if its
+client gave it an id: control, and the next control, knows by that whether it has acted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 
 from mooring.gateway import faults
 from mooring.gateway.request_ids import new_request_id
-from mooring.http1.client import Answer, Interrupted, NotConnected, fetch
+from mooring.http1.client import Answer, Interrupted, Lost, NotConnected, Peer
 from mooring.http1.connection import ServerConnection
 from mooring.http1.messages import PER_CONNECTION, Request
 
@@ -39,6 +40,7 @@ _FORWARDED = frozenset(
         b"x-amz-target",
     )
 )
+_INVOCATION_ID = b"amz-sdk-invocation-id"
 _REQUEST_ID = b"x-mooring-request-id"
 _OWN_PREFIX = b"x-mooring-"
 
@@ -47,7 +49,7 @@ class Forwarder:
     """Calls control for the clients of one gateway, a task per call."""
 
     def __init__(self, control_socket: str, wait_s: float) -> None:
-        self._control = control_socket
+        self._control = Peer(control_socket)
         self._wait_s = wait_s
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -76,9 +78,10 @@ class Forwarder:
         method, target = request.method.decode("ascii"), request.target.decode("latin-1")
         while True:
             try:
-                return await fetch(self._control, method, target, headers, request.body, ANSWER_WITHIN_S)
-            except NotConnected:
-                if loop.time() + delay > deadline:
+                return await self._control.fetch(method, target, headers, request.body, ANSWER_WITHIN_S)
+            except (NotConnected, Lost) as error:
+                known = isinstance(error, NotConnected) or request.header(_INVOCATION_ID) is not None
+                if not known or loop.time() + delay > deadline:
                     raise
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, RETRY_AFTER_MAX_S)

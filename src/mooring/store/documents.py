@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, insert, select
+from sqlalchemy import Connection, Row, Table, insert, select
 from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
 
 from mooring.errors import AlreadyExists, NotFound
 from mooring.hosting.listing import Cursor, Selection
-from mooring.hosting.naming import Kind, Scope, already_exists, folded, not_found
+from mooring.hosting.naming import Kind, Scope, already_exists, not_found
 from mooring.hosting.resources import Resource
 from mooring.store import tags
+from mooring.store.names import ByName
 from mooring.store.paging import count, page
 
 
@@ -23,6 +24,7 @@ class Documents:
     def __init__(self, kind: Kind, table: Table) -> None:
         self._kind = kind
         self._table = table
+        self._named = ByName(table)
 
     def insert(self, conn: Connection, resource: Resource) -> None:
         """Raises `AlreadyExists` when the name is taken, in any case."""
@@ -41,7 +43,7 @@ class Documents:
 
     def get(self, conn: Connection, scope: Scope, name: str) -> Resource | None:
         """The one of exactly this name, or None."""
-        row = conn.execute(select(self._table).where(self._named(scope, name))).one_or_none()
+        row = self._named.one(conn, scope, name)
         return None if row is None else self._resource(row)
 
     def require(self, conn: Connection, scope: Scope, name: str) -> Resource:
@@ -53,10 +55,11 @@ class Documents:
 
     def delete(self, conn: Connection, scope: Scope, name: str) -> None:
         """Delete it and its tags. Raises `NotFound`."""
-        gone = conn.execute(delete_from(self._table).where(self._named(scope, name)))
         arn = scope.arn(self._kind, name)
-        if gone.rowcount == 0:
+        row = self._named.one(conn, scope, name)
+        if row is None:
             raise NotFound(not_found(self._kind, arn))
+        conn.execute(delete_from(self._table).where(self._table.c.id == row.id))
         tags.delete_all(conn, arn)
 
     def page(self, conn: Connection, scope: Scope, wanted: Selection) -> tuple[list[Resource], Cursor | None]:
@@ -71,16 +74,6 @@ class Documents:
     def all(self, conn: Connection) -> list[Resource]:
         """Every one of every scope, oldest first."""
         return [self._resource(row) for row in conn.execute(select(self._table).order_by(self._table.c.id))]
-
-    def _named(self, scope: Scope, name: str) -> ColumnElement[bool]:
-        columns = self._table.c
-        # lower(name) is what the index holds; the name itself decides.
-        return and_(
-            columns.account == scope.account,
-            columns.region == scope.region,
-            func.lower(columns.name) == folded(name),
-            columns.name == name,
-        )
 
     def _resource(self, row: Row[Any]) -> Resource:
         scope = Scope(row.account, row.region)

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy import insert as insert_into
 from sqlalchemy.exc import IntegrityError
@@ -18,12 +18,15 @@ from mooring.errors import AlreadyExists, NotFound
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
 from mooring.hosting.events import EventKind, event
 from mooring.hosting.listing import Cursor, Selection
-from mooring.hosting.naming import Scope, already_exists, folded, not_found
+from mooring.hosting.naming import Scope, already_exists, not_found
 from mooring.store import events, paging, tags
+from mooring.store.names import ByName
 from mooring.store.schema import endpoints as table
 
 MOST_REGIONS = 5
 """That a message names."""
+_NAMED = ByName(table)
+_OF_UID = select(table).where(table.c.uid == bindparam("uid"))
 _COLUMNS = ("uid", "name", "status", "created_at", "modified_at")
 
 
@@ -38,7 +41,8 @@ def insert(conn: Connection, record: EndpointRecord) -> None:
 
 def get(conn: Connection, scope: Scope, name: str) -> EndpointRecord | None:
     """The endpoint of exactly this name, or None."""
-    return _one(conn, _named(scope, name))
+    row = _NAMED.one(conn, scope, name)
+    return None if row is None else _record(row)
 
 
 def require(conn: Connection, scope: Scope, name: str) -> EndpointRecord:
@@ -51,7 +55,8 @@ def require(conn: Connection, scope: Scope, name: str) -> EndpointRecord:
 
 def by_uid(conn: Connection, uid: str) -> EndpointRecord | None:
     """This creation, or None once it is gone, even when its name lives again."""
-    return _one(conn, table.c.uid == uid)
+    row = conn.execute(_OF_UID, {"uid": uid}).one_or_none()
+    return None if row is None else _record(row)
 
 
 def all(conn: Connection) -> list[EndpointRecord]:  # noqa: A001 - read as `endpoints.all`
@@ -95,22 +100,6 @@ def page(conn: Connection, scope: Scope, wanted: Selection) -> tuple[list[Endpoi
 def _tell(conn: Connection, record: EndpointRecord, at: float) -> None:
     text = f"{record.status}: {record.failure_reason}" if record.failure_reason else str(record.status)
     events.add(conn, record.uid, [event(at, EventKind.STATUS, text)])
-
-
-def _one(conn: Connection, condition: ColumnElement[bool]) -> EndpointRecord | None:
-    row = conn.execute(select(table).where(condition)).one_or_none()
-    return None if row is None else _record(row)
-
-
-def _named(scope: Scope, name: str) -> ColumnElement[bool]:
-    columns = table.c
-    # lower(name) is what the index holds; the name itself decides.
-    return and_(
-        columns.account == scope.account,
-        columns.region == scope.region,
-        func.lower(columns.name) == folded(name),
-        columns.name == name,
-    )
 
 
 def _regions_of(conn: Connection, scope: Scope, name: str) -> list[str]:

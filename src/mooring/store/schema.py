@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint, func
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in `migrations/versions`."""
 
 metadata = MetaData()
@@ -31,7 +31,12 @@ def _documents(name: str) -> Table:
         Column("document", Text, nullable=False),
     )
     Index(f"{name}_name", table.c.account, table.c.region, func.lower(table.c.name), unique=True)
+    _in_order_of_creation(table)
     return table
+
+
+def _in_order_of_creation(table: Table) -> None:
+    Index(f"{table.name}_created", table.c.account, table.c.region, table.c.created_at, table.c.name)
 
 
 models = _documents("models")
@@ -50,6 +55,7 @@ endpoints = Table(
     Column("document", Text, nullable=False),
 )
 Index("endpoints_name", endpoints.c.account, endpoints.c.region, func.lower(endpoints.c.name), unique=True)
+_in_order_of_creation(endpoints)
 
 tags = Table(
     "tags",
