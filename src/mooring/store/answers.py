@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from mooring.store.schema import answers as table
 
+_GET = select(table).where(table.c.invocation_id == bindparam("invocation_id"))
+_INSERT = insert(table)
+_PUT = _INSERT.on_conflict_do_update(
+    index_elements=["invocation_id"],
+    set_={column.name: column for column in _INSERT.excluded if column.name != "invocation_id"},
+)
 KEPT_S = 3600.0
 MOST_KEPT = 10_000
 
@@ -31,15 +37,14 @@ class Answer:
 
 def get(conn: Connection, invocation_id: str) -> Answer | None:
     """The answer given under this id, or None."""
-    row = conn.execute(select(table).where(table.c.invocation_id == invocation_id)).one_or_none()
+    row = conn.execute(_GET, {"invocation_id": invocation_id}).one_or_none()
     return None if row is None else Answer(*row)
 
 
 def put(conn: Connection, answer: Answer) -> None:
     """Keep it, in place of an older one under the same id (of another call, or outlived)."""
     columns = {name: getattr(answer, name) for name in Answer.__slots__}
-    row = insert(table).values(columns)
-    conn.execute(row.on_conflict_do_update(index_elements=["invocation_id"], set_=columns))
+    conn.execute(_PUT, columns)
 
 
 def prune(conn: Connection, now: float) -> None:

@@ -25,6 +25,7 @@ class Documents:
         self._kind = kind
         self._table = table
         self._named = ByName(table)
+        self._insert = insert(table)
 
     def insert(self, conn: Connection, resource: Resource) -> None:
         """Raises `AlreadyExists` when the name is taken, in any case."""
@@ -37,7 +38,7 @@ class Documents:
             "document": json.dumps(resource.document, separators=(",", ":")),
         }
         try:
-            conn.execute(insert(self._table).values(values))
+            conn.execute(self._insert, values)
         except IntegrityError:
             raise AlreadyExists(already_exists(self._kind, resource.arn)) from None
 
