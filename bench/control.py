@@ -178,7 +178,7 @@ def table(samples: dict[str, dict[str, list[Sample]]]) -> str:
 
 
 def cpu_seconds(candidate: Candidate) -> float:
-    """CPU time of all its processes, in the kernel's ticks; with that of threads that have ended, as moto makes many."""
+    """CPU time of all its processes, in ticks; with that of threads that have ended, as moto makes many."""
     fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in candidate.pids)
     return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
 
