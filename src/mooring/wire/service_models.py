@@ -50,7 +50,7 @@ class ServiceModel:
         self._operations: Mapping[str, Any] = document["operations"]
         self._made: dict[str, Operation] = {}
 
-    @property
+    @functools.cached_property
     def operation_names(self) -> frozenset[str]:
         """All operations that AWS has, also those that Mooring does not serve."""
         return frozenset(self._operations)
