@@ -20,8 +20,9 @@ from botocore.config import Config
 
 from mooring.api.edge import Edge
 from mooring.clock import SystemClock
+from mooring.control.log_groups import LogGroup
 from mooring.errors import NotFound, NotInstalled, Refused
-from mooring.hosting.endpoints import EndpointStatus
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.naming import Scope, not_found
 from mooring.http1.application import serve
 from mooring.http1.messages import Request
@@ -44,6 +45,7 @@ class RecordingControl:
         self.prewarmed: list[dict[str, Any]] = []
         self.deleted: list[tuple[Scope, str]] = []
         self.broken = False
+        self.logs_directory: Path | None = None
         self.neighbours: Callable[[Request], WireResponse] | None = None
 
     def wake(self, uid: str) -> None:
@@ -80,6 +82,14 @@ class RecordingControl:
         if name == "absent":
             raise NotFound(not_found("endpoint", scope.arn("endpoint", name)))
         self.deleted.append((scope, name))
+
+    async def log_group(self, scope: Scope, name: str) -> LogGroup:
+        if self.logs_directory is None or name == "absent":
+            raise NotFound(not_found("endpoint", scope.arn("endpoint", name)))
+        return LogGroup(self.logs_directory / name, SystemClock())
+
+    async def log_groups(self, scope: Scope) -> list[tuple[EndpointRecord, LogGroup]]:
+        return []
 
     async def logs(self, scope: Scope, name: str, after: str | None) -> dict[str, Any]:
         return {"lines": [{"replica": "r", "variant": "v", "text": f"{scope.region} {name} {after}"}], "next": "n"}

@@ -121,7 +121,7 @@ def neighbours(edge: Serving) -> Iterator[list[Request]]:
         ("iam", lambda client: client.list_users(), "IAM"),
         ("sns", lambda client: client.list_topics(), "SNS"),
         ("sqs", lambda client: client.list_queues(), "SQS"),
-        ("logs", lambda client: client.describe_log_groups(), "CLOUDWATCH_LOGS"),
+        ("logs", lambda client: client.create_log_group(logGroupName="g"), "CLOUDWATCH_LOGS"),
         ("cloudwatch", lambda client: client.describe_alarms(), "CLOUDWATCH"),
         ("sts", lambda client: client.get_session_token(), "STS"),
     ],
@@ -149,7 +149,7 @@ def test_neighbours_that_do_not_answer(edge: Serving, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(edge.control, "neighbours", away)
     with pytest.raises(ClientError, match=r"\(ServiceUnavailable\).*They are away") as refused:
-        edge.client("logs").describe_log_groups()
+        edge.client("logs").create_log_group(logGroupName="g")
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = edge.raw("POST", "/", form, b"Action=ListTopics&Version=2010-03-31")

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mooring.control.log_groups import LogGroup
+from mooring.hosting.endpoints import EndpointRecord
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request
 from mooring.settings import Settings
@@ -46,6 +48,14 @@ class Control(Protocol):
 
     async def events(self, scope: Scope, name: str, after: int) -> dict[str, Any]:
         """`{"events": [...]}` of an endpoint behind the position `after`. Raises `NotFound`."""
+        ...
+
+    async def log_group(self, scope: Scope, name: str) -> LogGroup:
+        """What an endpoint's replicas wrote, as CloudWatch Logs would have it. Raises `NotFound`."""
+        ...
+
+    async def log_groups(self, scope: Scope) -> list[tuple[EndpointRecord, LogGroup]]:
+        """Every endpoint that has a log group, by name."""
         ...
 
     async def logs(self, scope: Scope, name: str, after: str | None) -> dict[str, Any]:

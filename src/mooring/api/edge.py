@@ -15,10 +15,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mooring.api import endpoint_logs
 from mooring.api.absent import NOT_INSTALLED, absent, is_siblings
 from mooring.api.administration import Administration
 from mooring.api.calls import Call, Control
+from mooring.api.endpoint_logs import LOGS, EndpointLogs
 from mooring.api.errors import is_expected, wire_error
 from mooring.api.holding import Holding, is_a_waiters
 from mooring.api.operations import INSTEAD, OPERATIONS, Changing, Function
@@ -31,7 +31,7 @@ from mooring.settings import Settings
 from mooring.store import Connection, Store, answers
 from mooring.store.answers import Answer
 from mooring.wire import recognition
-from mooring.wire.dialects import Spoken, failure, spoken
+from mooring.wire.dialects import JSON, Spoken, failure, spoken
 from mooring.wire.errors import WireError, WireResponse
 from mooring.wire.validation import require_valid
 
@@ -61,6 +61,7 @@ class Edge:
         self._store = store
         self._clock = clock
         self._control = control
+        self._endpoint_logs = EndpointLogs(control)
         self._holding = Holding(settings.api, store, control)
 
         def stop() -> None:
@@ -119,10 +120,12 @@ class Edge:
     ) -> WireResponse:
         """A call of what runs beside Mooring, answered there."""
         progress.operation, progress.resource = said.operation or "-", who.service
-        if (refused := endpoint_logs.refusal(who.service, said, request)) is not None:
-            progress.outcome = refused.code
-            return failure(said, refused, request_id)
         try:
+            if who.service == LOGS and said.protocol == JSON:
+                scope = Scope(self._settings.account.id, who.region or self._settings.account.region)
+                answer = await self._endpoint_logs.answer(request, said.operation, scope, request_id)
+                if answer is not None:
+                    return answer
             return await self._control.ask_neighbours(request, request_id)
         except NotInstalled:
             return await self._absent(request, who, said, request_id, progress, NOT_INSTALLED)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mooring.clock import Clock
 from mooring.control.replica_life import PREPARATION, ReplicaLife, ReplicaState
+from mooring.engines.log_times import SUFFIX
 from mooring.engines.preparing import Prepared
 from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import VariantState
@@ -76,6 +77,14 @@ class Fleet:
         """Those that are healthy or may become so."""
         states = (ReplicaState.STARTING, ReplicaState.HEALTHY)
         return [life for life in self.lives if life.variant == variant and life.state in states]
+
+    def growing_logs(self) -> list[Path]:
+        """Those that somebody may be writing to."""
+        growing = [life.replica.log for life in self.lives if life.replica is not None]
+        for variant, history in self._history.items():
+            if history.preparation is not None and not history.preparation.done():
+                growing.append(self._logs / self._uid / variant / f"{PREPARATION}.log")
+        return growing
 
     def start_missing(self, variant: VariantState, count: int, region: str) -> float | None:
         """Start what lacks to `count`, unless it is too early for that: then the seconds until it is not."""
@@ -182,6 +191,7 @@ class Fleet:
             logs.sort(key=lambda path: path.lstat().st_mtime)
             for path in logs[:-LOGS_OF_THE_DEAD]:
                 path.unlink(missing_ok=True)
+                path.with_suffix(SUFFIX).unlink(missing_ok=True)
 
     def _count_failure(self, history: _VariantHistory, life: ReplicaLife) -> None:
         now = self._clock.monotonic()

@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+from pathlib import Path
 from typing import Any
 
 from mooring.clock import Clock
 from mooring.control.administration import endpoint_status, heading, log_lines, processes, prune_logs
 from mooring.control.endpoint_worker import EndpointWorker, Surroundings
+from mooring.control.log_groups import LogGroup, LogGroups
 from mooring.control.neighbours import Neighbours
 from mooring.control.publishing import RoutePublisher
 from mooring.engines.prebuilt import is_prebuilt
@@ -43,8 +45,9 @@ class ControlService:
         self._around = around
         self._workers: dict[str, EndpointWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._housekeeping: asyncio.Task[None] | None = None
+        self._housekeeping: list[asyncio.Task[None]] = []
         self._neighbours = Neighbours(around.settings, around.paths, around.clock)
+        self._log_groups = LogGroups(around.paths.logs, around.clock)
         self._started_at = around.clock.wall()
 
     def wake(self, uid: str) -> None:
@@ -102,6 +105,17 @@ class ControlService:
         record = await self._around.store.read(lambda connection: endpoints.require(connection, scope, name))
         return await asyncio.to_thread(log_lines, self._around.paths.logs / record.uid, after)
 
+    async def log_group(self, scope: Scope, name: str) -> LogGroup:
+        """What an endpoint's replicas wrote, as CloudWatch Logs would have it. Raises `NotFound`."""
+        record = await self._around.store.read(lambda connection: endpoints.require(connection, scope, name))
+        return self._log_groups.of(record.uid)
+
+    async def log_groups(self, scope: Scope) -> list[tuple[EndpointRecord, LogGroup]]:
+        """Every endpoint that has a log group, by name."""
+        records = await self._around.store.read(endpoints.all)
+        mine = sorted((record for record in records if record.scope == scope), key=lambda record: record.name)
+        return [(record, self._log_groups.of(record.uid)) for record in mine]
+
     async def events(self, scope: Scope, name: str, after: int) -> dict[str, Any]:
         """`{"events": [{"position", "at", "kind", "text"}]}` of an endpoint behind `after`. Raises `NotFound`."""
 
@@ -128,8 +142,8 @@ class ControlService:
 
     async def stop(self) -> None:
         """Stop every replica, zygote and neighbour. What is wished stays: the next start brings it up again."""
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
+        for task in self._housekeeping:
+            task.cancel()
         for task in self._tasks.values():
             task.cancel()
         if self._tasks:
@@ -151,6 +165,7 @@ class ControlService:
         if not task.cancelled():
             self._workers.pop(uid, None)
             self._tasks.pop(uid, None)
+            self._log_groups.forget(uid)
 
     async def adopt(self) -> None:
         """Take over what runs, then let every endpoint have its first pass."""
@@ -176,7 +191,10 @@ class ControlService:
             log.info("%d endpoints, %d replicas adopted", len(records), sum(map(len, adopted.values())))
             await self._first_passes([self._workers[record.uid] for record in records])
         self._around.publisher.settle()
-        self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
+        self._housekeeping = [
+            asyncio.create_task(self._keep_house(), name="housekeeping"),
+            asyncio.create_task(self._log_groups.keep(self._growing_logs), name="times of logs"),
+        ]
 
     async def _first_passes(self, workers: list[EndpointWorker]) -> None:
         waits = [asyncio.create_task(worker.looked.wait(), name=f"first look at {worker.uid}") for worker in workers]
@@ -189,6 +207,10 @@ class ControlService:
             await asyncio.sleep(HOUSEKEEPING_S)
             self._around.engine.zygotes.evict_idle()
             await self._around.engine.zygotes.reap()
+
+    def _growing_logs(self) -> dict[str, list[Path]]:
+        found = ((uid, worker.fleet.growing_logs()) for uid, worker in self._workers.items())
+        return {uid: logs for uid, logs in found if logs}
 
 
 def _variant(records: dict[str, EndpointRecord], replica: Replica) -> VariantState | None:

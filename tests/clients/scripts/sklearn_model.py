@@ -1,5 +1,6 @@
 """SKLearnModel in script mode, with a source directory; bucket and session are the SDK's defaults."""
 
+import logging
 import pathlib
 import tarfile
 
@@ -26,6 +27,7 @@ pathlib.Path("source/inference.py").write_text(
     "import os, joblib, shared, beside\n"
     "assert (shared.WHERE, beside.WHERE) == ('dependencies', 'source')\n"
     "def model_fn(model_dir):\n"
+    "    print('the flowers are loaded')\n"
     "    return joblib.load(os.path.join(model_dir, 'model.joblib'))\n"
 )
 pathlib.Path("source/beside.py").write_text("WHERE = 'source'\n")
@@ -49,7 +51,13 @@ client = boto3.client("sagemaker")
 client.get_waiter("endpoint_in_service").wait(EndpointName=name)
 session = predictor.sagemaker_session
 assert session.wait_for_endpoint(name, poll=0.1)["EndpointStatus"] == "InService"
+shown = []
+handler = logging.Handler()
+handler.emit = lambda record: shown.append(record.getMessage())
+logging.getLogger("sagemaker").addHandler(handler)
+logging.getLogger("sagemaker").setLevel(logging.INFO)
 assert session.wait_for_endpoint(name, poll=0.1, live_logging=True)["EndpointStatus"] == "InService"
+assert "the flowers are loaded" in shown, shown
 
 predicted = predictor.predict(features)
 assert isinstance(predicted, np.ndarray)
