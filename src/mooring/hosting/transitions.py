@@ -39,9 +39,14 @@ def created(
         if variant["ModelName"] not in models:
             reason = not_found("model", scope.arn("model", variant["ModelName"]))
             return replace(record, status=EndpointStatus.FAILED, failure_reason=reason)
+    return replace(record, variants=variant_states(config, models))
+
+
+def variant_states(config: Members, models: Mapping[str, Members]) -> tuple[VariantState, ...]:
+    """The variants of a config as they are wished, of which nothing is in effect yet."""
     production = [_variant(variant, models, shadow=False) for variant in config["ProductionVariants"]]
     shadows = [_variant(variant, models, shadow=True) for variant in config.get("ShadowProductionVariants", ())]
-    return replace(record, variants=(*production, *shadows))
+    return (*production, *shadows)
 
 
 def deleting(record: EndpointRecord, now: float, *, forced: bool = False) -> EndpointRecord:
@@ -73,6 +78,62 @@ def reweighted(record: EndpointRecord, changes: Sequence[Members], now: float) -
     return replace(record, status=EndpointStatus.UPDATING, variants=variants, modified_at=now, failure_reason=None)
 
 
+def started(record: EndpointRecord, now: float) -> EndpointRecord:
+    """As `mooring endpoints start` leaves a stopped endpoint. Raises `Refused` for one that is not."""
+    refuse_in_progress(record)
+    if record.status is not EndpointStatus.OUT_OF_SERVICE:
+        raise Refused(f'Endpoint "{record.name}" is {record.status}: only one that is OutOfService can be started.')
+    return replace(record, status=EndpointStatus.UPDATING, starting=True, modified_at=now, failure_reason=None)
+
+
+def stopped(record: EndpointRecord, now: float) -> EndpointRecord:
+    """As `mooring endpoints stop` leaves it: OutOfService. Raises `Refused` for one that is not InService."""
+    refuse_in_progress(record)
+    if record.status is not EndpointStatus.IN_SERVICE:
+        raise Refused(f'Endpoint "{record.name}" is {record.status}: only one that is InService can be stopped.')
+    variants = tuple(replace(each, current_weight=0.0, current_count=0) for each in record.variants)
+    return replace(
+        record, status=EndpointStatus.OUT_OF_SERVICE, variants=variants, modified_at=now, failure_reason=None
+    )
+
+
+def unchanged(record: EndpointRecord, reason: str, now: float) -> EndpointRecord:
+    """A change of numbers that cannot be had is being undone, as AWS does: RollingBack to what is in effect."""
+    if record.starting:
+        return replace(
+            record, status=EndpointStatus.OUT_OF_SERVICE, starting=False, modified_at=now, failure_reason=reason
+        )
+    variants = tuple(
+        replace(each, desired_weight=each.current_weight, desired_count=each.current_count) for each in record.variants
+    )
+    return replace(
+        record, status=EndpointStatus.ROLLING_BACK, variants=variants, modified_at=now, failure_reason=reason
+    )
+
+
+def settled(record: EndpointRecord, now: float) -> EndpointRecord:
+    """What is wished is in effect: InService. What was undone keeps its reason."""
+    undone = record.status is EndpointStatus.ROLLING_BACK
+    return replace(
+        record,
+        status=EndpointStatus.IN_SERVICE,
+        variants=tuple(in_effect(each) for each in record.variants),
+        starting=False,
+        failure_reason=record.failure_reason if undone else None,
+        modified_at=now,
+    )
+
+
+def in_effect(variant: VariantState) -> VariantState:
+    """A variant whose wishes have come true."""
+    return replace(variant, current_weight=variant.desired_weight, current_count=variant.desired_count)
+
+
+def failed_at_once(record: EndpointRecord, reason: str, now: float) -> EndpointRecord:
+    """What was asked for cannot be, which is known before anything is started."""
+    return replace(record, status=EndpointStatus.FAILED, failure_reason=reason, modified_at=now)
+
+
 def kept_as_it_was(before: EndpointRecord, wished: EndpointRecord) -> EndpointRecord:
     """A change that failed at once leaves what is in effect, and says why; any other is as it is wished."""
     if wished.status is not EndpointStatus.FAILED:
@@ -90,6 +151,20 @@ def refuse_failed(record: EndpointRecord) -> None:
     """A failed endpoint can only be deleted."""
     if record.status is EndpointStatus.FAILED:
         raise Refused(f'Cannot update failed endpoint "{record.arn}".')
+
+
+def refuse_unserving(record: EndpointRecord) -> None:
+    """Weights and capacities are of one whole fleet that serves."""
+    if record.status is EndpointStatus.OUT_OF_SERVICE:
+        raise Refused(
+            f'Cannot update the weights and capacities of endpoint "{record.arn}", which is OutOfService: start it '
+            f"with `mooring endpoints start {record.name}`, or use UpdateEndpoint."
+        )
+    if record.status is EndpointStatus.UPDATE_ROLLBACK_FAILED:
+        raise Refused(
+            f'Cannot update the weights and capacities of endpoint "{record.arn}", which is UpdateRollbackFailed: '
+            "use UpdateEndpoint first."
+        )
 
 
 def _variant(variant: Members, models: Mapping[str, Members], *, shadow: bool) -> VariantState:

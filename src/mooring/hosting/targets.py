@@ -1,0 +1,211 @@
+"""What of an endpoint should run and be routed, from its record alone: the fleets, their replicas, weights and shares.
+
+Control starts what is missing of it, publishes what is healthy of it, and stops the rest, whatever went before; so a
+control that is killed at any moment is followed by one that does the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from mooring.hosting import plans
+from mooring.hosting.deployments import Policy, policy_of
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Phase, Rollout, Turn, VariantState
+from mooring.hosting.plans import Standing, Step
+
+NOTHING_RUNS = frozenset({EndpointStatus.FAILED, EndpointStatus.OUT_OF_SERVICE, EndpointStatus.DELETING})
+
+
+@dataclass(frozen=True, slots=True)
+class VariantTarget:
+    """One variant of one fleet."""
+
+    variant: VariantState
+    count: int
+    """Replicas that should run."""
+    routed: int
+    """Of them, those that may take traffic."""
+    weight: float
+    """Against all other variants of all fleets."""
+    share: float
+    """Of the traffic that is for this variant by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetTarget:
+    """The replicas of one generation."""
+
+    generation: int
+    variants: tuple[VariantTarget, ...]
+    grows: bool = True
+    """Whether a missing replica is started; not in a fleet that is on its way out."""
+
+
+def running(variants: tuple[VariantState, ...]) -> tuple[VariantState, ...]:
+    """The variants that have replicas: shadows do not run yet."""
+    return tuple(variant for variant in variants if not variant.shadow)
+
+
+def targets(record: EndpointRecord) -> tuple[FleetTarget, ...]:
+    """What should run of this endpoint, the fleet of its present config first."""
+    if record.status in NOTHING_RUNS:
+        return ()
+    if record.rollout is not None:
+        return tuple(_of_rollout(record, record.rollout))
+    if record.remnant is not None:
+        return tuple(_standing(record))
+    variants = tuple(
+        VariantTarget(each, each.desired_count, each.desired_count, each.desired_weight, 1.0)
+        for each in running(record.variants)
+    )
+    return (FleetTarget(record.generation, variants),)
+
+
+def most_instances(record: EndpointRecord) -> list[tuple[VariantState, int]]:
+    """Each variant with the replicas that it takes at the most, in whichever state the endpoint gets to from here."""
+    if record.status is EndpointStatus.OUT_OF_SERVICE:
+        return []
+    left = record.remnant.variants if record.remnant is not None else ()
+    remnant = [(each, each.desired_count) for each in left]
+    if (rollout := record.rollout) is None:
+        return [(each, each.desired_count) for each in record.variants] + remnant
+    peak = plans.peak(forward_steps(record, rollout))
+    old = [(each, peak.old.get(each.name, each.desired_count)) for each in record.variants]
+    return old + remnant + [(each, peak.new.get(each.name, each.desired_count)) for each in rollout.variants]
+
+
+def old_counts(record: EndpointRecord) -> dict[str, int]:
+    """The replicas of the fleet that a rollout of this record replaces."""
+    before = record.rollout.before if record.rollout is not None else record.status
+    if before is EndpointStatus.OUT_OF_SERVICE:
+        return {each.name: 0 for each in running(record.variants)}
+    if before is EndpointStatus.UPDATE_ROLLBACK_FAILED:
+        return {each.name: each.current_count for each in running(record.variants)}
+    return {each.name: each.desired_count for each in running(record.variants)}
+
+
+def new_counts(rollout: Rollout) -> dict[str, int]:
+    """The replicas of the fleet that a rollout brings."""
+    return {each.name: each.desired_count for each in running(rollout.variants)}
+
+
+def effective_policy(rollout: Rollout) -> Policy:
+    """How the rollout's traffic really moves: at once where AWS does not guard it, or where nothing serves before."""
+    policy = policy_of(rollout.deployment_config)
+    if rollout.guarded and rollout.before is not EndpointStatus.OUT_OF_SERVICE:
+        return policy
+    return Policy(alarms=policy.alarms, timeout_s=policy.timeout_s)
+
+
+def forward_steps(record: EndpointRecord, rollout: Rollout) -> tuple[Step, ...]:
+    """The plan from the old fleet to the new one."""
+    shrinks = record.remnant is None
+    return plans.forward(effective_policy(rollout), old_counts(record), new_counts(rollout), shrinks=shrinks)
+
+
+def steps_of(record: EndpointRecord, rollout: Rollout) -> tuple[Step, ...]:
+    """The plan that is being followed, forward or back."""
+    if rollout.turned is None:
+        return forward_steps(record, rollout)
+    return plans.back(effective_policy(rollout), old_counts(record), farthest(record, rollout))
+
+
+def standing(record: EndpointRecord, rollout: Rollout) -> Standing:
+    """What runs and is routed at this moment of the rollout."""
+    if rollout.turned is None:
+        return farthest(record, rollout)
+    return _at(steps_of(record, rollout), farthest(record, rollout), rollout.step, rollout.phase)
+
+
+def farthest(record: EndpointRecord, rollout: Rollout) -> Standing:
+    """How far the rollout has come forward: this moment, or that in which it turned back."""
+    at = rollout.turned or Turn(rollout.step, rollout.phase)
+    beginning = plans.beginning(old_counts(record), new_counts(rollout))
+    if at.phase is Phase.CHECKING:
+        return beginning
+    return _at(forward_steps(record, rollout), beginning, at.step, at.phase)
+
+
+def _at(steps: tuple[Step, ...], beginning: Standing, number: int, phase: Phase) -> Standing:
+    step = steps[number]
+    if phase is Phase.RETIRING:
+        return step.after
+    if phase is Phase.LAUNCHING:
+        before = steps[number - 1].during if number else beginning
+        return replace(step.during, routed=before.routed, shares=before.shares)
+    return step.during
+
+
+def _of_rollout(record: EndpointRecord, rollout: Rollout) -> Iterator[FleetTarget]:
+    now = standing(record, rollout)
+    leftover = min(now.shares.values(), default=1.0)
+
+    def old_share(name: str) -> float:
+        return 1.0 - now.shares.get(name, leftover)
+
+    gone = not any(now.old.values()) and rollout.phase is Phase.RETIRING
+    for fleet in _standing(record):
+        if fleet.generation == record.generation:
+            yield replace(fleet, variants=tuple(_scaled(each, old_share, now.old) for each in fleet.variants))
+        elif not gone:
+            yield replace(fleet, variants=tuple(_scaled(each, old_share, None) for each in fleet.variants))
+    variants = running(rollout.variants)
+    weights = _normalized(variants)
+    yield FleetTarget(
+        rollout.generation,
+        tuple(
+            VariantTarget(
+                each,
+                now.new[each.name],
+                now.routed[each.name] if now.shares[each.name] else 0,
+                weights[each.name] * now.shares[each.name],
+                now.shares[each.name],
+            )
+            for each in variants
+        ),
+        grows=rollout.turned is None,
+    )
+
+
+def _standing(record: EndpointRecord) -> Iterator[FleetTarget]:
+    """What serves outside of a rollout, with weights that sum to 1: the fleet, and what is left of a failed one."""
+    shares = record.remnant.shares if record.remnant is not None else {}
+    counts = old_counts(record)
+    variants = running(record.variants)
+    weights = _normalized(variants)
+    yield FleetTarget(
+        record.generation,
+        tuple(
+            VariantTarget(each, counts[each.name], counts[each.name], weights[each.name] * part, part)
+            for each in variants
+            for part in (1.0 - shares.get(each.name, 0.0),)
+        ),
+    )
+    if record.remnant is not None:
+        weights = _normalized(running(record.remnant.variants))
+        yield FleetTarget(
+            record.remnant.generation,
+            tuple(
+                VariantTarget(
+                    each,
+                    each.desired_count,
+                    each.desired_count,
+                    weights[each.name] * shares[each.name],
+                    shares[each.name],
+                )
+                for each in running(record.remnant.variants)
+            ),
+        )
+
+
+def _scaled(each: VariantTarget, share: Callable[[str], float], counts: plans.Counts | None) -> VariantTarget:
+    """A variant of an old fleet, with what the new one leaves to it."""
+    part = share(each.variant.name)
+    count = each.count if counts is None else counts[each.variant.name]
+    return replace(each, count=count, routed=count if part else 0, weight=each.weight * part, share=each.share * part)
+
+
+def _normalized(variants: tuple[VariantState, ...]) -> dict[str, float]:
+    total = sum(each.desired_weight for each in variants) or 1.0
+    return {each.name: each.desired_weight / total for each in variants}
