@@ -215,6 +215,21 @@ class ReplicaSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DeploymentSettings:
+    """How endpoints are updated: see [updates.md](updates.md)."""
+
+    timeout_s: float = 28_800.0
+    """For an update whose DeploymentConfig names no MaximumExecutionTimeoutInSeconds (AWS's longest: 8 hours)."""
+    cloudwatch_url: str = ""
+    """The CloudWatch that has the alarms of AutoRollbackConfiguration, with AWS_ACCESS_KEY_ID of the environment that
+    started Mooring; empty means the one behind Mooring's own URL."""
+    alarm_interval_s: float = 5.0
+    """Between two looks at the alarms during an update."""
+    alarm_patience_s: float = 60.0
+    """How long an update waits while CloudWatch does not say how its alarms are; then it is rolled back."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArtifactSettings:
     """Bounds of what a model archive may be."""
 
@@ -253,6 +268,7 @@ class Settings:
     capacity: CapacitySettings = field(default_factory=CapacitySettings)
     images: ImageSettings = field(default_factory=ImageSettings)
     replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
+    deployments: DeploymentSettings = field(default_factory=DeploymentSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)
 

@@ -38,7 +38,7 @@ def test_a_variant_without_weight_is_never_drawn(weights: list[float]) -> None:
 def test_every_healthy_replica_is_used_and_no_ejected_one(strategy: str) -> None:
     pools = {name: pool(name) for name in "abc"}
     pools["b"].ejected = True
-    pick = Pipeline(route(variants=(variant("v", 1, *"abc", strategy=strategy),)), pools).by_name[b"v"].pick
+    pick = Pipeline(route(variants=(variant("v", 1, *"abc", strategy=strategy),)), pools).by_name[b"v"]().pick
     seen = Counter(replica.id for _ in range(300) if (replica := pick()))
     assert set(seen) == {"a", "c"}
     assert min(seen.values()) > 75
@@ -50,7 +50,7 @@ def test_with_all_ejected_the_one_that_failed_longest_ago_is_tried() -> None:
         replica.ejected, replica.failed_at = True, failed_at
     for strategy in ("LEAST_OUTSTANDING_REQUESTS", "RANDOM"):
         pipeline = Pipeline(route(variants=(variant("v", 1, *"abc", strategy=strategy),)), pools)
-        assert pipeline.by_name[b"v"].pick() is pools["b"]
+        assert pipeline.by_name[b"v"]().pick() is pools["b"]
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=6))
@@ -58,6 +58,6 @@ def test_least_outstanding(loads: list[int]) -> None:
     pools = {f"r{n}": pool(f"r{n}") for n in range(len(loads))}
     for replica, load in zip(pools.values(), loads, strict=True):
         replica.outstanding = load
-    picked = Pipeline(route(variants=(variant("v", 1, *pools),)), pools).by_name[b"v"].pick()
+    picked = Pipeline(route(variants=(variant("v", 1, *pools),)), pools).by_name[b"v"]().pick()
     assert picked is not None
     assert picked.outstanding == min(loads)

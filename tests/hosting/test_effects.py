@@ -59,9 +59,9 @@ def test_what_asks_for_nothing_is_not_named(given: dict[str, Any]) -> None:
 
 def test_of_models_and_of_the_request() -> None:
     models = {"m": model(VpcConfig={"Subnets": ["s"]}, container={"ImageConfig": {"RepositoryAccessMode": "Vpc"}})}
-    found = effects.without_effect({"EndpointName": "e", "DeploymentConfig": {"A": 1}}, config(), models)
+    found = effects.without_effect({"EndpointName": "e", "Newer": {"A": 1}}, config(), models)
     assert found == [
-        "DeploymentConfig",
+        "Newer",
         'model "m", VpcConfig: replicas share this machine\'s network',
         'model "m", ImageConfig',
     ]

@@ -144,7 +144,8 @@ class World:
 
     def run(self, most: int = 400) -> EndpointRecord:
         while self.record.rollout is not None:
-            assert len(self.moves) < most and self.now < 100_000, self.moves
+            assert len(self.moves) < most, self.moves
+            assert self.now < 100_000, self.moves
             if self.heard is not None and self.heard.quiet:
                 self.heard = Heard(self.now)
             self.tick()

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, create_engine
 
 from mooring.errors import AlreadyExists, NotFound
-from mooring.hosting.endpoints import EndpointStatus
+from mooring.hosting.endpoints import EndpointStatus, Phase, Remnant, Rollout, Turn
 from mooring.hosting.naming import Scope
 from mooring.store import answers, endpoints, schema, tags
 from tests.store.making import HERE, an_endpoint
@@ -28,6 +28,30 @@ def test_a_record_comes_back_as_it_was(conn: Connection) -> None:
     assert endpoints.get(conn, HERE, "e") == record
     assert endpoints.by_uid(conn, record.uid) == record
     assert endpoints.all(conn) == [record]
+
+
+def test_a_rollout_and_a_remnant_come_back_as_they_were(conn: Connection) -> None:
+    record = an_endpoint("e")
+    rollout = Rollout(
+        generation=2,
+        config_name="d",
+        config={"a": [1]},
+        variants=record.variants,
+        deployment_config=None,
+        guarded=True,
+        before=EndpointStatus.IN_SERVICE,
+        started_at=1.5,
+        timeout_s=600,
+        phase=Phase.BAKING,
+        phase_since=2.5,
+        step=1,
+        wait_until=3.5,
+        turned=Turn(2, Phase.SHIFTING),
+    )
+    remnant = Remnant(3, record.variants, {"v": 0.25})
+    record = replace(record, rollout=rollout, remnant=remnant, generation=1, last_generation=3, starting=True)
+    endpoints.insert(conn, record)
+    assert endpoints.get(conn, HERE, "e") == record
 
 
 def test_saving_replaces_by_uid_only(conn: Connection) -> None:

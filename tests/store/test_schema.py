@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, text
 
-from mooring.store import opening, schema
+from mooring.hosting.endpoints import EndpointStatus
+from mooring.store import endpoints, opening, schema
+from tests.store.making import an_endpoint
 
 
 def tables_of(connection: Connection) -> list[tuple[str, str, str]]:
@@ -38,3 +41,20 @@ def test_every_table_of_the_schema_is_made(tmp_path: Path) -> None:
         names = {name for name in tables if not name.startswith("sqlite_")}  # its own
     engine.dispose()
     assert names == set(schema.metadata.tables)
+
+
+def test_endpoints_of_an_older_file_have_one_generation_and_no_rollout(tmp_path: Path) -> None:
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        opening.migrate(connection, tmp_path / "state.db", None)
+        record = an_endpoint("old", status=EndpointStatus.IN_SERVICE)
+        endpoints.insert(connection, record)
+        stored = json.loads(connection.execute(text("SELECT document FROM endpoints")).scalar_one())
+        for member in ("generation", "last_generation", "rollout", "remnant", "starting"):
+            del stored[member]
+        connection.execute(text("UPDATE endpoints SET document = :it"), {"it": json.dumps(stored)})
+        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+        opening.bring_up_to_date(connection, tmp_path / "state.db")
+        assert endpoints.by_uid(connection, record.uid) == record
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == schema.HEAD
+    engine.dispose()

@@ -1,4 +1,4 @@
-"""CreateEndpoint, DescribeEndpoint, ListEndpoints, DeleteEndpoint, UpdateEndpointWeightsAndCapacities.
+"""CreateEndpoint, DescribeEndpoint, ListEndpoints, the two updates, DeleteEndpoint; and stop and start, beyond AWS.
 
 They write what is wished and wake the reconciler; none of them waits for a replica.
 """
@@ -14,10 +14,12 @@ from mooring.api.limits import check_quotas, fitted
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects, transitions
 from mooring.hosting.config_rules import models_of
+from mooring.hosting.deployment_rules import check_deployment
 from mooring.hosting.describing import described
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.events import EventKind, event
 from mooring.hosting.tag_rules import tags_of
+from mooring.hosting.updates import updated
 from mooring.processes import machine
 from mooring.store import Connection, endpoint_configs, endpoints, events, models, tags
 
@@ -26,22 +28,16 @@ _log = logging.getLogger("mooring.api")
 
 def create_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     added = tags_of(call.input.get("Tags", ()))
-    config = endpoint_configs.require(conn, call.scope, call.input["EndpointConfigName"])
-    named = models_of(config.document)
-    found = {name: model.document for name in named if (model := models.get(conn, call.scope, name)) is not None}
-    idle = effects.without_effect(call.input, config.document, found)
-    if call.settings.hosting.strict:
-        effects.refuse_idle(idle)
-    if not machine.accelerators():
-        idle += effects.without_accelerator(config.document)
-    record = transitions.created(uuid.uuid4().hex, call.scope, call.input, config.document, found, call.now)
+    config = endpoint_configs.require(conn, call.scope, call.input["EndpointConfigName"]).document
+    check_deployment(call.input.get("DeploymentConfig", {}), config)
+    found = _models(conn, call, config)
+    idle = _without_effect(call, config, found)
+    record = transitions.created(uuid.uuid4().hex, call.scope, call.input, config, found, call.now)
     if record.status is EndpointStatus.CREATING:
         check_quotas(conn, call, record, new=True)
         record = fitted(conn, call, record)
     endpoints.insert(conn, record)
-    events.add(conn, record.uid, [event(call.now, EventKind.NO_EFFECT, each) for each in idle])
-    for each in idle:
-        _log.warning("endpoint %r: no effect yet: %s", record.name, each)
+    _tell_without_effect(conn, call, record, idle)
     tags.put(conn, record.arn, added)
     if record.status is EndpointStatus.CREATING:
         call.woken.append(record.uid)
@@ -64,16 +60,71 @@ def delete_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     return {}
 
 
+def update_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
+    record = endpoints.require(conn, call.scope, call.input["EndpointName"])
+    transitions.refuse_in_progress(record)
+    transitions.refuse_failed(record)
+    config = endpoint_configs.require(conn, call.scope, call.input["EndpointConfigName"]).document
+    endpoint_configs.require(conn, call.scope, record.config_name)  # AWS refuses without the old one too
+    found = _models(conn, call, config)
+    idle = _without_effect(call, config, found)
+    wished = updated(record, call.input, config, found, call.now, call.settings.deployments.timeout_s)
+    if wished.rollout is not None:
+        check_quotas(conn, call, wished, new=False)
+        wished = fitted(conn, call, wished)
+    endpoints.save(conn, transitions.kept_as_it_was(record, wished))
+    _tell_without_effect(conn, call, record, idle)
+    call.woken.append(record.uid)
+    return {"EndpointArn": record.arn}
+
+
 def update_endpoint_weights_and_capacities(conn: Connection, call: Call) -> dict[str, Any]:
     record = endpoints.require(conn, call.scope, call.input["EndpointName"])
     transitions.refuse_in_progress(record)
     transitions.refuse_failed(record)
+    transitions.refuse_unserving(record)
     endpoint_configs.require(conn, call.scope, record.config_name)
     wished = transitions.reweighted(record, call.input["DesiredWeightsAndCapacities"], call.now)
     check_quotas(conn, call, wished, new=False)
     endpoints.save(conn, transitions.kept_as_it_was(record, fitted(conn, call, wished)))
     call.woken.append(record.uid)
     return {"EndpointArn": record.arn}
+
+
+def stop_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
+    record = endpoints.require(conn, call.scope, call.input["EndpointName"])
+    endpoints.save(conn, transitions.stopped(record, call.now))
+    call.woken.append(record.uid)
+    return {}
+
+
+def start_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
+    record = endpoints.require(conn, call.scope, call.input["EndpointName"])
+    wished = transitions.started(record, call.now)
+    check_quotas(conn, call, wished, new=False)
+    endpoints.save(conn, transitions.kept_as_it_was(record, fitted(conn, call, wished)))
+    call.woken.append(record.uid)
+    return {}
+
+
+def _models(conn: Connection, call: Call, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The documents of a config's models that exist, by name."""
+    named = models_of(config)
+    return {name: model.document for name in named if (model := models.get(conn, call.scope, name)) is not None}
+
+
+def _without_effect(call: Call, config: dict[str, Any], found: dict[str, dict[str, Any]]) -> list[str]:
+    """What is asked for in vain. Raises `Refused` for it where the settings want that."""
+    idle = effects.without_effect(call.input, config, found)
+    if call.settings.hosting.strict:
+        effects.refuse_idle(idle)
+    return idle if machine.accelerators() else idle + effects.without_accelerator(config)
+
+
+def _tell_without_effect(conn: Connection, call: Call, record: EndpointRecord, idle: list[str]) -> None:
+    events.add(conn, record.uid, [event(call.now, EventKind.NO_EFFECT, each) for each in idle])
+    for each in idle:
+        _log.warning("endpoint %r: no effect yet: %s", record.name, each)
 
 
 def _summary(record: EndpointRecord) -> dict[str, Any]:

@@ -50,6 +50,7 @@ OPERATIONS: dict[str, dict[str, Reading | Changing]] = {
         "DescribeEndpoint": Reading(endpoints.describe_endpoint, held=True),
         "ListEndpoints": Reading(endpoints.list_endpoints),
         "DeleteEndpoint": Changing(endpoints.delete_endpoint),
+        "UpdateEndpoint": Changing(endpoints.update_endpoint),
         "UpdateEndpointWeightsAndCapacities": Changing(endpoints.update_endpoint_weights_and_capacities),
         "AddTags": Changing(tags.add_tags),
         "ListTags": Reading(tags.list_tags),

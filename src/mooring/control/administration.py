@@ -49,6 +49,7 @@ def _variant_status(variant: VariantState, worker: EndpointWorker | None) -> dic
         "replicas": [
             {
                 "id": life.id,
+                "generation": life.place.generation,
                 "pid": life.replica.identity.pid if life.replica is not None else None,
                 "state": life.state,
                 "address": life.replica.address if life.replica is not None else None,

@@ -1,6 +1,7 @@
 """The replicas of one endpoint: as many as are wished, no more.
 
-The fleet holds lives and decides when a new one may start (backoff); it knows variants, and nothing of routes.
+The fleet holds lives and decides when a new one may start (backoff); it knows variants and their generations (an update
+runs two of a name beside each other), and nothing of routes.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mooring.clock import Clock
-from mooring.control.replica_life import PREPARATION, ReplicaLife, ReplicaState
+from mooring.control.replica_life import PREPARATION, Place, ReplicaLife, ReplicaState
 from mooring.engines.log_times import SUFFIX
 from mooring.engines.preparing import Prepared
 from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import VariantState
 from mooring.hosting.events import Note
+from mooring.hosting.failures import with_last_lines
 from mooring.settings import ReplicaSettings
 
 log = logging.getLogger("mooring.control")
@@ -62,63 +64,77 @@ class Fleet:
         self._logs = logs
         self._on_change = on_change
         self._note = note
-        self._history: dict[str, _VariantHistory] = {}
+        self._history: dict[Place, _VariantHistory] = {}
 
-    def adopt(self, replica: Replica, variant: VariantState, region: str) -> None:
-        """Take over a replica that an earlier control started."""
-        life = self._life(variant, region, adopted=replica)
-        life.start(lambda: self._prepared(variant), self._startup_timeout(variant))
+    def adopt(self, replica: Replica, variant: VariantState | None, region: str) -> None:
+        """Take over a replica that an earlier control started; `variant` is None for one that is no longer wanted."""
+        # A Mooring before generations wrote none, and its endpoints have the first.
+        place = Place(int(replica.owner.get("generation", 1)), str(replica.owner.get("variant")))
+        life = self._life(place, region, adopted=replica)
+        if variant is None:
+            life.start(_nothing_to_prepare, self._settings.startup_timeout_s)
+        else:
+            life.start(lambda: self._prepared(place, variant), self._startup_timeout(variant))
 
-    def healthy(self, variant: str) -> list[ReplicaLife]:
+    def healthy(self, place: Place) -> list[ReplicaLife]:
         """Those that may be called, oldest first."""
-        return [life for life in self.lives if life.variant == variant and life.state is ReplicaState.HEALTHY]
+        return [life for life in self._of(place) if life.state is ReplicaState.HEALTHY]
 
-    def on_the_way(self, variant: str) -> list[ReplicaLife]:
-        """Those that are healthy or may become so."""
-        states = (ReplicaState.STARTING, ReplicaState.HEALTHY)
-        return [life for life in self.lives if life.variant == variant and life.state in states]
+    def kept(self, place: Place, count: int) -> list[ReplicaLife]:
+        """The `count` that stay when there are more: the healthy ones before the starting, the oldest first."""
+        lives = [life for life in self._of(place) if life.state in (ReplicaState.STARTING, ReplicaState.HEALTHY)]
+        return sorted(lives, key=lambda life: life.state is ReplicaState.STARTING)[:count]
 
     def growing_logs(self) -> list[Path]:
         """Those that somebody may be writing to."""
         growing = [life.replica.log for life in self.lives if life.replica is not None]
-        for variant, history in self._history.items():
+        for place, history in self._history.items():
             if history.preparation is not None and not history.preparation.done():
-                growing.append(self._logs / self._uid / variant / f"{PREPARATION}.log")
+                growing.append(self._logs / self._uid / place.variant / f"{PREPARATION}.log")
         return growing
 
-    def start_missing(self, variant: VariantState, count: int, region: str) -> float | None:
+    def start_missing(self, generation: int, variant: VariantState, count: int, region: str) -> float | None:
         """Start what lacks to `count`, unless it is too early for that: then the seconds until it is not."""
-        self._bury(variant.name)
-        missing = count - len(self.on_the_way(variant.name))
-        history = self._history.setdefault(variant.name, _VariantHistory())
+        place = Place(generation, variant.name)
+        missing = count - len(self.kept(place, count))
+        history = self._history.setdefault(place, _VariantHistory())
         if missing <= 0:
-            self._note_health(history, variant.name, count)
+            self._note_health(history, place, count)
             return None
         wait = history.not_before - self._clock.monotonic()
         if wait > 0:
             return wait
         for _ in range(missing):
-            self._life(variant, region).start(lambda: self._prepared(variant), self._startup_timeout(variant))
+            life = self._life(place, region)
+            life.start(lambda: self._prepared(place, variant), self._startup_timeout(variant))
         return None
 
-    def surplus(self, variant: str, count: int) -> list[ReplicaLife]:
-        """What is more than `count`: the starting ones first, then the newest."""
-        lives = self.on_the_way(variant)
-        ranked = sorted(lives, key=lambda life: life.state is ReplicaState.STARTING)
-        return ranked[count:]
-
-    def failure(self, variant: str, attempts: int) -> str | None:
+    def failure(self, place: Place, attempts: int) -> str | None:
         """Why the variant cannot come up: after `attempts` failed starts, or one that is bound to repeat itself."""
-        self._bury(variant)
-        history = self._history.get(variant)
+        history = self._history.get(place)
         if history is None or history.last_failure is None:
             return None
         return history.last_failure if history.hopeless or history.failures >= attempts else None
 
-    def forgive(self, variants: Iterable[str]) -> None:
+    def forgive(self, places: Iterable[Place]) -> None:
         """Forget failures: another deployment begins."""
-        for name in variants:
-            self._history.pop(name, None)
+        for place in places:
+            self._history.pop(place, None)
+
+    def bury(self) -> None:
+        """Count the failures of those that have gone, and forget them."""
+        for life in [life for life in self.lives if life.state is ReplicaState.GONE]:
+            self.lives.remove(life)
+            self._prune_logs(life.place.variant)
+            if life.failure is not None:
+                self._count_failure(self._history.setdefault(life.place, _VariantHistory()), life)
+
+    def forget(self, wanted: Callable[[int], bool]) -> None:
+        """Forget what was tried for generations that are not `wanted`."""
+        for place in [place for place in self._history if not wanted(place.generation)]:
+            preparation = self._history.pop(place).preparation
+            if preparation is not None and not preparation.done():
+                preparation.cancel()
 
     async def stop(self, *, at_once: bool, idle: Callable[[ReplicaLife], Awaitable[object]] | None = None) -> None:
         """Stop every replica and wait until all are gone."""
@@ -132,14 +148,17 @@ class Fleet:
             await life.ended()
         self.lives.clear()
 
-    def _life(self, variant: VariantState, region: str, adopted: Replica | None = None) -> ReplicaLife:
+    def _of(self, place: Place) -> list[ReplicaLife]:
+        return [life for life in self.lives if life.place == place]
+
+    def _life(self, place: Place, region: str, adopted: Replica | None = None) -> ReplicaLife:
         life = ReplicaLife(
             self._engine,
             self._settings,
-            variant=variant.name,
+            place=place,
             region=region,
-            owner={"endpoint_uid": self._uid, "variant": variant.name},
-            log_path=lambda replica_id: self._logs / self._uid / variant.name / f"{replica_id}.log",
+            owner={"endpoint_uid": self._uid, **place._asdict()},
+            log_path=lambda replica_id: self._logs / self._uid / place.variant / f"{replica_id}.log",
             on_change=self._on_change,
             note=self._note,
             adopted=adopted,
@@ -147,16 +166,16 @@ class Fleet:
         self.lives.append(life)
         return life
 
-    def _prepared(self, variant: VariantState) -> asyncio.Task[Prepared]:
+    def _prepared(self, place: Place, variant: VariantState) -> asyncio.Task[Prepared]:
         """The one preparation that all replicas of a variant share; made anew after it failed."""
-        history = self._history.setdefault(variant.name, _VariantHistory())
+        history = self._history.setdefault(place, _VariantHistory())
         task = history.preparation
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             download = variant.config.get("ModelDataDownloadTimeoutInSeconds") or self._settings.download_timeout_s
             log_path = self._logs / self._uid / variant.name / f"{PREPARATION}.log"
             task = history.preparation = asyncio.create_task(
                 self._engine.prepare(
-                    f"{self._uid}/{variant.name}",
+                    f"{self._uid}/{place.generation}/{variant.name}",
                     variant.model,
                     download,
                     self._startup_timeout(variant),
@@ -172,16 +191,6 @@ class Fleet:
     def _startup_timeout(self, variant: VariantState) -> float:
         wanted = variant.config.get("ContainerStartupHealthCheckTimeoutInSeconds")
         return float(wanted or self._settings.startup_timeout_s)
-
-    def _bury(self, variant: str) -> None:
-        """Count the failures of those that have gone, and forget them."""
-        gone = [life for life in self.lives if life.variant == variant and life.state is ReplicaState.GONE]
-        if gone:
-            self._prune_logs(variant)
-        for life in gone:
-            self.lives.remove(life)
-            if life.failure is not None:
-                self._count_failure(self._history.setdefault(variant, _VariantHistory()), life)
 
     def _prune_logs(self, variant: str) -> None:
         """A replica that dies again and again leaves a log each time: the newest few are enough."""
@@ -199,12 +208,16 @@ class Fleet:
             history.failures = 0
         history.proven_at = float("inf")
         history.failures += 1
-        history.last_failure = life.failure
+        history.last_failure = with_last_lines(life.failure, life.last_lines) if life.failure is not None else None
         history.hopeless = life.hopeless
         if history.failures > 1:
             delay = self._settings.restart_backoff_s * 2.0 ** min(history.failures - 2, 16)
             history.not_before = now + min(delay, self._settings.restart_backoff_max_s)
 
-    def _note_health(self, history: _VariantHistory, variant: str, count: int) -> None:
-        if history.proven_at == float("inf") and len(self.healthy(variant)) >= count:
+    def _note_health(self, history: _VariantHistory, place: Place, count: int) -> None:
+        if history.proven_at == float("inf") and len(self.healthy(place)) >= count:
             history.proven_at = self._clock.monotonic() + PROVEN_AFTER_S
+
+
+def _nothing_to_prepare() -> asyncio.Task[Prepared]:
+    raise AssertionError("an adopted replica has been prepared")

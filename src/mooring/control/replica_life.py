@@ -13,8 +13,9 @@ import secrets
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from mooring.engines.logs import append_note
+from mooring.engines.logs import append_note, last_lines
 from mooring.engines.pinging import ping
 from mooring.engines.preparing import Prepared
 from mooring.engines.process import ProcessEngine, Replica
@@ -36,6 +37,13 @@ LONGEST_PING_RETRY_S = 1.0
 EXIT_WATCH_S = 3600.0
 LOG_LOOK_S = 2.0
 """How often a log's size is looked at."""
+
+
+class Place(NamedTuple):
+    """Whose replica one is: a variant of a generation of the endpoint."""
+
+    generation: int
+    variant: str
 
 
 class ReplicaState(StrEnum):
@@ -60,20 +68,23 @@ class ReplicaLife:
         engine: ProcessEngine,
         settings: ReplicaSettings,
         *,
-        variant: str,
+        place: Place,
         region: str,
-        owner: dict[str, str],
+        owner: dict[str, Any],
         log_path: Callable[[str], Path],
         on_change: Callable[[], None],
         note: Note,
         adopted: Replica | None = None,
     ) -> None:
         self.id = adopted.id if adopted is not None else new_replica_id()
-        self.variant = variant
+        self.place = place
+        self.variant = place.variant
         self.replica = adopted
         self.state = ReplicaState.STARTING
         self.failure: str | None = None
         """Why it never became healthy, or why it went although nobody asked it to."""
+        self.last_lines: list[str] = []
+        """What it wrote last, of one that failed."""
         self.hopeless = False
         """Another start would fail in the same way."""
         self._engine = engine
@@ -222,20 +233,25 @@ class ReplicaLife:
         self.failure = str(ending)
 
     async def _end(self) -> None:
-        if self.failure is not None:
-            log.warning("replica %s of variant %s: %s", self.id, self.variant, self.failure)
-            path = self.replica.log if self.replica is not None else self._log_path(PREPARATION)
-            await asyncio.to_thread(_add_to_log, path, self.failure)
-            self._note(EventKind.REPLICA, f"{self.variant}: replica {self.id} went: {self.failure}")
-        failed = self.state is not ReplicaState.LEAVING
-        if failed:
+        if self.state is not ReplicaState.LEAVING:
             # Out of the routes first: a worker that is told before the process is stopped sends nobody there.
             self.state = ReplicaState.LEAVING
             self._on_change()
+        if self.failure is not None:
+            await self._tell(self.failure)
         if self.replica is not None:
             await self._engine.stop(self.replica)
         self.state = ReplicaState.GONE
         self._on_change()
+
+    async def _tell(self, failure: str) -> None:
+        log.warning("replica %s of variant %s: %s", self.id, self.variant, failure)
+        path = self._log_path(PREPARATION)
+        if self.replica is not None:
+            path = self.replica.log
+            self.last_lines = await asyncio.to_thread(last_lines, path)
+        await asyncio.to_thread(_add_to_log, path, failure)
+        self._note(EventKind.REPLICA, f"{self.variant}: replica {self.id} went: {failure}")
 
 
 def _add_to_log(path: Path, text: str) -> None:

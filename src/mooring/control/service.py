@@ -15,10 +15,12 @@ from typing import Any
 
 from mooring.clock import Clock
 from mooring.control.administration import endpoint_status, heading, log_lines, processes, prune_logs
-from mooring.control.endpoint_worker import EndpointWorker, Surroundings
+from mooring.control.alarms import CloudWatch
+from mooring.control.endpoint_worker import EndpointWorker
 from mooring.control.log_groups import LogGroup, LogGroups
 from mooring.control.neighbours import Neighbours
 from mooring.control.publishing import RoutePublisher
+from mooring.control.surroundings import Surroundings
 from mooring.engines.prebuilt import is_prebuilt
 from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
@@ -41,12 +43,12 @@ STOP_TIMEOUT_S = 30.0
 class ControlService:
     """All endpoint workers."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, neighbours: Neighbours) -> None:
         self._around = around
         self._workers: dict[str, EndpointWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._housekeeping: list[asyncio.Task[None]] = []
-        self._neighbours = Neighbours(around.settings, around.paths, around.clock)
+        self._neighbours = neighbours
         self._log_groups = LogGroups(around.paths.logs, around.clock)
         self._started_at = around.clock.wall()
 
@@ -174,7 +176,7 @@ class ControlService:
         strays = []
         adopted: dict[str, list[Replica]] = {}
         for replica in await asyncio.to_thread(lambda: list(self._around.engine.recorded())):
-            if _variant(by_uid, replica) is None:
+            if _owner(by_uid, replica) is None:
                 strays.append(replica)
             else:
                 adopted.setdefault(replica.owner["endpoint_uid"], []).append(replica)
@@ -184,9 +186,7 @@ class ControlService:
         for record in records:
             worker = self._begin(record.uid)
             for replica in adopted.get(record.uid, ()):
-                variant = _variant(by_uid, replica)
-                assert variant is not None
-                worker.fleet.adopt(replica, variant, record.scope.region)
+                worker.fleet.adopt(replica, _variant(record, replica), record.scope.region)
         if records:
             log.info("%d endpoints, %d replicas adopted", len(records), sum(map(len, adopted.values())))
             await self._first_passes([self._workers[record.uid] for record in records])
@@ -213,12 +213,20 @@ class ControlService:
         return {uid: logs for uid, logs in found if logs}
 
 
-def _variant(records: dict[str, EndpointRecord], replica: Replica) -> VariantState | None:
-    """The variant that a recorded replica belongs to, if it still has one."""
+def _owner(records: dict[str, EndpointRecord], replica: Replica) -> EndpointRecord | None:
+    """The endpoint that a recorded replica belongs to, unless nothing of that may run."""
     record = records.get(str(replica.owner.get("endpoint_uid")))
-    if record is None or record.status is EndpointStatus.FAILED:
-        return None
-    return next((each for each in record.variants if each.name == replica.owner.get("variant")), None)
+    return None if record is None or record.status is EndpointStatus.FAILED else record
+
+
+def _variant(record: EndpointRecord, replica: Replica) -> VariantState | None:
+    """The variant that a replica belongs to; None for one of a generation that is over, which drains and ends."""
+    fleets = {record.generation: record.variants}
+    for other in (record.rollout, record.remnant):
+        if other is not None:
+            fleets[other.generation] = other.variants
+    variants = fleets.get(int(replica.owner.get("generation", 1)), ())
+    return next((each for each in variants if each.name == replica.owner.get("variant")), None)
 
 
 async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) -> ControlService:
@@ -226,6 +234,8 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     engine = ProcessEngine(paths, settings, clock)
     publisher = RoutePublisher(paths, store.epoch, settings.server.workers)
     await publisher.start()
-    service = ControlService(Surroundings(settings, paths, store, clock, engine, publisher))
+    neighbours = Neighbours(settings, paths, clock)
+    cloudwatch = CloudWatch(neighbours, settings.deployments.cloudwatch_url, clock)
+    service = ControlService(Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch), neighbours)
     await service.adopt()
     return service

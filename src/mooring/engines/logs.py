@@ -11,6 +11,8 @@ from pathlib import Path
 
 from mooring.processes.log_files import open_log
 
+TAIL_BYTES = 4096
+
 
 def append_note(path: Path, text: str) -> None:
     """Add a line of Mooring's own to a replica's log."""
@@ -39,6 +41,16 @@ def read_after(path: Path, offset: int, limit_bytes: int) -> tuple[str, int]:
         os.close(descriptor)
     whole = data.rfind(b"\n") + 1 or (len(data) if len(data) == limit_bytes else 0)
     return data[:whole].lstrip(b"\0").decode("utf-8", "replace"), begin + whole
+
+
+def last_lines(path: Path) -> list[str]:
+    """The lines at the end of a log, from its last few kilobytes; none of one that cannot be read."""
+    try:
+        begin = max(0, path.lstat().st_size - TAIL_BYTES)
+        text, _ = read_after(path, begin, TAIL_BYTES)
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def _kept_from(descriptor: int, offset: int) -> int:

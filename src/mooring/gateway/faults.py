@@ -71,6 +71,13 @@ def no_such_variant(variant: str, endpoint: str) -> Response:
     return validation_error(f"Variant {variant} does not exist in endpoint {endpoint}.")
 
 
+def out_of_service(endpoint: str) -> Response:
+    """The endpoint was stopped: nothing runs, and trying again does not help."""
+    return validation_error(
+        f"Endpoint {endpoint} is OutOfService: it was stopped. `mooring endpoints start {endpoint}` brings it back."
+    )
+
+
 def no_weight(endpoint: str) -> Response:
     """All variants have weight zero, and TargetVariant was not given."""
     return validation_error(

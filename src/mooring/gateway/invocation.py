@@ -7,7 +7,7 @@ cannot be reached has seen nothing, so another is tried; after that every failur
 from __future__ import annotations
 
 from mooring.gateway import faults
-from mooring.gateway.pipeline import Pipeline, Variant, failed_longest_ago
+from mooring.gateway.pipeline import OUT_OF_SERVICE, Pipeline, Variant, failed_longest_ago
 from mooring.gateway.request_ids import new_request_id
 from mooring.http1.connection import ServerConnection
 from mooring.http1.messages import Response
@@ -32,6 +32,14 @@ _REASONS = {
 }
 
 
+def _without_variant(pipeline: Pipeline, target: bytes | None) -> Response:
+    """Why no variant can take a call."""
+    endpoint = pipeline.route.endpoint
+    if pipeline.route.status == OUT_OF_SERVICE:
+        return faults.out_of_service(endpoint)
+    return faults.no_weight(endpoint) if target is None else faults.no_such_variant(target.decode(), endpoint)
+
+
 class Invocation(Call):
     """Made by the front for one request; lives until its answer."""
 
@@ -51,12 +59,10 @@ class Invocation(Call):
     def invoke(self, target: bytes | None) -> None:
         """Choose a variant, or take the one that the client names, and send the request to one of its replicas."""
         pipeline = self._pipeline
-        variant = pipeline.choose() if target is None else pipeline.by_name.get(target)
+        choose = pipeline.choose if target is None else pipeline.by_name.get(target)
+        variant = choose() if choose is not None else None
         if variant is None:
-            endpoint = pipeline.route.endpoint
-            self._refuse(
-                faults.no_weight(endpoint) if target is None else faults.no_such_variant(target.decode(), endpoint)
-            )
+            self._refuse(_without_variant(pipeline, target))
             return
         self._variant = variant
         replica = variant.pick()

@@ -17,6 +17,8 @@ from mooring.upstream.replica import Replica
 
 NOT_IN_SERVICE = frozenset({"Creating", "Failed"})
 """Statuses in which an endpoint without replicas is unknown to invocations, rather than short of instances."""
+OUT_OF_SERVICE = "OutOfService"
+"""The status of an endpoint that was stopped."""
 
 Pick = Callable[[], Replica | None]
 
@@ -39,20 +41,25 @@ class Variant:
 class Pipeline:
     """One endpoint, ready to serve."""
 
-    __slots__ = ("body_limit", "by_name", "choose", "route", "timeout_s")
+    __slots__ = ("body_limit", "by_name", "choose", "route", "timeout_s", "variants")
 
     def __init__(self, route: Route, replicas: Mapping[str, Replica]) -> None:
         self.route = route
         self.body_limit = route.body_limit_bytes
         self.timeout_s = route.invocation_timeout_s
-        variants = [Variant(v, tuple(replicas[replica.id] for replica in v.replicas)) for v in route.variants]
-        self.by_name = {variant.name.encode(): variant for variant in variants}
-        self.choose = _chooser([(variant, v.weight) for variant, v in zip(variants, route.variants, strict=True)])
+        self.variants = tuple(Variant(v, tuple(replicas[each.id] for each in v.replicas)) for v in route.variants)
+        both = list(zip(self.variants, route.variants, strict=True))
+        self.choose = _chooser([(variant, v.weight) for variant, v in both])
+        self.by_name = {
+            name.encode(): _chooser([(variant, v.share) for variant, v in both if v.name == name])
+            for name in {v.name for v in route.variants}
+        }
+        """A draw among those of a name, of which an update has two."""
 
     @property
     def serves(self) -> bool:
         """Whether invocations know this endpoint."""
-        return self.route.status not in NOT_IN_SERVICE or any(v.replicas for v in self.by_name.values())
+        return self.route.status not in NOT_IN_SERVICE or any(variant.replicas for variant in self.variants)
 
 
 def _chooser(weighted: list[tuple[Variant, float]]) -> Callable[[], Variant | None]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
+from collections.abc import Sequence
+
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Rollout, VariantState
 from mooring.hosting.model_rules import containers_of
+from mooring.hosting.progress import new_statuses, old_statuses
 from mooring.hosting.rules import Members
+from mooring.hosting.targets import standing
 
 ECHOED_OF_CONFIG = ("AsyncInferenceConfig", "ExplainerConfig", "MetricsConfig")
 ECHOED_OF_VARIANT = ("ManagedInstanceScaling", "RoutingConfig")
+ECHOED_OF_PENDING_VARIANT = ("InstanceType", "AcceleratorType", *ECHOED_OF_VARIANT)
 
 
 def described(record: EndpointRecord) -> Members:
@@ -25,6 +30,8 @@ def described(record: EndpointRecord) -> Members:
             variants = [_variant(record, variant) for variant in record.variants if variant.shadow is shadow]
             if variants:
                 answer[member] = variants
+    if record.rollout is not None:
+        answer["PendingDeploymentSummary"] = _pending(record, record.rollout)
     if "DataCaptureConfig" in record.config:
         answer["DataCaptureConfig"] = _data_capture(record.config["DataCaptureConfig"])
     if record.failure_reason is not None:
@@ -43,22 +50,57 @@ def _has_served(record: EndpointRecord) -> bool:
 
 
 def _variant(record: EndpointRecord, variant: VariantState) -> Members:
+    """A variant of the config that is in effect; during a rollout, with what is left to it."""
+    weight, count = variant.current_weight, variant.current_count
+    statuses: list[Members] = []
+    if (rollout := record.rollout) is not None and not variant.shadow:
+        now = standing(record, rollout)
+        weight *= 1 - now.shares.get(variant.name, min(now.shares.values(), default=1.0))
+        count = now.old.get(variant.name, count)
+        statuses = old_statuses(record, rollout, variant)
+    return _summary(variant, weight, count, record.created_at, statuses, ECHOED_OF_VARIANT)
+
+
+def _pending(record: EndpointRecord, rollout: Rollout) -> Members:
+    """The config that is being deployed, and how far that is."""
+    summary: Members = {"EndpointConfigName": rollout.config_name, "StartTime": rollout.started_at}
+    for member, shadow in (("ProductionVariants", False), ("ShadowProductionVariants", True)):
+        variants = [_pending_variant(record, rollout, each) for each in rollout.variants if each.shadow is shadow]
+        if variants:
+            summary[member] = variants
+    return summary
+
+
+def _pending_variant(record: EndpointRecord, rollout: Rollout, variant: VariantState) -> Members:
+    now = standing(record, rollout)
+    weight = variant.desired_weight * now.shares.get(variant.name, 0.0)
+    # Those that are being started count once they take traffic.
+    count = now.routed.get(variant.name, 0)
+    statuses = [] if variant.shadow else new_statuses(record, rollout, variant)
+    return _summary(variant, weight, count, rollout.started_at, statuses, ECHOED_OF_PENDING_VARIANT)
+
+
+def _summary(
+    variant: VariantState, weight: float, count: int, resolved_at: float, statuses: list[Members], echoed: Sequence[str]
+) -> Members:
     images = [container["Image"] for container in containers_of(variant.model) if "Image" in container]
     summary: Members = {
         "VariantName": variant.name,
         "DeployedImages": [
-            {"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": record.created_at} for image in images
+            {"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": resolved_at} for image in images
         ],
-        "CurrentWeight": variant.current_weight,
+        "CurrentWeight": weight,
         "DesiredWeight": variant.desired_weight,
     }
     if "ServerlessConfig" in variant.config:
         summary["CurrentInstanceCount"] = 0
         summary["CurrentServerlessConfig"] = summary["DesiredServerlessConfig"] = variant.config["ServerlessConfig"]
     else:
-        summary["CurrentInstanceCount"] = variant.current_count
+        summary["CurrentInstanceCount"] = count
         summary["DesiredInstanceCount"] = variant.desired_count
-    return summary | {name: variant.config[name] for name in ECHOED_OF_VARIANT if name in variant.config}
+    if statuses:
+        summary["VariantStatus"] = statuses
+    return summary | {name: variant.config[name] for name in echoed if name in variant.config}
 
 
 def _data_capture(config: Members) -> Members:

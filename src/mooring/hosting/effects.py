@@ -27,7 +27,12 @@ OF_VARIANT = frozenset(
 )  # fmt: skip
 OF_MODEL = frozenset({"ModelName", "PrimaryContainer", "Containers", "ExecutionRoleArn", "Tags"})
 OF_CONTAINER = frozenset({"ContainerHostname", "Image", "Mode", "ModelDataUrl", "ModelDataSource", "Environment"})
-OF_ENDPOINT = frozenset({"EndpointName", "EndpointConfigName", "Tags"})
+OF_ENDPOINT = frozenset(
+    {
+        "EndpointName", "EndpointConfigName", "Tags", "DeploymentConfig", "RetainAllVariantProperties",
+        "ExcludeRetainedVariantProperties", "RetainDeploymentConfig",
+    }
+)  # fmt: skip
 
 MEANWHILE = {
     "ServerlessConfig": "one replica runs: it does not sleep, and concurrency and memory are not limited",

@@ -19,6 +19,8 @@ class EventKind(StrEnum):
 
     STATUS = "status"
     """The endpoint has another status."""
+    DEPLOYMENT = "deployment"
+    """A move of an update, or back."""
     STEP = "step"
     """A step towards a healthy replica."""
     REPLICA = "replica"

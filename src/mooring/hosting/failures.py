@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+LOG_ENDS = " Its log ends: "
 LONGEST_FAILURE_REASON = 1024
 """The model's bound on FailureReason."""
 
@@ -12,6 +15,17 @@ def ping_failure(variant: str, detail: str) -> str:
         f"The primary container for production variant {variant} did not pass the ping health check. "
         f"Please check CloudWatch logs for this endpoint. ({detail})"
     )
+
+
+def with_last_lines(failure: str, lines: Sequence[str]) -> str:
+    """A failure, and behind it as many of the last lines of the replica's log as FailureReason has room for."""
+    told = ""
+    for line in reversed(lines):
+        longer = f"{line.strip()} | {told}" if told else line.strip()
+        if len(failure) + len(LOG_ENDS) + len(longer) > LONGEST_FAILURE_REASON:
+            break
+        told = longer
+    return f"{failure}{LOG_ENDS}{told}" if told else failure
 
 
 def failure_reason(text: str) -> str:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from mooring.errors import LimitExceeded
-from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Rollout, VariantState
+from mooring.hosting.targets import most_instances
 from mooring.settings import QuotaSettings
 
 _TAIL = (
@@ -38,10 +40,14 @@ def looks_at_others(quotas: QuotaSettings, wished: EndpointRecord) -> bool:
 
 
 def check_capacity(quotas: QuotaSettings, others: Iterable[EndpointRecord], wished: EndpointRecord) -> None:
-    """Raises `LimitExceeded` when `wished` takes, beside the account's other endpoints, more than a quota allows."""
+    """Raises `LimitExceeded` when `wished` takes, beside the account's other endpoints, more than a quota allows.
+
+    An update takes its new replicas on top of those that serve meanwhile.
+    """
     held = [each for each in others if each.status is not EndpointStatus.FAILED]
-    _check_instances(quotas, held, wished)
-    mine = serverless_of(wished)
+    serving = without_rollout(wished)
+    _check_instances(quotas, held if serving is None else [*held, serving], wished, serving)
+    mine = _serverless(wished if wished.rollout is None else wished.rollout)
     if not mine:
         return
     serverless = [variant for each in held for variant in serverless_of(each)]
@@ -54,26 +60,31 @@ def check_capacity(quotas: QuotaSettings, others: Iterable[EndpointRecord], wish
         "Total concurrency of serverless endpoints",
         quotas.serverless_concurrency,
         "Concurrent executions",
-        _concurrency(serverless),
+        _concurrency(serverless) + (_concurrency(serverless_of(serving)) if serving is not None else 0),
         _concurrency(mine),
     )
 
 
 def serverless_of(record: EndpointRecord) -> list[VariantState]:
-    """Its serverless variants."""
-    return [variant for variant in record.variants if "ServerlessConfig" in variant.config]
+    """Its serverless variants, each as often as it runs at a time."""
+    return [variant for variant, _ in most_instances(record) if "ServerlessConfig" in variant.config]
 
 
 def instances_of(records: Iterable[EndpointRecord]) -> Counter[str]:
     """Wished instances by type. Of pools the first is counted, which is the one that is tried first."""
     found: Counter[str] = Counter()
     for record in records:
-        for variant in record.variants:
+        for variant, count in most_instances(record):
             pools = sorted(variant.config.get("InstancePools", ()), key=lambda pool: int(pool["Priority"]))
             kind = variant.config.get("InstanceType") or (pools[0]["InstanceType"] if pools else None)
             if kind is not None:
-                found[kind] += variant.desired_count
+                found[kind] += count
     return found
+
+
+def without_rollout(record: EndpointRecord) -> EndpointRecord | None:
+    """The endpoint as it serves while it is updated; None for one that is not."""
+    return replace(record, rollout=None, status=record.rollout.before) if record.rollout is not None else None
 
 
 def limits_by_type(text: str) -> Mapping[str, int]:
@@ -82,9 +93,19 @@ def limits_by_type(text: str) -> Mapping[str, int]:
     return {name.strip(): int(limit) for name, _, limit in pairs}
 
 
-def _check_instances(quotas: QuotaSettings, held: Iterable[EndpointRecord], wished: EndpointRecord) -> None:
+def _serverless(fleet: EndpointRecord | Rollout) -> list[VariantState]:
+    return [variant for variant in fleet.variants if "ServerlessConfig" in variant.config]
+
+
+def _check_instances(
+    quotas: QuotaSettings, held: Iterable[EndpointRecord], wished: EndpointRecord, serving: EndpointRecord | None
+) -> None:
     used, delta = instances_of(held), instances_of([wished])
-    refuse_above("Number of instances per endpoint", quotas.instances_per_endpoint, "Instances", 0, sum(delta.values()))
+    lasting = delta.total()
+    if serving is not None and wished.rollout is not None:
+        delta -= instances_of([serving])
+        lasting = sum(each.desired_count for each in wished.rollout.variants if "ServerlessConfig" not in each.config)
+    refuse_above("Number of instances per endpoint", quotas.instances_per_endpoint, "Instances", 0, lasting)
     refuse_above(
         "Number of instances across active endpoints",
         quotas.instances,

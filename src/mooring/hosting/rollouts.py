@@ -97,7 +97,7 @@ def next_look(rollout: Rollout, now: float) -> float | None:
     moments = [rollout.started_at + rollout.timeout_s] if rollout.turned is None else []
     if rollout.phase is Phase.BAKING and rollout.wait_until is not None:
         moments.append(rollout.wait_until)
-    return max(0.0, min(moments) - now) if moments else None
+    return min((moment - now for moment in moments if moment > now), default=None)
 
 
 def _past_return(record: EndpointRecord, rollout: Rollout) -> bool:

@@ -36,7 +36,7 @@ class RouteReplica:
 
 @dataclass(frozen=True, slots=True)
 class RouteVariant:
-    """One production variant as the gateway sees it."""
+    """One production variant of one fleet, as the gateway sees it; an update has two of a name."""
 
     name: str
     weight: float
@@ -45,6 +45,8 @@ class RouteVariant:
     """`RANDOM` when RoutingConfig asks for it."""
     container: str = "primary"
     """What AWS calls the container in error messages."""
+    share: float = 1.0
+    """Of the calls that name this variant; the weight is of those that do not."""
 
 
 @dataclass(frozen=True, slots=True)

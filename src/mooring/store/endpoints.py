@@ -15,7 +15,7 @@ from sqlalchemy import insert as insert_into
 from sqlalchemy.exc import IntegrityError
 
 from mooring.errors import AlreadyExists, NotFound
-from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Phase, Remnant, Rollout, Turn, VariantState
 from mooring.hosting.events import EventKind, event
 from mooring.hosting.listing import Cursor, Selection
 from mooring.hosting.naming import Scope, already_exists, not_found
@@ -119,5 +119,28 @@ def _record(row: Row[Any]) -> EndpointRecord:
     members = json.loads(row.document)
     columns = {name: getattr(row, name) for name in _COLUMNS}
     columns["status"] = EndpointStatus(row.status)
-    variants = tuple(VariantState(**variant) for variant in members.pop("variants"))
-    return EndpointRecord(**columns, **members, scope=Scope(row.account, row.region), variants=variants)
+    members["variants"] = _variants(members["variants"])
+    members["rollout"] = _rollout(members["rollout"])
+    members["remnant"] = _remnant(members["remnant"])
+    return EndpointRecord(**columns, **members, scope=Scope(row.account, row.region))
+
+
+def _variants(documents: list[dict[str, Any]]) -> tuple[VariantState, ...]:
+    return tuple(VariantState(**document) for document in documents)
+
+
+def _rollout(document: dict[str, Any] | None) -> Rollout | None:
+    if document is None:
+        return None
+    turned = document["turned"]
+    typed = {
+        "variants": _variants(document["variants"]),
+        "before": EndpointStatus(document["before"]),
+        "phase": Phase(document["phase"]),
+        "turned": None if turned is None else Turn(turned["step"], Phase(turned["phase"])),
+    }
+    return Rollout(**{**document, **typed})
+
+
+def _remnant(document: dict[str, Any] | None) -> Remnant | None:
+    return None if document is None else Remnant(**{**document, "variants": _variants(document["variants"])})

@@ -30,11 +30,11 @@ def after(conn: Connection, uid: str, position: int = 0) -> list[tuple[int, Even
 
 
 def of_kind(conn: Connection, kind: EventKind) -> dict[str, list[str]]:
-    """The texts of one kind, by the uid of their endpoint."""
+    """The texts of one kind, each once, by the uid of their endpoint."""
     found: dict[str, list[str]] = {}
     for row in conn.execute(select(table).where(table.c.kind == str(kind)).order_by(table.c.id)):
         found.setdefault(row.endpoint_uid, []).append(row.text)
-    return found
+    return {uid: list(dict.fromkeys(texts)) for uid, texts in found.items()}
 
 
 def delete_all(conn: Connection, uid: str) -> None:

@@ -1,0 +1,137 @@
+"""The alarms that may turn an update back: asked of CloudWatch, beside the work on the endpoint.
+
+Guarantees: what is not known is never told as quiet. An alarm that CloudWatch does not have is unknown, and a
+CloudWatch that does not answer, or not in time, is silent. INSUFFICIENT_DATA is quiet, as on AWS: an alarm has no data
+while nobody calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from mooring.clock import Clock
+from mooring.control.neighbours import Neighbours
+from mooring.errors import MooringError, NotInstalled, Unavailable
+from mooring.hosting.naming import Scope
+from mooring.hosting.rollouts import Heard
+from mooring.http1.messages import Request
+
+log = logging.getLogger("mooring.control")
+
+TARGET = b"GraniteServiceVersion20100801.DescribeAlarms"
+ASK_LIMIT_S = 40.0
+"""A call of the neighbours may start their process."""
+CONNECT_S, READ_S = 5, 10
+NO_NEIGHBOURS = (
+    "CloudWatch is an extra of Mooring's that is not installed (pip install 'mooring[neighbours]'), and "
+    "MOORING_DEPLOYMENTS_CLOUDWATCH_URL names no other"
+)
+
+
+class CloudWatch:
+    """The CloudWatch that has the alarms: the neighbours', or another by its URL."""
+
+    def __init__(self, neighbours: Neighbours, url: str, clock: Clock) -> None:
+        self._neighbours = neighbours
+        self._url = url
+        self._clock = clock
+
+    async def hear(self, scope: Scope, names: tuple[str, ...]) -> Heard:
+        """How these alarms of the account and region are. It always returns."""
+        began = round(self._clock.wall(), 3)
+        try:
+            async with asyncio.timeout(ASK_LIMIT_S):
+                states = await (self._theirs(scope, names) if self._url else self._neighbours_states(scope, names))
+        except TimeoutError:
+            return Heard(began, silence=f"no answer within {ASK_LIMIT_S:g} s")
+        except MooringError as error:
+            return Heard(began, silence=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a foreign service says is not that all is well
+            log.warning("CloudWatch does not tell of alarms: %s", error)
+            return Heard(began, silence=f"{type(error).__name__}: {error}")
+        return Heard(
+            began,
+            ringing=tuple(name for name in names if states.get(name) == "ALARM"),
+            unknown=tuple(name for name in names if name not in states),
+        )
+
+    async def _neighbours_states(self, scope: Scope, names: tuple[str, ...]) -> dict[str, str]:
+        request = Request()
+        request.method, request.target = b"POST", b"/"
+        credential = f"mooring/20200101/{scope.region}/monitoring/aws4_request"
+        authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature={'0' * 64}"
+        request.headers = [
+            (b"host", b"localhost"),
+            (b"authorization", authorization.encode()),
+            (b"content-type", b"application/x-amz-json-1.0"),
+            (b"x-amz-target", TARGET),
+        ]
+        request.body = json.dumps(_question(names)).encode()
+        try:
+            answer = await self._neighbours.ask(request, "alarms")
+        except NotInstalled:
+            raise Unavailable(NO_NEIGHBOURS) from None
+        if answer.status != 200:
+            raise Unavailable(f"CloudWatch answered with status {answer.status}: {answer.body[:200]!r}")
+        return _states(json.loads(answer.body))
+
+    async def _theirs(self, scope: Scope, names: tuple[str, ...]) -> dict[str, str]:
+        return await asyncio.to_thread(_asked, self._url, scope.region, names)
+
+
+class AlarmWatch:
+    """The last answer about one rollout's alarms, never older than it should be. `on_change` follows each answer."""
+
+    def __init__(self, cloudwatch: CloudWatch, clock: Clock, interval_s: float, on_change: Callable[[], None]) -> None:
+        self._cloudwatch = cloudwatch
+        self._clock = clock
+        self._interval_s = interval_s
+        self._on_change = on_change
+        self._asking: asyncio.Task[Heard] | None = None
+        self._heard: Heard | None = None
+        self._names: tuple[str, ...] = ()
+
+    def heard(self, scope: Scope, names: tuple[str, ...], since: float) -> Heard | None:
+        """The last answer, if any. Another question is on its way when that is too old, or from before `since`."""
+        if names != self._names:
+            self.forget()
+            self._names = names
+        if self._asking is not None and self._asking.done():
+            self._heard, self._asking = self._asking.result(), None
+        held = self._heard
+        now = self._clock.wall()
+        if self._asking is None and (held is None or held.at < since <= now or now - held.at >= self._interval_s):
+            self._asking = asyncio.create_task(self._cloudwatch.hear(scope, names), name="a look at alarms")
+            self._asking.add_done_callback(lambda done: done.cancelled() or self._on_change())
+        return held
+
+    def forget(self) -> None:
+        """Another rollout has other alarms."""
+        if self._asking is not None:
+            self._asking.cancel()
+        self._asking, self._heard, self._names = None, None, ()
+
+
+def _question(names: tuple[str, ...]) -> dict[str, Any]:
+    return {"AlarmNames": list(names), "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]}
+
+
+def _states(answer: dict[str, Any]) -> dict[str, str]:
+    alarms = [*(answer.get("MetricAlarms") or ()), *(answer.get("CompositeAlarms") or ())]
+    return {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms}
+
+
+def _asked(url: str, region: str, names: tuple[str, ...]) -> dict[str, str]:
+    from botocore.config import Config
+    from botocore.session import Session
+
+    config = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries={"total_max_attempts": 2})
+    client = Session().create_client("cloudwatch", region_name=region, endpoint_url=url, config=config)
+    try:
+        return _states(client.describe_alarms(**_question(names)))
+    finally:
+        client.close()

@@ -1,0 +1,121 @@
+"""One endpoint's fleet and route, moved towards what its record wants.
+
+The order is what keeps requests: what is missing is started; the route names healthy replicas only; and a replica
+leaves when every gateway follows a route without it, drains, and ends.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mooring.control.fleet import Fleet
+from mooring.control.replica_life import Place, ReplicaLife, ReplicaState
+from mooring.control.routing import Routed, route_of
+from mooring.control.surroundings import Surroundings
+from mooring.hosting.endpoints import EndpointRecord
+from mooring.hosting.routes import Version, route_key
+from mooring.hosting.targets import FleetTarget, targets
+
+log = logging.getLogger("mooring.control")
+
+ACKNOWLEDGEMENT_TIMEOUT_S = 5.0
+RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """How far a fleet has come."""
+
+    complete: Mapping[int, bool]
+    """By generation: whether every replica that should run is healthy."""
+    next_look_s: float | None
+    """When a start that must wait may be tried."""
+
+    @property
+    def whole(self) -> bool:
+        return all(self.complete.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What holds after a pass."""
+
+    grown: Grown
+    in_effect: bool
+    """Whether every gateway follows the route of this pass; not known where nobody asked."""
+    settled: bool
+    """Whether nothing runs that should not."""
+    next_look_s: float | None
+
+
+class Convergence:
+    """The moves of one endpoint's worker."""
+
+    def __init__(self, fleet: Fleet, around: Surroundings) -> None:
+        self._fleet = fleet
+        self._around = around
+
+    def grow(self, record: EndpointRecord) -> Grown:
+        """Start what is missing."""
+        self._fleet.bury()
+        waits, complete = [], {}
+        for fleet in targets(record):
+            for each in fleet.variants:
+                if fleet.grows:
+                    region = record.scope.region
+                    waits.append(self._fleet.start_missing(fleet.generation, each.variant, each.count, region))
+            complete[fleet.generation] = self._is_complete(fleet)
+        return Grown(complete, min((wait for wait in waits if wait is not None), default=None))
+
+    async def towards(self, record: EndpointRecord, *, ask: bool, shrink_if_whole: bool = False) -> Reached:
+        """Start, route and stop as the record wants. `ask`: wait until the gateways follow, also if nothing leaves.
+
+        `shrink_if_whole`: let nothing go before everything that is missing is there.
+        """
+        grown = self.grow(record)
+        kept, routed = self._chosen(record)
+        version = self._around.publisher.publish(route_of(record, routed, self._around.settings.gateway))
+        leaving = self._leaving(kept) if grown.whole or not shrink_if_whole else []
+        followed = not (ask or leaving) or await self.in_effect(record, version)
+        if followed:
+            for life in leaving:
+                life.leave(functools.partial(self.idle, life))
+        settled = followed and all(life.id in kept or life.state is ReplicaState.GONE for life in self._fleet.lives)
+        return Reached(grown, followed, settled, grown.next_look_s if followed else RETRY_S)
+
+    async def in_effect(self, record: EndpointRecord, version: Version) -> bool:
+        """Whether every live gateway follows `version`, within bounds."""
+        key = route_key(record.scope, record.name)
+        followed = await self._around.publisher.wait_in_effect(key, version, ACKNOWLEDGEMENT_TIMEOUT_S)
+        if not followed:
+            log.warning("a gateway has not acknowledged the route of %s", record.name)
+        return followed
+
+    async def idle(self, life: ReplicaLife) -> None:
+        """Until no gateway has a call outstanding on a replica that left, or the drain is over."""
+        await self._around.publisher.wait_idle(life.id, self._around.settings.replicas.drain_s)
+
+    def _is_complete(self, fleet: FleetTarget) -> bool:
+        return all(
+            len(self._fleet.healthy(Place(fleet.generation, each.variant.name))) >= each.count
+            for each in fleet.variants
+        )
+
+    def _chosen(self, record: EndpointRecord) -> tuple[set[str], list[Routed]]:
+        """The ids of the replicas that stay, and those of them that are routed."""
+        kept: set[str] = set()
+        routed = []
+        for fleet in targets(record):
+            for each in fleet.variants:
+                lives = self._fleet.kept(Place(fleet.generation, each.variant.name), each.count)
+                kept.update(life.id for life in lives)
+                healthy = [life for life in lives if life.state is ReplicaState.HEALTHY]
+                routed.append(Routed(each, healthy[: each.routed]))
+        return kept, routed
+
+    def _leaving(self, kept: set[str]) -> list[ReplicaLife]:
+        states = (ReplicaState.STARTING, ReplicaState.HEALTHY)
+        return [life for life in self._fleet.lives if life.id not in kept and life.state in states]

@@ -1,0 +1,67 @@
+"""The route of an endpoint: what its record wants routed, as far as replicas are healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mooring.control.replica_life import ReplicaLife
+from mooring.hosting.endpoints import EndpointRecord
+from mooring.hosting.routes import Route, RouteReplica, RouteVariant, Version
+from mooring.hosting.targets import VariantTarget
+from mooring.settings import GatewaySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A variant of a fleet, with the healthy replicas of it that may take traffic."""
+
+    target: VariantTarget
+    lives: Sequence[ReplicaLife]
+
+
+def route_of(record: EndpointRecord, routed: Iterable[Routed], gateway: GatewaySettings) -> Route:
+    """The route, without a version."""
+    return Route(
+        scope=record.scope,
+        endpoint=record.name,
+        version=Version(0, 0),
+        variants=tuple(_variants(list(routed))),
+        status=record.status,
+        body_limit_bytes=gateway.body_limit_bytes,
+        invocation_timeout_s=gateway.invocation_timeout_s,
+    )
+
+
+def _variants(routed: list[Routed]) -> Iterable[RouteVariant]:
+    by_name: dict[str, list[Routed]] = {}
+    for each in routed:
+        by_name.setdefault(each.target.variant.name, []).append(each)
+    for entries in by_name.values():
+        yield from _of_one_name(entries)
+
+
+def _of_one_name(entries: list[Routed]) -> Iterable[RouteVariant]:
+    """Where a fleet's replicas have all died, the other fleet of an update takes its share."""
+    taking = [each for each in entries if each.target.share > 0]
+    able = [each for each in taking if each.lives] or taking or entries[:1]
+    shares = sum(each.target.share for each in able) or 1.0
+    weights = sum(each.target.weight for each in able)
+    whole = sum(each.target.weight for each in entries)
+    for each in able:
+        target = each.target
+        weight = target.weight * whole / weights if weights else whole * target.share / shares
+        yield RouteVariant(
+            name=target.variant.name,
+            weight=weight,
+            replicas=tuple(
+                RouteReplica(life.id, life.replica.address) for life in each.lives if life.replica is not None
+            ),
+            strategy=_strategy(target),
+            share=target.share / shares,
+        )
+
+
+def _strategy(target: VariantTarget) -> str:
+    asked = (target.variant.config.get("RoutingConfig") or {}).get("RoutingStrategy")
+    return "RANDOM" if asked == "RANDOM" else "LEAST_OUTSTANDING_REQUESTS"

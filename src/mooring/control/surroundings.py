@@ -1,0 +1,26 @@
+"""What every endpoint's worker works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mooring.clock import Clock
+from mooring.control.alarms import CloudWatch
+from mooring.control.publishing import RoutePublisher
+from mooring.engines.process import ProcessEngine
+from mooring.paths import Paths
+from mooring.settings import Settings
+from mooring.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """One for all workers."""
+
+    settings: Settings
+    paths: Paths
+    store: Store
+    clock: Clock
+    engine: ProcessEngine
+    publisher: RoutePublisher
+    cloudwatch: CloudWatch
