@@ -18,6 +18,7 @@ from mooring.hosting.deployment_rules import check_deployment
 from mooring.hosting.describing import described
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.events import EventKind, event
+from mooring.hosting.progress import told
 from mooring.hosting.tag_rules import tags_of
 from mooring.hosting.updates import updated
 from mooring.processes import machine
@@ -73,6 +74,8 @@ def update_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
         check_quotas(conn, call, wished, new=False)
         wished = fitted(conn, call, wished)
     endpoints.save(conn, transitions.kept_as_it_was(record, wished))
+    if text := told(record, wished):
+        events.add(conn, record.uid, [event(call.now, EventKind.DEPLOYMENT, text)])
     _tell_without_effect(conn, call, record, idle)
     call.woken.append(record.uid)
     return {"EndpointArn": record.arn}

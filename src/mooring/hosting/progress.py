@@ -28,11 +28,12 @@ def old_statuses(record: EndpointRecord, rollout: Rollout, variant: VariantState
 
 
 def told(before: EndpointRecord, after: EndpointRecord) -> str | None:
-    """The move from one record to the next, for people; None for one that the status or nothing tells."""
-    if before.rollout is None or after.rollout is None:
+    """The move from one record to the next, for people; None where the status tells."""
+    if after.rollout is None:
         return None
     rollout = after.rollout
-    if before.rollout.unheard_since != rollout.unheard_since and before.rollout.phase is rollout.phase:
+    last = before.rollout
+    if last is not None and last.phase is rollout.phase and last.unheard_since != rollout.unheard_since:
         if rollout.unheard_since is not None:
             return "CloudWatch does not say how the alarms are: nothing goes on until it does"
         return "CloudWatch says again how the alarms are"
@@ -53,14 +54,14 @@ def _doing(record: EndpointRecord, rollout: Rollout, step: Step) -> str:
         case Phase.CHECKING:
             return "asking CloudWatch for the alarms"
         case Phase.LAUNCHING if rollout.turned is None:
-            return f"{_sum(now.new)} new replicas are to run"
+            return f"new replicas that are to run: {_sum(now.new)}"
         case Phase.LAUNCHING:
-            return f"{_sum(now.old)} replicas of {record.config_name} are to run"
+            return f"replicas of {record.config_name} that are to run: {_sum(now.old)}"
         case Phase.SHIFTING:
             return f"{_traffic(now)} of the traffic goes to the new replicas"
         case Phase.BAKING:
             return f"baking for {step.bake_s} s ({step.bake})" if step.bake_s else "no bake"
-    return f"{_sum(now.old)} old and {_sum(now.new)} new replicas stay"
+    return f"replicas that stay: {_sum(now.old)} old, {_sum(now.new)} new"
 
 
 def _traffic(now: Standing) -> str:
