@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test check lock bench clean
+.PHONY: install demo test clients soak check lock bench clean
 
 install: $(INSTALLED)
 
@@ -23,7 +23,12 @@ demo: install
 	@$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
 
 test: install
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile)
+
+# Real clients and kinds of models in environments of their own, and faults for minutes. PAGE=1 writes the results down.
+clients soak: install
+	@$(BIN)/python -m pytest -m $@ --junitxml build/$@.xml $(ARGS); status=$$?; \
+	$(BIN)/python scripts/last_results.py build/$@.xml $(if $(PAGE),--write docs/$@.md); exit $$status
 
 check: install
 	$(BIN)/ruff check .

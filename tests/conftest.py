@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,6 +40,15 @@ def _temporary_directory_of_this_run(tmp_path_factory: pytest.TempPathFactory) -
             del os.environ["TMPDIR"]
         else:
             os.environ["TMPDIR"] = before
+
+
+@pytest.fixture(autouse=True)
+def _told(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """For the table of `make clients` and `make soak` (scripts/last_results.py); a test may say something better."""
+    if any(request.node.get_closest_marker(name) for name in ("clients", "soak")):
+        record_property("subject", str(request.path.relative_to(Path(__file__).parent)))
+        did = request.function.__doc__ or request.node.name.removeprefix("test_").replace("_", " ")
+        record_property("did", did.rstrip("."))
 
 
 @pytest.fixture(scope="session")

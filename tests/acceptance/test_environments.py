@@ -47,7 +47,6 @@ def environments(server: Server) -> list[Path]:
     return [path for path in (server.data / "environments").iterdir() if not path.name.startswith(".")]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_control_that_is_killed_while_it_makes_one(server: Server) -> None:
     deployment = Deployment(server)
@@ -65,7 +64,6 @@ def test_a_control_that_is_killed_while_it_makes_one(server: Server) -> None:
         wait_until(lambda: not list((server.data / "environments").glob(".making-*")), what="the half one to go")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_over_the_limit_those_go_that_nobody_uses(make_server: Callable[..., Server]) -> None:
     interpreter("iniconfig")

@@ -74,7 +74,7 @@ def ask(deployment: Deployment, name: str, rows: object = None) -> Any:
     return json.loads(response["Body"].read())
 
 
-@pytest.mark.slow
+@pytest.mark.clients
 @pytest.mark.timeout(300)
 def test_a_pickle_is_served_by_the_version_that_made_it(shared: Deployment, forest: tuple[bytes, Any]) -> None:
     data, told = forest
@@ -115,7 +115,7 @@ def test_a_tag_of_the_installed_version_is_nothing_to_tell(shared: Deployment) -
     assert history(shared, name, "versions") == []
 
 
-@pytest.mark.slow
+@pytest.mark.clients
 @pytest.mark.timeout(300)
 def test_the_tag_decides_when_it_is_asked_to(make_server: Callable[..., Server]) -> None:
     server = make_server(MOORING_IMAGES_VERSIONS="tag", UV_PYTHON_DOWNLOADS="never").start()
@@ -157,6 +157,8 @@ def test_the_nearest_serves_where_the_tags_version_cannot_be_had(
     assert "torch was not found in the cache" in reason
 
 
+@pytest.mark.clients  # as the forest is
+@pytest.mark.timeout(300)
 def test_the_nearest_may_not_be_able_to_load_the_model_and_says_why(
     make_server: Callable[..., Server], offline: dict[str, str], forest: tuple[bytes, Any]
 ) -> None:

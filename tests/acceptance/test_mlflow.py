@@ -32,7 +32,7 @@ ROWS = {"columns": ["a", "b"], "data": [[1.0, 0.5], [2.0, 0.0]]}
 RECORDS = [{"a": 1.0, "b": 0.5}, {"a": 2.0, "b": 0.0}]
 
 
-@pytest.mark.slow
+@pytest.mark.clients
 @pytest.mark.timeout(400)
 def test_an_mlflow_model_answers_in_all_documented_formats(shared: Deployment, tmp_path: Path) -> None:
     files, expected = made_by(interpreter(*PACKAGES), PROGRAM, tmp_path / "model")

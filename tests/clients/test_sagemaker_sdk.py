@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.running import Server
 from tests.clients.running import RECORDING, SCRIPTS, Runner
 
-pytestmark = pytest.mark.timeout(300)  # the first test of all makes the environment, from the network
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]  # the first test of all makes the environment
 
 
 def test_session_role_and_bucket_with_a_server_for_it(sdk: Runner, tmp_path: Path) -> None:

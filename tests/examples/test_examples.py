@@ -23,6 +23,7 @@ def test_with_boto3(shared_server: Server, tmp_path: Path, example: Path) -> Non
     check(Runner(Path(sys.executable), tmp_path), shared_server, example)
 
 
+@pytest.mark.clients
 @pytest.mark.timeout(300)  # the first test of all makes the SDK's environment, from the network
 @pytest.mark.parametrize("example", WITH_THE_SDK, ids=lambda path: path.stem)
 def test_with_the_sdk(sdk: Runner, shared_server: Server, example: Path) -> None:

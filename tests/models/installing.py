@@ -32,7 +32,7 @@ SYSTEM_LIBRARIES = {"lightgbm": "libgomp.so.1" if sys.platform == "linux" else "
 
 def python_for(*requirements: str) -> Path:
     """An interpreter that has these; skips the test where this machine cannot have them."""
-    if all(_installed(each) for each in requirements):
+    if all(installed(each) for each in requirements):
         return Path(sys.executable)
     for name in requirements:
         _require_library_of(name)
@@ -73,7 +73,7 @@ def kept_environments(data: Path) -> Iterator[None]:
 
 def require_torch() -> None:
     """Skips the test where PyTorch is neither here nor may be downloaded."""
-    if not (LARGE_DOWNLOADS or _installed("torch")) and (lacking := _torch_is_lacking()):
+    if not (LARGE_DOWNLOADS or installed("torch")) and (lacking := _torch_is_lacking()):
         pytest.skip(lacking)
 
 
@@ -94,7 +94,8 @@ def _torch_is_lacking() -> str | None:
     return None
 
 
-def _installed(requirement: str) -> bool:
+def installed(requirement: str) -> bool:
+    """Whether the tests' own Python has it."""
     try:
         importlib.metadata.version(requirement)
     except importlib.metadata.PackageNotFoundError:

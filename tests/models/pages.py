@@ -12,8 +12,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.running import MOORING, Server
-from tests.models.installing import python_for
+from tests.models.installing import installed, python_for
 
 DIRECTORY = Path(__file__).parents[2] / "docs" / "models"
 NAMES = sorted(page.stem for page in DIRECTORY.glob("*.md") if page.name != "README.md")
@@ -66,6 +68,11 @@ def read(name: str) -> Page:
         elif language == "python":
             program += block
     return Page(tuple(install[1].split()), files, program)
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    """`clients`, when an environment must be made to run the page."""
+    return [] if all(map(installed, read(name).requirements)) else [pytest.mark.clients]
 
 
 def run(page: Page, server: Server, directory: Path) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ import pytest
 from tests.acceptance.running import Deployment
 from tests.models.deploying import FIRST_TIME_S, Endpoint, fail
 
-pytestmark = pytest.mark.timeout(FIRST_TIME_S)
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(FIRST_TIME_S)]
 
 
 @pytest.fixture

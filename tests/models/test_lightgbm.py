@@ -11,7 +11,7 @@ from tests.acceptance.running import IMAGE, Deployment
 from tests.models import pages
 from tests.models.deploying import FIRST_TIME_S, Endpoint, fail
 
-pytestmark = pytest.mark.timeout(FIRST_TIME_S)
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(FIRST_TIME_S)]
 
 ROW = "5.1,3.5,1.4,0.2"
 

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.running import Deployment
 from tests.models.deploying import FIRST_TIME_S, Endpoint, fail
 
-pytestmark = pytest.mark.timeout(FIRST_TIME_S)
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(FIRST_TIME_S)]
 
 ROW = [5.1, 3.5, 1.4, 0.2]
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.models.deploying import FIRST_TIME_S, Endpoint
 
-pytestmark = pytest.mark.timeout(FIRST_TIME_S)
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(FIRST_TIME_S)]
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
 

@@ -17,7 +17,7 @@ def test_the_table_names_every_page() -> None:
 
 
 @pytest.mark.timeout(FIRST_TIME_S)
-@pytest.mark.parametrize("name", pages.NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pages.marks(name)) for name in pages.NAMES])
 def test_a_page_works_as_it_stands(run_page: Callable[[str], subprocess.CompletedProcess[str]], name: str) -> None:
     done = run_page(name)
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ from tests.acceptance.running import Deployment
 from tests.models.deploying import FIRST_TIME_S, Endpoint, fail
 from tests.models.installing import TORCH
 
-pytestmark = pytest.mark.timeout(FIRST_TIME_S)
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(FIRST_TIME_S)]
 
 IMAGE = f"763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:{TORCH}-cpu"
 
