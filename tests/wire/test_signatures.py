@@ -11,7 +11,6 @@ from unittest import mock
 from urllib.parse import urlsplit
 
 import botocore.auth
-import hypothesis
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -23,9 +22,7 @@ from mooring.wire import chunk_signatures, signatures, signing, sigv2, verificat
 from mooring.wire.canonical import EMPTY_SHA256
 from mooring.wire.signatures import MISMATCH, Flaw, Signature, Unverified
 from mooring.wire.verification import UNSIGNED_PAYLOAD, SigningKeys
-from tests.wire import botocore_half
-
-CALM = hypothesis.settings(botocore_half.CALM, max_examples=100)
+from tests.wire.botocore_half import CALM
 
 KEY, SECRET = "MKIAEXAMPLE", "secret/with+signs"
 KEYS = SigningKeys(SECRET)

@@ -63,6 +63,10 @@ class Control(Protocol):
         ...
 
 
+ANYONE = "session"
+"""The session that every caller is while callers are not told apart."""
+
+
 @dataclass(slots=True)
 class Call:
     """A call on its way: whose it is, what it asks, and what is to be told to control once it is durable."""
@@ -73,6 +77,8 @@ class Call:
     now: float
     """Wall clock, in whole milliseconds as AWS shows it: what was shown can be given back as a filter."""
     settings: Settings = field(default_factory=Settings)
+    caller: str = ANYONE
+    """The name of the key that it was signed with."""
     woken: list[str] = field(default_factory=list)
     """uids of endpoints to reconcile."""
     made_models: list[dict[str, Any]] = field(default_factory=list)

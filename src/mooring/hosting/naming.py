@@ -34,6 +34,11 @@ class Scope:
         return f"arn:{partition(self.region)}:sagemaker:{self.region}:{self.account}:{kind}/{name}"
 
 
+def callers_arn(account: str, region: str, role: str, session: str) -> str:
+    """The ARN of a caller: everyone is a session of one role, named after the key that is called with."""
+    return f"arn:{partition(region)}:sts::{account}:assumed-role/{role}/{session}"
+
+
 def partition(region: str) -> str:
     """The ARN partition of a region: `aws`, `aws-cn` or `aws-us-gov`."""
     if region.startswith("cn-"):
