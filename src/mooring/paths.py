@@ -42,6 +42,11 @@ class Paths:
         return self.root / "state.db"
 
     @property
+    def master_key(self) -> Path:
+        """What access keys are sealed with, unless a setting says where it is."""
+        return self.root / "master.key"
+
+    @property
     def neighbours_journal(self) -> Path:
         """Every call that changed a resource of IAM, SNS, SQS, Logs or CloudWatch."""
         return self.root / "neighbours.journal"
@@ -97,6 +102,11 @@ class Paths:
     def server_file(self) -> Path:
         """`{"pid", "start_time", "url", "version", "workers"}` of the running server, written when it accepts."""
         return self.run / "server.json"
+
+    @property
+    def local_credentials(self) -> Path:
+        """The access key with which this user's own commands call the server, while it asks for keys; 0600."""
+        return self.run / "credentials.json"
 
     @property
     def replicas(self) -> Path:

@@ -26,6 +26,7 @@ _CHOICES = {
     ("server", "log_level"): LOG_LEVELS,
     ("images", "versions"): ("auto", "tag"),
     ("capacity", "policy"): ("oversubscribe", "enforce"),
+    ("access", "mode"): ("auto", "keys", "any"),
 }
 _FORMS = {
     ("account", "id"): (r"[0-9]{12}", "12 digits are needed"),
@@ -68,6 +69,17 @@ class AccountSettings:
     """The region of a call that names none (an unsigned one)."""
     role: str = "mooring"
     """The name of the role that every caller has, for STS and IAM alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """Who may call: see [access.md](access.md)."""
+
+    mode: str = "auto"
+    """`auto`: on loopback any credentials are taken, on every other address access keys are needed. `keys`: they are
+    needed everywhere. `any`: any credentials are taken everywhere, as with `mooring serve --insecure`."""
+    master_key_file: str = ""
+    """The file of the key that access keys are sealed with; empty makes one in the data directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +273,7 @@ class Settings:
 
     server: ServerSettings = field(default_factory=ServerSettings)
     account: AccountSettings = field(default_factory=AccountSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     api: ApiSettings = field(default_factory=ApiSettings)
     hosting: HostingSettings = field(default_factory=HostingSettings)
@@ -302,6 +315,8 @@ def load(environ: Mapping[str, str] | None = None, **server_flags: object) -> Se
         return Settings.from_json(resolved)
     topics = {name: cls(**_from_environment(name, cls, environ)) for name, cls in _topics().items()}
     given = {name: value for name, value in server_flags.items() if value is not None}
+    if given.pop("insecure", False):
+        topics["access"] = dataclasses.replace(topics["access"], mode="any")
     topics["server"] = dataclasses.replace(topics["server"], **given)
     topics["images"] = dataclasses.replace(topics["images"], commands=image_commands.plain(topics["images"].commands))
     settings = Settings(**topics)

@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,11 @@ from typing import Any, TypeVar
 import boto3
 from botocore.config import Config
 
+from mooring.access.keys import AccessKey, Keyring
+from mooring.access.modes import keys_are_needed
+from mooring.access.policies import policy_of
 from mooring.api.edge import Edge
+from mooring.api.guarding import Guard
 from mooring.clock import SystemClock
 from mooring.control.log_groups import LogGroup
 from mooring.errors import NotFound, NotInstalled, Refused
@@ -31,14 +35,42 @@ from mooring.store import Connection, Store, endpoints
 from mooring.wire.errors import WireResponse
 
 T = TypeVar("T")
-SESSION = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test")
+ANY_KEY = ("test", "test")
 ACCOUNT = "000000000000"
+
+
+class MemoryKeys:
+    """Access keys in memory: those of a test, and none unless it has some."""
+
+    def __init__(self) -> None:
+        self.needed = False
+        self.keyring = Keyring()
+        self.held: dict[str, AccessKey] = {}
+
+    def hold(self, *keys: AccessKey) -> None:
+        self.held = {key.id: key for key in keys}
+        self.keyring.replace(keys)
+
+    async def create(self, name: str | None, policy: Mapping[str, Any] | None) -> dict[str, Any]:
+        key = AccessKey(f"K{len(self.held)}", "made", name or "unnamed", None if policy is None else policy_of(policy))
+        self.hold(*self.held.values(), key)
+        return {"access_key_id": key.id, "name": key.name, "secret_access_key": "made", "policy": policy}
+
+    async def listed(self) -> dict[str, Any]:
+        return {"keys": [{"access_key_id": key.id, "name": key.name} for key in self.held.values()]}
+
+    async def revoke(self, id_or_name: str) -> dict[str, Any]:
+        if id_or_name not in self.held:
+            raise NotFound(f'there is no access key "{id_or_name}"')
+        self.hold(*(key for key in self.held.values() if key.id != id_or_name))
+        return {"access_key_id": id_or_name}
 
 
 class RecordingControl:
     """Control's twin for tests."""
 
     def __init__(self) -> None:
+        self.keys = MemoryKeys()
         self.woken: list[str] = []
         self.looked_at: list[tuple[str, str]] = []
         self.data_is_there = True
@@ -118,8 +150,10 @@ class Serving:
     control: RecordingControl
     stops: list[int] = field(default_factory=list)
 
-    def client(self, service: str = "sagemaker", region: str = "us-east-1", **config: Any) -> Any:
-        return SESSION.client(
+    def client(
+        self, service: str = "sagemaker", region: str = "us-east-1", key: tuple[str, str] = ANY_KEY, **config: Any
+    ) -> Any:
+        return boto3.session.Session(*key).client(
             service,
             region_name=region,
             endpoint_url=f"http://127.0.0.1:{self.port}",
@@ -195,7 +229,8 @@ async def _run(path: Path, settings: Settings, started: Future[tuple[Serving, as
         control, stops = RecordingControl(), []
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
-        edge = Edge(settings, store, SystemClock(), control, lambda: stops.append(1))
+        guard = Guard(settings, control.keys.keyring, SystemClock().wall) if keys_are_needed(settings) else None
+        edge = Edge(settings, store, SystemClock(), control, lambda: stops.append(1), guard)
         server = await serve(listener, edge.handle, body_limit=8 * 1024 * 1024)
         ending = asyncio.Event()
         running = Serving(listener.getsockname()[1], asyncio.get_running_loop(), store, control, stops)

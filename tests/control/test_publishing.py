@@ -26,12 +26,14 @@ class FakeGateway:
 
     def __init__(self, paths: Paths) -> None:
         self._path = paths.routes_socket
+        self._writer: asyncio.StreamWriter | None = None
 
     async def connect(self, routes: dict[str, list[int]] | None = None, index: int = 0) -> None:
         self._reader, self._writer = await asyncio.open_unix_connection(self._path)
         await self.send({"hello": {"gateway": index, "incarnation": "x", "pid": 1, "routes": routes or {}}})
 
     async def send(self, message: dict[str, Any]) -> None:
+        assert self._writer is not None
         self._writer.write(json.dumps(message).encode() + b"\n")
         await self._writer.drain()
 
@@ -44,7 +46,8 @@ class FakeGateway:
         await self.send({"ack": {"key": key, "version": version, "busy": busy}})
 
     def close(self) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 def conversation(

@@ -10,18 +10,20 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from mooring.access.deciding import Denied
 from mooring.api.calls import Control
 from mooring.engines import framework_images
-from mooring.errors import MooringError, NotFound, Unavailable
+from mooring.errors import BadInput, MooringError, NotFound, Unavailable
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
 from mooring.processes import identity
 from mooring.settings import Settings
+from mooring.wire.signatures import Unverified
 
 PREFIX = "/-/mooring/v1/"
 CLIENT_HEADER = b"x-mooring-client"
@@ -54,10 +56,15 @@ class Administration:
             return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error; the log of the server says more.")
 
     async def _routed(self, request: Request) -> Response:
-        parts = request.path.decode("latin-1").removeprefix(PREFIX).split("/")
         query = dict(parse_qsl(request.query.decode("latin-1")))
         scope = Scope(self._settings.account.id, query.get("region", self._settings.account.region))
-        match request.method.decode("latin-1"), [unquote(part) for part in parts]:
+        match request.method.decode("latin-1"), parts_of(request):
+            case "GET", ["keys"]:
+                return _json(HTTPStatus.OK, await self._control.keys.listed())
+            case "POST", ["keys"]:
+                return _json(HTTPStatus.OK, await self._control.keys.create(*wanted_key(request.body)))
+            case "DELETE", ["keys", key]:
+                return _json(HTTPStatus.OK, await self._control.keys.revoke(key))
             case "GET", ["status"]:
                 return _json(HTTPStatus.OK, await self._control.status())
             case "GET", ["images", framework]:
@@ -76,6 +83,30 @@ class Administration:
                 self._stop_server()
                 return _json(HTTPStatus.ACCEPTED, {} if supervisor is None else supervisor.to_document())
         return _failed(HTTPStatus.NOT_FOUND, "There is no such page in the admin API.")
+
+
+def parts_of(request: Request) -> list[str]:
+    """The page that a request is for, cut at the slashes."""
+    return [unquote(part) for part in request.path.decode("latin-1").removeprefix(PREFIX).split("/")]
+
+
+def refused(error: Unverified | Denied) -> Response:
+    """The answer to a call that is nobody's, or not its key's to make."""
+    return _failed(HTTPStatus.FORBIDDEN, str(error))
+
+
+def wanted_key(body: bytes) -> tuple[str | None, Mapping[str, Any] | None]:
+    """Name and policy of a key to make. Raises `BadInput`."""
+    try:
+        document = json.loads(body or b"{}")
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or not document.keys() <= {"name", "policy"}:
+        raise BadInput('A key is a JSON object with "name" and "policy", or without either.')
+    name, policy = document.get("name"), document.get("policy")
+    if not isinstance(name, str | None) or not isinstance(policy, dict | None):
+        raise BadInput("The name of a key is a string, and its policy a JSON object.")
+    return name, policy
 
 
 def _position(text: str | None) -> int:

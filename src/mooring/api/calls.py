@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,8 +16,29 @@ from mooring.wire.browsers import is_loopback
 from mooring.wire.errors import WireResponse
 
 
+class KeyAdministration(Protocol):
+    """Access keys, as the admin API needs them."""
+
+    async def create(self, name: str | None, policy: Mapping[str, Any] | None) -> dict[str, Any]:
+        """A new key with its secret. Raises `BadInput` or `AlreadyExists`."""
+        ...
+
+    async def listed(self) -> dict[str, Any]:
+        """`{"keys": [...]}`, without secrets."""
+        ...
+
+    async def revoke(self, id_or_name: str) -> dict[str, Any]:
+        """Which key opens nothing any more. Raises `NotFound`."""
+        ...
+
+
 class Control(Protocol):
     """What the API needs of control; the wished state itself goes through the store."""
+
+    @property
+    def keys(self) -> KeyAdministration:
+        """Who may call."""
+        ...
 
     def wake(self, uid: str) -> None:
         """The wished state of this endpoint has changed: reconcile soon."""

@@ -15,11 +15,16 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mooring.access.asking import of_administration
+from mooring.access.deciding import Denied
+from mooring.access.keys import AccessKey
+from mooring.access.refusals import refusal
 from mooring.api.absent import NOT_INSTALLED, absent, is_siblings
-from mooring.api.administration import Administration
-from mooring.api.calls import Call, Control
+from mooring.api.administration import Administration, parts_of, refused
+from mooring.api.calls import ANYONE, Call, Control
 from mooring.api.endpoint_logs import LOGS, EndpointLogs
 from mooring.api.errors import is_expected, wire_error
+from mooring.api.guarding import Guard, asked_of, neighbours_asked
 from mooring.api.holding import Holding, is_a_waiters
 from mooring.api.operations import INSTEAD, OPERATIONS, Changing, Function
 from mooring.api.protocols import Protocol, protocol_of
@@ -33,6 +38,7 @@ from mooring.store.answers import Answer
 from mooring.wire import recognition
 from mooring.wire.dialects import JSON, Spoken, failure, spoken
 from mooring.wire.errors import WireError, WireResponse
+from mooring.wire.signatures import Unverified
 from mooring.wire.validation import require_valid
 
 CHANGES_BETWEEN_PRUNINGS = 256
@@ -49,14 +55,26 @@ class Progress:
     operation: str = "-"
     resource: str = "-"
     outcome: str = "OK"
+    key: AccessKey | None = None
+    """Whose call it is, where that is asked."""
 
 
 class Edge:
-    """Serves API calls and the admin API. `stop_server` asks the supervisor to stop everything."""
+    """Serves API calls and the admin API. `stop_server` asks the supervisor to stop everything.
+
+    Without a `guard` nobody is asked who calls.
+    """
 
     def __init__(
-        self, settings: Settings, store: Store, clock: Clock, control: Control, stop_server: Callable[[], None]
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        control: Control,
+        stop_server: Callable[[], None],
+        guard: Guard | None = None,
     ) -> None:
+        self._guard = guard
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -78,7 +96,7 @@ class Edge:
         who = recognition.recognize(request.method, request.path, request.query, request.headers, request.body)
         if who.service == recognition.MOORING:
             progress.operation = f"{request.method.decode('latin-1')} {request.path.decode('latin-1')}"
-            response = await self._administration.handle(request)
+            response = await self._administered(request, who, progress)
         else:
             answer = await self._answer(request, who, progress)
             response = Response(answer.status, answer.headers, answer.body)
@@ -88,8 +106,28 @@ class Edge:
         )
         return response
 
+    async def _administered(self, request: Request, who: recognition.Recognition, progress: Progress) -> Response:
+        if self._guard is not None:
+            try:
+                progress.key = self._guard.identify(request, who)
+                scope = self._scope(who)
+                asked = of_administration(request.method.decode("latin-1"), parts_of(request), scope)
+                self._guard.require(progress.key, asked, scope)
+            except (Unverified, Denied) as error:
+                progress.outcome = "denied"
+                return refused(error)
+        return await self._administration.handle(request)
+
+    def _scope(self, who: recognition.Recognition) -> Scope:
+        return Scope(self._settings.account.id, who.region or self._settings.account.region)
+
     async def _answer(self, request: Request, who: recognition.Recognition, progress: Progress) -> WireResponse:
         request_id = _request_id(request)
+        if self._guard is not None:
+            try:
+                progress.key = self._guard.identify(request, who)
+            except Unverified as error:
+                return self._refused(error, request, who, request_id, progress)
         protocol = protocol_of(who.service)
         if protocol is None or (who.service == recognition.SAGEMAKER and request.path != b"/"):
             said = spoken(request.path, request.query, request.headers, request.body)
@@ -99,8 +137,24 @@ class Edge:
                 return await self._absent(request, who, said, request_id, progress)
         try:
             return await self._served(request, who, protocol, request_id, progress)
+        except Denied as error:
+            return self._refused(error, request, who, request_id, progress)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happened, the client gets AWS's form of it
             return protocol.failure(self._failed(error, request_id, progress), request_id)
+
+    def _refused(
+        self,
+        error: Unverified | Denied,
+        request: Request,
+        who: recognition.Recognition,
+        request_id: str,
+        progress: Progress,
+    ) -> WireResponse:
+        """The answer to a call that is nobody's, or not its key's to make, in the service's words."""
+        said = spoken(request.path, request.query, request.headers, request.body)
+        told = refusal(error, said.protocol, of_runtime=who.service == recognition.SAGEMAKER_RUNTIME)
+        progress.outcome = told.code
+        return failure(said, told, request_id)
 
     async def _absent(
         self,
@@ -120,10 +174,15 @@ class Edge:
     ) -> WireResponse:
         """A call of what runs beside Mooring, answered there."""
         progress.operation, progress.resource = said.operation or "-", who.service
+        if self._guard is not None and progress.key is not None:
+            scope = self._scope(who)
+            try:
+                self._guard.require(progress.key, neighbours_asked(request, who.service, said, scope), scope)
+            except Denied as error:
+                return self._refused(error, request, who, request_id, progress)
         try:
             if who.service == LOGS and said.protocol == JSON:
-                scope = Scope(self._settings.account.id, who.region or self._settings.account.region)
-                answer = await self._endpoint_logs.answer(request, said.operation, scope, request_id)
+                answer = await self._endpoint_logs.answer(request, said.operation, self._scope(who), request_id)
                 if answer is not None:
                     return answer
             return await self._control.ask_neighbours(request, request_id)
@@ -153,11 +212,13 @@ class Edge:
             _log.warning("%s of %s is not implemented", parsed.operation.name, who.service)
             what = f"the operation {parsed.operation.name} of {who.service}"
             raise protocol.unimplemented(what, INSTEAD.get(parsed.operation.name))
+        scope = self._scope(who)
+        if self._guard is not None and progress.key is not None:
+            self._guard.require(progress.key, asked_of(who.service, parsed, scope), scope)
         require_valid(parsed.operation.input, parsed.params)
-        region = who.region or self._settings.account.region
-        scope = Scope(self._settings.account.id, region)
         now = round(self._clock.wall(), 3)
-        call = Call(scope, parsed.operation.name, parsed.params, now, self._settings)
+        caller = ANYONE if progress.key is None else progress.key.name
+        call = Call(scope, parsed.operation.name, parsed.params, now, self._settings, caller)
         progress.resource = call.resource
 
         def run(conn: Connection, function: Function = operation.run) -> WireResponse:

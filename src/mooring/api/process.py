@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 
 from mooring.api.edge import Edge
+from mooring.api.guarding import Guard
 from mooring.clock import SystemClock
 from mooring.errors import DataDirectoryError
 from mooring.http1.application import serve
@@ -64,7 +65,8 @@ async def run(settings: Settings, lifeline_fd: int, ready_fd: int) -> None:
     try:
         control = await service.start(settings, paths, store, clock)
         try:
-            edge = Edge(settings, store, clock, control, server_stopper())
+            guard = Guard(settings, control.keys.keyring, clock.wall) if control.keys.needed else None
+            edge = Edge(settings, store, clock, control, server_stopper(), guard)
             server = await serve(paths.control_socket, edge.handle, body_limit=BODY_LIMIT_BYTES)
             os.write(ready_fd, b"1")
             os.close(ready_fd)

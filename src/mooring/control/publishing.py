@@ -5,6 +5,9 @@ A version *is in effect* when every connected gateway has acknowledged it or a n
 connected than should run (one is being restarted) that is waited for, within bounds, as a gateway that comes up
 serves the routes on its disk first.
 
+Access keys go the same way, to gateways and to the objects front: all of them at every change, in memory on both sides.
+A link that has just been made gets them first, so that nobody serves who does not know them.
+
 Messages are JSON, one a line; `mooring.gateway` documents the other side.
 """
 
@@ -29,15 +32,17 @@ LONGEST_LINE_BYTES = 4 * 1024 * 1024
 UNPUBLISHED = Version(0, 0)
 
 
-class GatewayLink:
-    """One connected gateway."""
+class Link:
+    """One connected process that verifies callers."""
 
     def __init__(self, writer: asyncio.StreamWriter, hello: dict[str, Any]) -> None:
-        self.index = int(hello["gateway"])
         self.pid = int(hello["pid"])
-        self.acknowledged = {key: Version(*version) for key, version in hello["routes"].items()}
-        self.busy: set[str] = set()
+        self.keys_acknowledged = 0
         self._writer = writer
+
+    @property
+    def name(self) -> str:
+        return f"objects (pid {self.pid})"
 
     def send(self, message: dict[str, Any]) -> None:
         if not self._writer.is_closing():
@@ -47,13 +52,31 @@ class GatewayLink:
         self._writer.close()
 
 
+class GatewayLink(Link):
+    """One connected gateway."""
+
+    def __init__(self, writer: asyncio.StreamWriter, hello: dict[str, Any]) -> None:
+        super().__init__(writer, hello)
+        self.index = int(hello["gateway"])
+        self.acknowledged = {key: Version(*version) for key, version in hello["routes"].items()}
+        self.busy: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        return f"gateway {self.index} (pid {self.pid})"
+
+
 class RoutePublisher:
     """All routes of this control's life, and the gateways that follow them."""
 
-    def __init__(self, paths: Paths, epoch: int, gateways: int) -> None:
+    def __init__(self, paths: Paths, epoch: int, gateways: int, fronts: int = 0) -> None:
         self._paths = paths
         self._epoch = epoch
         self._expected = gateways
+        self._expected_verifying = gateways + fronts
+        self._keys_version = 0
+        self._keys: list[dict[str, Any]] | None = None
+        self._verifying: set[Link] = set()  # everyone who is connected, also gateways that wait for their routes
         self._generation = 0
         self._routes: dict[str, Route] = {}
         self._dropped: dict[str, Version] = {}
@@ -76,7 +99,7 @@ class RoutePublisher:
         """Disconnect everyone."""
         if self._server is not None:
             self._server.close()
-            for link in list(self._links):
+            for link in list(self._verifying):
                 link.close()
             await self._server.wait_closed()
 
@@ -104,6 +127,33 @@ class RoutePublisher:
         version = self._dropped[key] = self._next()
         self._send({"drop": {"key": key, "version": version}})
         return version
+
+    def publish_keys(self, keys: list[dict[str, Any]]) -> int:
+        """Have everyone verify with these keys and no others; returns their version."""
+        self._keys = keys
+        self._keys_version += 1
+        for link in self._verifying:
+            self._send_keys(link)
+        return self._keys_version
+
+    async def wait_keys_in_effect(self, version: int, timeout_s: float) -> bool:
+        """Whether everyone who verifies follows `version` of the keys within `timeout_s`.
+
+        Who has only just been started does, as it knows no older ones; so who is missing is waited for a while only.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_on_missing = loop.time() + MISSING_GATEWAY_WAIT_S
+
+        def in_effect() -> bool:
+            if len(self._verifying) < self._expected_verifying and loop.time() < give_up_on_missing:
+                return False
+            return all(link.keys_acknowledged >= version for link in self._verifying)
+
+        return await self._wait_until(in_effect, timeout_s)
+
+    def _send_keys(self, link: Link) -> None:
+        if self._keys is not None:
+            link.send({"keys": {"version": self._keys_version, "keys": self._keys}})
 
     async def wait_in_effect(self, key: str, version: Version, timeout_s: float) -> bool:
         """Whether every live gateway follows `version` within `timeout_s`."""
@@ -142,21 +192,31 @@ class RoutePublisher:
             link.send(message)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link: GatewayLink | None = None
+        link: Link | None = None
+        settling: asyncio.Task[None] | None = None
         try:
             hello = json.loads(await reader.readline() or b"null")
             if not hello:
                 return
-            link = GatewayLink(writer, hello["hello"])
-            await self._synchronize(link)
+            link = Link(writer, hello["objects"]) if "objects" in hello else GatewayLink(writer, hello["hello"])
+            self._verifying.add(link)
+            self._send_keys(link)
+            if isinstance(link, GatewayLink):
+                # Beside the reading, since a gateway acknowledges its keys while it still waits for its routes.
+                settling = asyncio.create_task(self._synchronize(link), name=f"synchronize {link.name}")
             while line := await reader.readline():
                 await self._received(link, json.loads(line))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("a gateway's route channel broke: %s", error)
+            log.warning("a route channel broke: %s", error)
         finally:
+            if settling is not None:
+                settling.cancel()
+                await asyncio.wait({settling})
             if link is not None:
-                self._links.discard(link)
-                log.info("gateway %d (pid %d) has left", link.index, link.pid)
+                self._verifying.discard(link)
+                if isinstance(link, GatewayLink):
+                    self._links.discard(link)
+                log.info("%s has left", link.name)
                 await self._notify()
             writer.close()
 
@@ -172,15 +232,18 @@ class RoutePublisher:
             if link.acknowledged.get(key, UNPUBLISHED) < route.version:
                 link.send({"route": route.to_document()})
         link.send({"synced": {"epoch": self._epoch}})
-        log.info("gateway %d (pid %d) follows", link.index, link.pid)
+        log.info("%s follows", link.name)
         await self._notify()
 
-    async def _received(self, link: GatewayLink, message: dict[str, Any]) -> None:
-        if acknowledgement := message.get("ack"):
-            link.acknowledged[acknowledgement["key"]] = Version(*acknowledgement["version"])
-            link.busy.update(acknowledgement.get("busy", ()))
-        elif idle := message.get("idle"):
-            link.busy.discard(idle["replica"])
+    async def _received(self, link: Link, message: dict[str, Any]) -> None:
+        if version := message.get("keys_ack"):
+            link.keys_acknowledged = int(version)
+        elif isinstance(link, GatewayLink):
+            if acknowledgement := message.get("ack"):
+                link.acknowledged[acknowledgement["key"]] = Version(*acknowledgement["version"])
+                link.busy.update(acknowledgement.get("busy", ()))
+            elif idle := message.get("idle"):
+                link.busy.discard(idle["replica"])
         await self._notify()
 
     async def _notify(self) -> None:

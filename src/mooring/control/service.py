@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from mooring.clock import Clock
+from mooring.control.access import Access
 from mooring.control.administration import endpoint_status, heading, log_lines, processes, prune_logs
 from mooring.control.alarms import CloudWatch
 from mooring.control.endpoint_worker import EndpointWorker
 from mooring.control.log_groups import LogGroup, LogGroups
 from mooring.control.neighbours import Neighbours
+from mooring.control.own_keys import client_key
 from mooring.control.publishing import RoutePublisher
 from mooring.control.surroundings import Surroundings
 from mooring.engines.prebuilt import is_prebuilt
@@ -28,6 +30,7 @@ from mooring.hosting.events import Event, EventKind
 from mooring.hosting.naming import Scope
 from mooring.hosting.transitions import deleting
 from mooring.http1.messages import Request
+from mooring.keys.master import open_master_key
 from mooring.paths import Paths
 from mooring.settings import Settings
 from mooring.store import Connection, Store, endpoints, events
@@ -43,8 +46,9 @@ STOP_TIMEOUT_S = 30.0
 class ControlService:
     """All endpoint workers."""
 
-    def __init__(self, around: Surroundings, neighbours: Neighbours) -> None:
+    def __init__(self, around: Surroundings, neighbours: Neighbours, access: Access) -> None:
         self._around = around
+        self.keys = access
         self._workers: dict[str, EndpointWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._housekeeping: list[asyncio.Task[None]] = []
@@ -230,12 +234,16 @@ def _variant(record: EndpointRecord, replica: Replica) -> VariantState | None:
 
 
 async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) -> ControlService:
-    """Bring control up: listen for gateways, adopt, reconcile."""
-    engine = ProcessEngine(paths, settings, clock)
-    publisher = RoutePublisher(paths, store.epoch, settings.server.workers)
+    """Bring control up: keys, listen for gateways, adopt, reconcile. Raises `DataDirectoryError`."""
+    master = open_master_key(paths.master_key, settings.access.master_key_file)
+    publisher = RoutePublisher(paths, store.epoch, settings.server.workers, 0 if settings.objects.endpoint_url else 1)
+    access = Access(settings, paths, store, clock, master, publisher)
+    await access.start()
+    engine = ProcessEngine(paths, settings, clock, client_key(access.replicas_key))
     await publisher.start()
     neighbours = Neighbours(settings, paths, clock)
     cloudwatch = CloudWatch(neighbours, settings.deployments.cloudwatch_url, clock)
-    service = ControlService(Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch), neighbours)
+    around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch)
+    service = ControlService(around, neighbours, access)
     await service.adopt()
     return service

@@ -24,7 +24,7 @@ from mooring.engines.artifacts import ArtifactStore
 from mooring.engines.containers import container_of
 from mooring.engines.model_data import ModelDataCheck
 from mooring.engines.preparing import Preparation, Prepared
-from mooring.engines.replica_environment import shared_places
+from mooring.engines.replica_environment import ANY_KEY, ClientKey, shared_places
 from mooring.engines.specs import spec_of
 from mooring.engines.zygotes import PLAIN, Zygotes
 from mooring.errors import StartFailure
@@ -78,8 +78,9 @@ class Ending:
 class ProcessEngine:
     """Starts, finds and stops replicas as processes."""
 
-    def __init__(self, paths: Paths, settings: Settings, clock: Clock) -> None:
+    def __init__(self, paths: Paths, settings: Settings, clock: Clock, client_key: ClientKey = ANY_KEY) -> None:
         self._paths = paths
+        self._client_key = client_key
         self._settings = settings
         self.zygotes = Zygotes(clock, settings.replicas.zygote_idle_s, shared_places(paths))
         self.artifacts = ArtifactStore(paths, settings)
@@ -115,7 +116,8 @@ class ProcessEngine:
         run_dir = self._paths.replicas / replica_id
         (run_dir / "work").mkdir(parents=True)
         address = self._paths.replica_socket(replica_id)
-        spec = await asyncio.to_thread(spec_of, replica_id, prepared, run_dir, region, self._settings, self._paths)
+        around = self._settings, self._paths, self._client_key
+        spec = await asyncio.to_thread(spec_of, replica_id, prepared, run_dir, region, *around)
         zygote = self.zygotes.get(PLAIN if spec["command"] else prepared.runtime.framework)
         with contextlib.ExitStack() as opened:
             listener = opened.enter_context(listen_unix(address))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mooring.engines.zygotes import QUIET_THREADS
@@ -19,10 +20,29 @@ _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
 
 
+@dataclass(frozen=True, slots=True)
+class ClientKey:
+    """An access key for AWS's clients in a replica."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+ANY_KEY = ClientKey("mooring-replica", "mooring-replica")
+"""For a server that takes any."""
+
+
 def replica_environment(
-    settings: Settings, own: Mapping[str, str], *, model_dir: Path, work: Path, region: str, shared: Mapping[str, str]
+    settings: Settings,
+    own: Mapping[str, str],
+    *,
+    model_dir: Path,
+    work: Path,
+    region: str,
+    shared: Mapping[str, str],
+    key: ClientKey = ANY_KEY,
 ) -> dict[str, str]:
-    """The whole environment of a replica. `own` is the container's Environment."""
+    """The whole environment of a replica. `own` is the container's Environment, `key` what AWS's clients sign with."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     contract = {
         "HOME": str(work),
@@ -34,7 +54,7 @@ def replica_environment(
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
     }
-    return {**inherited, **QUIET_THREADS, **shared, **contract, **_clients(settings), **own}
+    return {**inherited, **QUIET_THREADS, **shared, **contract, **_clients(settings, key), **own}
 
 
 def shared_places(paths: Paths) -> dict[str, str]:
@@ -42,14 +62,14 @@ def shared_places(paths: Paths) -> dict[str, str]:
     return {"HF_HOME": str(paths.hub)}
 
 
-def _clients(settings: Settings) -> dict[str, str]:
+def _clients(settings: Settings, key: ClientKey) -> dict[str, str]:
     """For AWS's clients inside the replica: this server's URL, and credentials that it takes."""
     host = "127.0.0.1" if settings.server.host in _EVERYWHERE else settings.server.host
     authority = f"[{host}]" if ":" in host else host
     found = {
         "AWS_ENDPOINT_URL": f"http://{authority}:{settings.server.port}",
-        "AWS_ACCESS_KEY_ID": "mooring-replica",
-        "AWS_SECRET_ACCESS_KEY": "mooring-replica",
+        "AWS_ACCESS_KEY_ID": key.id,
+        "AWS_SECRET_ACCESS_KEY": key.secret,
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": f"{host},localhost",
     }

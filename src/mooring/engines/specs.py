@@ -10,7 +10,7 @@ from typing import Any
 
 from mooring.engines.images import COMMAND
 from mooring.engines.preparing import Prepared
-from mooring.engines.replica_environment import replica_environment, shared_places
+from mooring.engines.replica_environment import ClientKey, replica_environment, shared_places
 from mooring.engines.server_copy import model_server_copy
 from mooring.errors import StartFailure
 from mooring.image_commands import filled
@@ -26,7 +26,7 @@ LISTENER = "3"
 
 
 def spec_of(
-    replica_id: str, prepared: Prepared, run_dir: Path, region: str, settings: Settings, paths: Paths
+    replica_id: str, prepared: Prepared, run_dir: Path, region: str, settings: Settings, paths: Paths, key: ClientKey
 ) -> dict[str, Any]:
     """The spec of a replica in `run_dir`, with a command where it cannot be forked. Raises `StartFailure`."""
     container, artifacts = prepared.container, prepared.artifacts
@@ -38,6 +38,7 @@ def spec_of(
         work=work,
         region=region,
         shared=shared_places(paths),
+        key=key,
     )
     spec: dict[str, Any] = {
         "replica_id": replica_id,

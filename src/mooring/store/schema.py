@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint, func
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision in `migrations/versions`."""
 
 metadata = MetaData()
@@ -90,3 +90,14 @@ events = Table(
     sqlite_autoincrement=True,  # an id is a position in a history, and is not given twice
 )
 Index("events_endpoint", events.c.endpoint_uid, events.c.id)
+
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("policy", Text, nullable=True),
+    Column("created_at", Float, nullable=False),
+)
+Index("access_keys_name", access_keys.c.name, unique=True)

@@ -112,6 +112,14 @@ def recognize(
     return Recognition(_unsigned(method, path, query, known, body))
 
 
+def targeted(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """The service that `X-Amz-Target` names, whatever a call is signed for; None without one that is known."""
+    for name, value in headers:
+        if name == b"x-amz-target":
+            return _SERVICE_OF_TARGET.get(value.partition(b".")[0].strip())
+    return None
+
+
 def _unsigned(method: bytes, path: bytes, query: bytes, known: dict[bytes, bytes], body: bytes) -> str:
     target = known.get(b"x-amz-target")
     if target is not None:
