@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mooring import supervisor
 from mooring.cli import main
-from mooring.cli.serving import FLAGS, plain_flags
+from mooring.cli.serving import FLAGS, SWITCHES, plain_flags
 from mooring.settings import RESOLVED, Settings
 
 
@@ -26,6 +26,8 @@ from mooring.settings import RESOLVED, Settings
             {"log_level": "debug", "workers": 2, "host": "::"},
         ),
         (["--port", "1", "--port", "2"], {"port": 2}),
+        (["--insecure", "--port", "1"], {"insecure": True, "port": 1}),
+        (["--insecure=yes"], None),
         (["--port"], None),
         (["--port", "x"], None),
         (["--help"], None),
@@ -42,7 +44,7 @@ def test_plain_flags(words, flags) -> None:
 @given(st.lists(st.text(max_size=12), max_size=6))
 def test_any_words_are_flags_or_are_left_to_typer(words: list[str]) -> None:
     flags = plain_flags(words)
-    assert flags is None or set(flags) <= set(FLAGS)
+    assert flags is None or set(flags) <= set(FLAGS) | SWITCHES
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """AWS's own operations, called as its SDKs call them: SageMaker in JSON, with errors as Mooring's.
 
-Whoever reaches Mooring's port is let in, so nothing is signed; but a call carries the credential scope, since that
-says which service and region it means, and its invocation id, with which it may be repeated.
+A call is signed where there is something to sign with. Without, it carries the credential scope alone, since that says
+which service and region it means; and always its invocation id, with which it may be repeated.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import uuid
@@ -16,6 +17,7 @@ from mooring.cli import waiting
 from mooring.cli.calling import Answer, Caller
 from mooring.cli.client import parsed
 from mooring.errors import AlreadyExists, InProgress, LimitExceeded, MooringError, NotFound, Refused, Unavailable
+from mooring.wire.signing import Credentials, signed_headers
 
 ATTEMPTS = 4
 RETRY_S = 0.25
@@ -29,7 +31,7 @@ _ERRORS: dict[str, type[MooringError]] = {
 
 
 def scope(service: str, region: str) -> dict[str, str]:
-    """The headers that say which service and region a call is for; there is nobody's key to sign with."""
+    """The headers that say which service and region a call is for, where there is nobody's key to sign with."""
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     credential = f"mooring/{now[:8]}/{region}/{service}/aws4_request"
     return {
@@ -41,8 +43,15 @@ def scope(service: str, region: str) -> dict[str, str]:
 class SageMaker:
     """SageMaker's control plane at one URL, in one region."""
 
-    def __init__(self, url: str, region: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        url: str,
+        region: str,
+        sleep: Callable[[float], None] = time.sleep,
+        credentials: Credentials | None = None,
+    ) -> None:
         self.url = url
+        self._credentials = credentials
         self.region = region
         self._caller = Caller(url)
         self._sleep = sleep
@@ -50,12 +59,16 @@ class SageMaker:
     def call(self, operation: str, **members: object) -> dict[str, Any]:
         """What an operation answers. Raises its error in Mooring's terms, with AWS's words."""
         headers = {
-            **scope("sagemaker", self.region),
             "Content-Type": "application/x-amz-json-1.1",
             "X-Amz-Target": f"SageMaker.{operation}",
             "amz-sdk-invocation-id": str(uuid.uuid4()),
         }
         body = json.dumps(members).encode()
+        if self._credentials is None:
+            headers |= scope("sagemaker", self.region)
+        else:
+            digest, url = hashlib.sha256(body).hexdigest().encode(), f"{self.url}/"
+            headers = signed_headers(self._credentials, "sagemaker", self.region, "POST", url, headers, digest)
         with waiting.said(f"waiting for {self.url}"):
             answer = self._caller.call("POST", "/", headers, body)
             for attempt in range(1, ATTEMPTS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -9,19 +10,25 @@ from urllib.parse import quote, urlencode
 from mooring import __version__
 from mooring.cli import waiting
 from mooring.cli.calling import TIMEOUT_S, Caller
+from mooring.cli.credentials import ADVICE, credentials_for
+from mooring.cli.finding import Server
 from mooring.errors import BadInput, MooringError, NotFound, Refused, Unavailable
 from mooring.processes.identity import ProcessIdentity
+from mooring.wire.signing import Credentials, signed_headers
 
 ADMIN = "/-/mooring/v1/"
+SERVICE, REGION = "mooring", "us-east-1"
+"""What calls of the admin API are signed for."""
 DELETE_S = 120.0
 
 
 class Client:
     """Calls one server. Raises `MooringError` with one clear sentence, whatever goes wrong."""
 
-    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S, credentials: Credentials | None = None) -> None:
         self._caller = Caller(url, timeout_s)
         self.url = url
+        self.credentials = credentials
         self.date: str | None = None
         """The Date of the last answer: the server's clock."""
 
@@ -49,6 +56,11 @@ class Client:
         path = f"endpoints/{quote(name, safe='')}?{urlencode({'region': region})}"
         self._admin("DELETE", path, timeout_s=DELETE_S)
 
+    def keys(self, method: str, page: str, document: dict[str, Any] | None) -> dict[str, Any]:
+        """A page of the access keys."""
+        body = None if document is None else json.dumps(document).encode()
+        return self._admin(method, quote(page), body=body)
+
     def stop(self) -> ProcessIdentity | None:
         """Ask the server to stop; it does so after it has answered who it is (None from one that does not tell)."""
         try:
@@ -56,16 +68,29 @@ class Client:
         except ValueError:
             return None
 
-    def _admin(self, method: str, path: str, *, timeout_s: float | None = None) -> dict[str, Any]:
+    def _admin(
+        self, method: str, path: str, *, body: bytes | None = None, timeout_s: float | None = None
+    ) -> dict[str, Any]:
         headers = {"X-Mooring-Client": f"cli/{__version__}"}
+        if self.credentials is not None:
+            digest = hashlib.sha256(body or b"").hexdigest().encode()
+            target = self.url + ADMIN + path
+            headers = signed_headers(self.credentials, SERVICE, REGION, method, target, headers, digest)
         with waiting.said(f"waiting for {self.url}"):
-            answer = self._caller.call(method, ADMIN + path, headers, timeout_s=timeout_s)
+            answer = self._caller.call(method, ADMIN + path, headers, body, timeout_s)
         self.date = answer.headers.get("date")
         document = parsed(answer.body, self.url, answer.status)
         if answer.status < 400:
             return document
         message = str(document.get("message") or f"{self.url} answered with status {answer.status}")
+        if answer.status == 403 and not message.startswith("User: "):
+            message = f"{message.removesuffix('.')}. {ADVICE}"
         raise {404: NotFound, 400: Refused, 503: Unavailable}.get(answer.status, MooringError)(message)
+
+
+def client_of(server: Server, timeout_s: float = TIMEOUT_S) -> Client:
+    """A client of a server that was found. Raises `Unavailable` when none runs there."""
+    return Client(server.require_url(), timeout_s, credentials_for(server))
 
 
 def parsed(text: bytes, url: str, status: int) -> dict[str, Any]:

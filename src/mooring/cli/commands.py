@@ -11,8 +11,8 @@ from typing import Annotated, cast
 import typer
 
 from mooring import __version__
-from mooring.cli import endpoint_commands, environment, finding, running, serving, stopping
-from mooring.cli.client import Client
+from mooring.cli import endpoint_commands, environment, finding, key_commands, running, serving, stopping
+from mooring.cli.client import client_of
 from mooring.cli.options import DEFAULTS, AsJson, DataDir, Url
 
 STOP_TIMEOUT_S = 60.0
@@ -23,6 +23,7 @@ app = typer.Typer(
     help="SageMaker hosting on your own machine.", add_completion=False, rich_markup_mode=None, no_args_is_help=False
 )
 app.add_typer(endpoint_commands.endpoints, name="endpoints")
+app.add_typer(key_commands.keys, name="keys")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -81,13 +82,16 @@ def serve(
             help=f"debug, info, warning or error.  [default: {DEFAULTS.log_level}]", envvar="MOORING_LOG_LEVEL"
         ),
     ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Take any credentials, also on an address that the network reaches.")
+    ] = False,
 ) -> int:
     """Serve in the foreground until Ctrl-C or SIGTERM.
 
     Every other setting is an environment variable; see docs/settings.md.
     """
     flags = {"host": host, "port": port, "data_dir": data_dir, "workers": workers, "log_level": log_level}
-    return serving.serve(flags)
+    return serving.serve({**flags, "insecure": insecure})
 
 
 @app.command()
@@ -97,7 +101,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show the server, its endpoints, variants, replicas and processes."""
-    document = Client(finding.find(url, data_dir).require_url()).status()
+    document = client_of(finding.find(url, data_dir)).status()
     if as_json:
         print(json.dumps(document, indent=2))
         return

@@ -8,7 +8,7 @@ import typer
 
 from mooring.cli import events, finding, logs
 from mooring.cli.aws import SageMaker
-from mooring.cli.client import Client, region_of
+from mooring.cli.client import client_of, region_of
 from mooring.cli.options import DataDir, Region, Url, preferred_region
 from mooring.errors import BadInput, InProgress, Refused
 
@@ -83,7 +83,7 @@ def deploy(
         role=role,
         bucket=bucket,
     )
-    client = Client(finding.find(url, data_dir).require_url())
+    client = client_of(finding.find(url, data_dir))
     found = region or preferred_region() or str(client.status().get("region"))
     deployment = Deployment(order, client, found, Steps(), replace=replace)
     if dry_run:
@@ -103,7 +103,7 @@ def show_logs(
     data_dir: DataDir = None,
 ) -> None:
     """Print what the replicas of an endpoint wrote."""
-    client = Client(finding.find(url, data_dir).require_url())
+    client = client_of(finding.find(url, data_dir))
     logs.show(client, endpoint, region_of(client, endpoint, region, preferred_region()), follow=follow, last=last)
 
 
@@ -116,13 +116,13 @@ def delete(
     data_dir: DataDir = None,
 ) -> None:
     """Delete an endpoint: as AWS does, or with --force in whatever state it is."""
-    client = Client(finding.find(url, data_dir).require_url())
+    client = client_of(finding.find(url, data_dir))
     found = region_of(client, name, region, preferred_region())
     if force:
         client.force_delete(name, found)
         print(f"deleted {name}")
     else:
-        _delete(SageMaker(client.url, found), name)
+        _delete(SageMaker(client.url, found, credentials=client.credentials), name)
         print(f"deleting {name}")
 
 
@@ -145,7 +145,7 @@ def show_events(
     data_dir: DataDir = None,
 ) -> None:
     """Print what happened to an endpoint: steps, statuses, replicas that went, fields without effect."""
-    client = Client(finding.find(url, data_dir).require_url())
+    client = client_of(finding.find(url, data_dir))
     events.show(client, name, region_of(client, name, region, preferred_region()), follow=follow)
 
 

@@ -16,8 +16,8 @@ import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mooring.cli import sts_rules
-from mooring.cli.client import Client
+from mooring.cli import credentials, sts_rules
+from mooring.cli.client import client_of
 from mooring.cli.finding import Server
 from mooring.errors import BadInput, Unavailable
 
@@ -28,16 +28,15 @@ _REGION = re.compile(r"[a-z0-9-]{1,64}")
 def variables(server: Server, environ: Mapping[str, str]) -> dict[str, str]:
     """What to add to `environ`; writes the data that they name. Raises `Unavailable` when no server answers."""
     url = server.require_url()
-    region = str(Client(url).status().get("region"))
+    region = str(client_of(server).status().get("region"))
     if not _REGION.fullmatch(region):
         raise Unavailable(f"{url} does not tell its region")
     data = _botocore_data(server, environ)
     sts_rules.write(data, url)
     direct = _direct(environ)
-    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     return {
         "AWS_ENDPOINT_URL": url,
-        **{name: "mooring" for name in keys if not environ.get(name)},
+        **_credentials(server, environ),
         "AWS_DEFAULT_REGION": region,
         "AWS_REGION": region,
         "NO_PROXY": direct,
@@ -45,6 +44,18 @@ def variables(server: Server, environ: Mapping[str, str]) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_DATA_PATH": _data_path(data, environ),
     }
+
+
+def _credentials(server: Server, environ: Mapping[str, str]) -> dict[str, str]:
+    """Nobody's own credentials are replaced. Where none are set, those that the server needs, or takes."""
+    names = (credentials.ID, credentials.SECRET)
+    left = credentials.left_by(server.paths)
+    if left is None:
+        return {name: "mooring" for name in names if not environ.get(name)}
+    if all(environ.get(name) for name in names):
+        return {}
+    token = {credentials.TOKEN: ""} if environ.get(credentials.TOKEN) else {}  # another key's
+    return {credentials.ID: left.access_key_id, credentials.SECRET: left.secret, **token}
 
 
 def script(added: Mapping[str, str], shell: str) -> str:

@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlencode
 from mooring.cli.aws import scope
 from mooring.cli.calling import Answer, Caller, Readable
 from mooring.errors import MooringError, NotFound, Refused, Unavailable
+from mooring.wire.signing import Credentials, signed_headers
 
 if TYPE_CHECKING:
     import http.client
@@ -177,13 +178,22 @@ def _text(document: str, name: str) -> str:
     return html.unescape(found.group(1)) if found else ""
 
 
-def s3_of(url: str, region: str, environ: Mapping[str, str]) -> S3:
-    """The S3 that belongs to the Mooring at `url`, as the environment says."""
+def s3_of(url: str, region: str, environ: Mapping[str, str], credentials: Credentials | None = None) -> S3:
+    """The S3 that belongs to the Mooring at `url`, as the environment says; its own is called with `credentials`."""
     elsewhere = environ.get("AWS_ENDPOINT_URL_S3", "").rstrip("/")
-    return S3(elsewhere, region, _signer(region)) if elsewhere and elsewhere != url else S3(url, region)
+    if elsewhere and elsewhere != url:
+        return S3(elsewhere, region, _foreign_signer(region))
+    return S3(url, region, None if credentials is None else _own_signer(credentials, region))
 
 
-def _signer(region: str) -> Sign:
+def _own_signer(credentials: Credentials, region: str) -> Sign:
+    def sign(method: str, url: str, digest: str) -> dict[str, str]:
+        return signed_headers(credentials, "s3", region, method, url, digest=digest.encode())
+
+    return sign
+
+
+def _foreign_signer(region: str) -> Sign:
     import botocore.session  # a fifth of a second, needed for foreign endpoints only
     from botocore.auth import S3SigV4Auth
     from botocore.awsrequest import AWSRequest

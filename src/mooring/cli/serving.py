@@ -15,6 +15,8 @@ FLAGS: Mapping[str, type[int | str]] = {
     "log_level": str,
 }
 """The fields of the settings' topic `server`, each a flag."""
+SWITCHES = frozenset(("insecure",))
+"""Flags without a value."""
 
 
 def plain_flags(words: Sequence[str]) -> dict[str, object] | None:
@@ -24,6 +26,9 @@ def plain_flags(words: Sequence[str]) -> dict[str, object] | None:
     while waiting:
         name, given, value = waiting.pop(0).partition("=")
         field = name.removeprefix("--").replace("-", "_")
+        if name.startswith("--") and field in SWITCHES and not given:
+            flags[field] = True
+            continue
         if not name.startswith("--") or "_" in name or field not in FLAGS:
             return None
         if not given:

@@ -14,7 +14,7 @@ import time
 from urllib.parse import urlsplit
 
 from mooring.cli import waiting
-from mooring.cli.client import Client
+from mooring.cli.client import client_of
 from mooring.cli.finding import Server
 from mooring.errors import MooringError
 from mooring.paths import Paths
@@ -53,7 +53,7 @@ def end_left_replicas(paths: Paths) -> int:
 def _ask(server: Server) -> ProcessIdentity | None:
     if server.url is not None:
         try:
-            return Client(server.url, ASK_S).stop()
+            return client_of(server, ASK_S).stop()
         except MooringError:
             # Its API may be down, or the port another's by now; its own process can still be told.
             if server.identity is None:

@@ -60,8 +60,9 @@ class Announcer:
             self._progress("stopping", waiting_for)
 
     def withdraw(self) -> None:
-        """The server is gone."""
+        """The server is gone, and the key of its owner's commands opens nothing more."""
         self._paths.server_file.unlink(missing_ok=True)
+        self._paths.local_credentials.unlink(missing_ok=True)
 
     def _progress(self, activity: str, waiting_for: str) -> None:
         now = time.monotonic()

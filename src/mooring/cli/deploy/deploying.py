@@ -35,8 +35,8 @@ class Deployment:
         self._replaces = replace
         self._client = client
         self._steps = steps
-        self._sagemaker = SageMaker(client.url, region)
-        self._s3: S3 = s3_of(client.url, region, os.environ)
+        self._sagemaker = SageMaker(client.url, region, credentials=client.credentials)
+        self._s3: S3 = s3_of(client.url, region, os.environ, client.credentials)
         self._made: list[tuple[str, Callable[[], bool]]] = []
         """What was made, or may have been, and what deletes it: False when it is not there."""
         self._asked = False

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mooring.cli import finding
-from mooring.cli.client import Client
+from mooring.cli.client import client_of
 from mooring.cli.doctor import examined
 from mooring.cli.doctor.findings import Finding, Scene, Verdict
 from mooring.cli.finding import Server
@@ -51,7 +51,7 @@ def scene_of(server: Server, *, online: bool = False) -> Scene:
     scene = Scene(dict(os.environ), server, server.paths, online=online)
     if server.url is None:
         return scene
-    client = Client(server.url)
+    client = client_of(server)
     try:
         status = client.status()
     except MooringError as error:
