@@ -46,14 +46,13 @@ def test_every_table_of_the_schema_is_made(tmp_path: Path) -> None:
 def test_endpoints_of_an_older_file_have_one_generation_and_no_rollout(tmp_path: Path) -> None:
     engine = create_engine("sqlite://")
     with engine.begin() as connection:
-        opening.migrate(connection, tmp_path / "state.db", None)
+        opening.migrate(connection, tmp_path / "state.db", None, "0003")
         record = an_endpoint("old", status=EndpointStatus.IN_SERVICE)
         endpoints.insert(connection, record)
         stored = json.loads(connection.execute(text("SELECT document FROM endpoints")).scalar_one())
         for member in ("generation", "last_generation", "rollout", "remnant", "starting"):
             del stored[member]
         connection.execute(text("UPDATE endpoints SET document = :it"), {"it": json.dumps(stored)})
-        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
         opening.bring_up_to_date(connection, tmp_path / "state.db")
         assert endpoints.by_uid(connection, record.uid) == record
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == schema.HEAD

@@ -55,8 +55,8 @@ def bring_up_to_date(connection: Connection, path: Path) -> None:
         migrate(connection, path, found)
 
 
-def migrate(connection: Connection, path: Path, found: str | None) -> None:
-    """Run the revisions after `found`; None means all of them. Raises `DataDirectoryError` for an unknown one."""
+def migrate(connection: Connection, path: Path, found: str | None, wanted: str = "head") -> None:
+    """Run the revisions after `found`, None for all, up to `wanted`. Raises `DataDirectoryError` for an unknown one."""
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -71,7 +71,7 @@ def migrate(connection: Connection, path: Path, found: str | None) -> None:
             "start that version, or use another data directory"
         )
     _log.info("migrating %s from schema %s to %s", path, found, schema.HEAD)
-    command.upgrade(config, "head")
+    command.upgrade(config, wanted)
 
 
 def _engine(path: Path) -> Engine:
