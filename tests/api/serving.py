@@ -28,6 +28,7 @@ from mooring.control.log_groups import LogGroup
 from mooring.errors import NotFound, NotInstalled, Refused
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.naming import Scope, not_found
+from mooring.hosting.rollouts import Heard, Seen, moved
 from mooring.http1.application import serve
 from mooring.http1.messages import Request
 from mooring.settings import Settings
@@ -193,6 +194,9 @@ class Serving:
 
         def change(conn: Connection) -> None:
             record = endpoints.require(conn, Scope(ACCOUNT, region), name)
+            if record.rollout is not None:
+                endpoints.save(conn, rolled_out(record))
+                return
             variants = tuple(
                 replace(variant, current_weight=variant.desired_weight, current_count=variant.desired_count)
                 for variant in record.variants
@@ -205,6 +209,16 @@ class Serving:
         """What the reconciler does once nothing of a deleted endpoint runs."""
         scope = Scope(ACCOUNT, region)
         self.write(lambda conn: endpoints.delete(conn, endpoints.require(conn, scope, name).uid))
+
+
+def rolled_out(record: EndpointRecord) -> EndpointRecord:
+    """A record whose update went well from where it is to its end."""
+    now = record.modified_at
+    while (rollout := record.rollout) is not None:
+        now = max(now, rollout.wait_until or 0.0) + 1
+        seen = Seen(old_complete=True, new_complete=True, in_effect=True, settled=True, heard=Heard(now))
+        record = moved(record, seen, now, 60.0) or record
+    return record
 
 
 @contextmanager

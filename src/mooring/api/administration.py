@@ -16,13 +16,17 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from mooring.access.deciding import Denied
-from mooring.api.calls import Control
+from mooring.api import endpoint_operations
+from mooring.api.calls import Call, Control
+from mooring.api.operations import Function
+from mooring.clock import Clock
 from mooring.engines import framework_images
 from mooring.errors import BadInput, MooringError, NotFound, Unavailable
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
 from mooring.processes import identity
 from mooring.settings import Settings
+from mooring.store import Store
 from mooring.wire.signatures import Unverified
 
 PREFIX = "/-/mooring/v1/"
@@ -34,8 +38,12 @@ _log = logging.getLogger("mooring.api")
 class Administration:
     """Answers the admin API."""
 
-    def __init__(self, settings: Settings, control: Control, stop_server: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, clock: Clock, control: Control, stop_server: Callable[[], None]
+    ) -> None:
         self._settings = settings
+        self._store = store
+        self._clock = clock
         self._control = control
         self._stop_server = stop_server
 
@@ -77,12 +85,24 @@ class Administration:
             case "DELETE", ["endpoints", name]:
                 await self._control.force_delete(scope, name)
                 return _json(HTTPStatus.OK, {})
+            case "POST", ["endpoints", name, "stop"]:
+                return await self._changed(endpoint_operations.stop_endpoint, scope, name)
+            case "POST", ["endpoints", name, "start"]:
+                return await self._changed(endpoint_operations.start_endpoint, scope, name)
             case "POST", ["stop"]:
                 # Asked before the signal: the caller watches this very process, since its port says little of its end.
                 supervisor = identity.of(os.getppid())
                 self._stop_server()
                 return _json(HTTPStatus.ACCEPTED, {} if supervisor is None else supervisor.to_document())
         return _failed(HTTPStatus.NOT_FOUND, "There is no such page in the admin API.")
+
+    async def _changed(self, function: Function, scope: Scope, name: str) -> Response:
+        """One durable change of an endpoint, which AWS has no operation for."""
+        now = round(self._clock.wall(), 3)
+        call = Call(scope, function.__name__, {"EndpointName": name}, now, self._settings)
+        await self._store.write(lambda conn: function(conn, call))
+        call.tell(self._control)
+        return _json(HTTPStatus.OK, {})
 
 
 def parts_of(request: Request) -> list[str]:

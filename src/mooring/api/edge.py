@@ -86,7 +86,7 @@ class Edge:
             self._holding.release()  # the gateways drain before control is told
             stop_server()
 
-        self._administration = Administration(settings, control, stop)
+        self._administration = Administration(settings, store, clock, control, stop)
         self._changes = 0
 
     async def handle(self, request: Request) -> Response:

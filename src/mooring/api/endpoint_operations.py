@@ -74,8 +74,8 @@ def update_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
         check_quotas(conn, call, wished, new=False)
         wished = fitted(conn, call, wished)
     endpoints.save(conn, transitions.kept_as_it_was(record, wished))
-    if text := told(record, wished):
-        events.add(conn, record.uid, [event(call.now, EventKind.DEPLOYMENT, text)])
+    text = told(record, wished) or f"to {config['EndpointConfigName']}, not begun: {wished.failure_reason}"
+    events.add(conn, record.uid, [event(call.now, EventKind.DEPLOYMENT, text)])
     _tell_without_effect(conn, call, record, idle)
     call.woken.append(record.uid)
     return {"EndpointArn": record.arn}

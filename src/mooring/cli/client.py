@@ -61,6 +61,14 @@ class Client:
         body = None if document is None else json.dumps(document).encode()
         return self._admin(method, quote(page), body=body)
 
+    def stop_endpoint(self, name: str, region: str) -> None:
+        """Take an endpoint out of service; its replicas finish what they hold."""
+        self._admin("POST", f"endpoints/{quote(name, safe='')}/stop?{urlencode({'region': region})}")
+
+    def start_endpoint(self, name: str, region: str) -> None:
+        """Begin to bring a stopped endpoint back into service."""
+        self._admin("POST", f"endpoints/{quote(name, safe='')}/start?{urlencode({'region': region})}")
+
     def stop(self) -> ProcessIdentity | None:
         """Ask the server to stop; it does so after it has answered who it is (None from one that does not tell)."""
         try:

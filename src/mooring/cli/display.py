@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_COLOURS = {"InService": "green", "Failed": "red", "healthy": "green"}
+_COLOURS = {"InService": "green", "Failed": "red", "UpdateRollbackFailed": "red", "healthy": "green"}
 _UNBROKEN = 100_000
 
 

@@ -136,6 +136,34 @@ def _delete(sagemaker: SageMaker, name: str) -> None:
         raise InProgress(f"{error} Use --force to delete it nevertheless.") from None
 
 
+@endpoints.command()
+def stop(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    region: Region = None,
+    url: Url = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Switch an endpoint off: it stays, OutOfService, and nothing of it runs."""
+    client = Client(finding.find(url, data_dir).require_url())
+    client.stop_endpoint(name, region_of(client, name, region, preferred_region()))
+    print(
+        f"{name} is OutOfService; its replicas finish what they hold. `mooring endpoints start {name}` brings it back"
+    )
+
+
+@endpoints.command()
+def start(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    region: Region = None,
+    url: Url = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Switch a stopped endpoint on again."""
+    client = Client(finding.find(url, data_dir).require_url())
+    client.start_endpoint(name, region_of(client, name, region, preferred_region()))
+    print(f"starting {name}; `mooring endpoints events {name} --follow` shows how far it is")
+
+
 @endpoints.command(name="events")
 def show_events(
     name: Annotated[str, typer.Argument(metavar="NAME")],

@@ -110,6 +110,8 @@ class EndpointWorker:
                 await self._roll(record, record.rollout)
             case EndpointStatus.UPDATING | EndpointStatus.ROLLING_BACK:
                 await self._scale(record)
+            case EndpointStatus.DELETING if not (record.forced or self._around.publisher.is_settled):
+                self._next_look = RETRY_S  # its gateways still send calls, and cannot be told yet
             case EndpointStatus.DELETING:
                 await self._delete(record)
                 return True

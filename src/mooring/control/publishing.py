@@ -95,6 +95,11 @@ class RoutePublisher:
         """Say that every endpoint of the store has been looked at: a gateway may now drop what is not published."""
         self._settled.set()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether gateways are being told."""
+        return self._settled.is_set()
+
     async def close(self) -> None:
         """Disconnect everyone."""
         if self._server is not None:
@@ -156,7 +161,12 @@ class RoutePublisher:
             link.send({"keys": {"version": self._keys_version, "keys": self._keys}})
 
     async def wait_in_effect(self, key: str, version: Version, timeout_s: float) -> bool:
-        """Whether every live gateway follows `version` within `timeout_s`."""
+        """Whether every live gateway follows `version` within `timeout_s`.
+
+        Before `settle` no gateway is told anything, so none follows: that is not waited for.
+        """
+        if not self.is_settled:
+            return False
         loop = asyncio.get_running_loop()
         give_up_on_missing = loop.time() + MISSING_GATEWAY_WAIT_S
 

@@ -195,6 +195,8 @@ class ControlService:
             log.info("%d endpoints, %d replicas adopted", len(records), sum(map(len, adopted.values())))
             await self._first_passes([self._workers[record.uid] for record in records])
         self._around.publisher.settle()
+        for worker in self._workers.values():
+            worker.wake()  # now that gateways can be asked what they follow
         self._housekeeping = [
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._log_groups.keep(self._growing_logs), name="times of logs"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mooring.hosting.endpoints import EndpointRecord, Phase, Rollout, VariantState
 from mooring.hosting.plans import Counts, Standing, Step
 from mooring.hosting.rules import Members
-from mooring.hosting.targets import standing, steps_of
+from mooring.hosting.targets import farthest, standing, steps_of
 
 
 def new_statuses(record: EndpointRecord, rollout: Rollout, variant: VariantState) -> list[Members]:
@@ -33,7 +33,8 @@ def told(before: EndpointRecord, after: EndpointRecord) -> str | None:
         return None
     rollout = after.rollout
     last = before.rollout
-    if last is not None and last.phase is rollout.phase and last.unheard_since != rollout.unheard_since:
+    unmoved = last is not None and (last.phase, last.turned) == (rollout.phase, rollout.turned)
+    if last is not None and unmoved and last.unheard_since != rollout.unheard_since:
         if rollout.unheard_since is not None:
             return "CloudWatch does not say how the alarms are: nothing goes on until it does"
         return "CloudWatch says again how the alarms are"
@@ -74,7 +75,7 @@ def _new_status(record: EndpointRecord, rollout: Rollout, variant: VariantState)
     name = variant.name
     routed, running = now.routed.get(name, 0), now.new.get(name, 0)
     if rollout.turned is not None:
-        return "Deleting", f"Terminating {steps_of(record, rollout)[0].during.new.get(name, 0)} instance(s)."
+        return "Deleting", f"Terminating {farthest(record, rollout).new.get(name, 0)} instance(s)."
     part = "full" if routed >= variant.desired_count else "canary"
     match rollout.phase:
         case Phase.CHECKING:

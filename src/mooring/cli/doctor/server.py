@@ -73,6 +73,12 @@ def _troubles(endpoint: dict[str, Any]) -> Iterator[Finding]:
         advice = f"`mooring logs {name}` says more; `mooring endpoints delete {name}`, then deploy again"
         yield fail("endpoint", f"{name} is Failed: {reason}", advice)
         return
+    if status == "UpdateRollbackFailed":
+        yield fail(
+            "endpoint", f"{name} serves with a part of each fleet: an update and its rollback failed", "update it"
+        )
+    if status == "OutOfService":  # somebody stopped it
+        return
     for variant in endpoint.get("variants", []):
         healthy = sum(replica.get("state") == "healthy" for replica in variant.get("replicas", []))
         wanted = int(variant.get("desired_count") or 0)
