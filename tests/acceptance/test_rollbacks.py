@@ -118,6 +118,22 @@ def test_a_cloudwatch_that_does_not_answer(make_server: Callable[..., Server]) -
     is_back(updating, found)
 
 
+def test_alarms_of_another_cloudwatch(shared: Deployment, make_server: Callable[..., Server]) -> None:
+    put_alarm(shared, "theirs", "ALARM")
+    own = Deployment(
+        make_server(
+            MOORING_DEPLOYMENTS_CLOUDWATCH_URL=shared.server.url, AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s"
+        ).start()
+    )
+    updating = Updating(own, "theirs", 1)
+    updating.prepare("new")
+    updating.update("new", with_alarms({}, "theirs"))
+    assert "were triggered: [theirs]" in updating.settled()["FailureReason"]
+    put_alarm(shared, "theirs")
+    updating.update("new", with_alarms({}, "theirs"))
+    assert updating.settled()["EndpointConfigName"] == updating.config("new")
+
+
 @pytest.mark.parametrize("mode", ["plain", "rolling"])
 def test_a_script_that_fails(shared: Deployment, mode: str) -> None:
     updating = Updating(shared, f"{shared.prefix}-fails-{mode}")

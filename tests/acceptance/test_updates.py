@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.acceptance.running import ECHO, Deployment, Load, wait_until
+from tests.acceptance.running import ECHO, Deployment, Load, Server, wait_until
 from tests.acceptance.updating import HALF, MODES, Updating, generations, rolling, routed, running
 
 
@@ -28,6 +29,23 @@ def test_no_call_is_lost(shared: Deployment, mode: str) -> None:
     assert generations(shared.server, updating.name) == {2}
     assert len(shared.server.replicas(updating.name)) == 2
     shared.sagemaker.delete_endpoint(EndpointName=updating.name)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("mode", MODES)
+def test_no_call_is_lost_in_twenty_updates(make_server: Callable[..., Server], mode: str) -> None:
+    own = Deployment(make_server().start("--workers", "2"))
+    updating = Updating(own, mode)
+    updating.prepare("new")
+    with Load(own, updating.name, threads=4) as load:
+        for number in range(20):
+            config = "old" if number % 2 else "new"
+            updating.update(config, MODES[mode])
+            assert updating.settled()["EndpointConfigName"] == updating.config(config)
+            assert not load.failures
+        load.wait_for_more(20)
+    assert not load.failures
 
 
 def test_a_canary_takes_its_share_and_is_described(shared: Deployment) -> None:

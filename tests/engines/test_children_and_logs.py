@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mooring.engines.children import run
-from mooring.engines.logs import append_note, read_after
+from mooring.engines.logs import TAIL_BYTES, append_note, last_lines, read_after
 from mooring.processes.identity import of
 from mooring.processes.log_files import bound_log, open_log
 
@@ -111,3 +111,12 @@ def test_a_line_longer_than_the_limit_is_not_waited_for(tmp_path: Path) -> None:
     path.write_bytes(b"y" * 2500)
     assert read_after(path, 0, 1000) == ("y" * 1000, 1000)
     assert read_after(path, 2000, 1000) == ("", 2000)
+
+
+def test_the_last_lines_of_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("".join(f"line {number}\n\n" for number in range(2000)))
+    lines = last_lines(path)
+    assert lines[-2:] == ["line 1998", "line 1999"]
+    assert len("\n\n".join(lines)) <= TAIL_BYTES
+    assert last_lines(tmp_path / "none.log") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -61,3 +62,15 @@ def test_least_outstanding(loads: list[int]) -> None:
     picked = Pipeline(route(variants=(variant("v", 1, *pools),)), pools).by_name[b"v"]().pick()
     assert picked is not None
     assert picked.outstanding == min(loads)
+
+
+def test_a_name_that_two_fleets_share_is_drawn_by_their_shares() -> None:
+    """Also when it is named and has no weight: then its share decides."""
+    pools = {name: pool(name) for name in "ab"}
+    fleets = (replace(variant("v", 0, "a"), share=0.25), replace(variant("v", 0, "b"), share=0.75))
+    pipeline = Pipeline(route(variants=(*fleets, variant("w", 1))), pools)
+    drawn = Counter(found.replicas[0].id for _ in range(400) if (found := pipeline.by_name[b"v"]()))
+    # 400 draws with p=1/4: more than five standard deviations on either side.
+    assert 50 < drawn["a"] < 150
+    named = {found.name for _ in range(50) if (found := pipeline.choose())}
+    assert named == {"w"}

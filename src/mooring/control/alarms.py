@@ -96,7 +96,10 @@ class AlarmWatch:
         self._names: tuple[str, ...] = ()
 
     def heard(self, scope: Scope, names: tuple[str, ...], since: float) -> Heard | None:
-        """The last answer, if any. Another question is on its way when that is too old, or from before `since`."""
+        """The last answer to a question that was asked after `since`; None when there is none.
+
+        Another question is on its way when the last one is too old.
+        """
         if names != self._names:
             self.forget()
             self._names = names
@@ -107,7 +110,7 @@ class AlarmWatch:
         if self._asking is None and (held is None or held.at < since <= now or now - held.at >= self._interval_s):
             self._asking = asyncio.create_task(self._cloudwatch.hear(scope, names), name="a look at alarms")
             self._asking.add_done_callback(lambda done: done.cancelled() or self._on_change())
-        return held
+        return held if held is not None and held.at >= since else None
 
     def forget(self) -> None:
         """Another rollout has other alarms."""

@@ -50,7 +50,8 @@ def last_lines(path: Path) -> list[str]:
         text, _ = read_after(path, begin, TAIL_BYTES)
     except OSError:
         return []
-    return [line for line in text.splitlines() if line.strip()]
+    lines = text.splitlines()
+    return [line for line in (lines[1:] if begin else lines) if line.strip()]  # the first may be the rest of one
 
 
 def _kept_from(descriptor: int, offset: int) -> int:
