@@ -34,11 +34,11 @@ def commands_of(plain_text: str) -> Commands:
 def _read(text: str) -> object:
     if text.startswith("{"):
         return _parsed(text, VARIABLE, toml=False)
-    path = Path(text).expanduser()
     try:
+        path = Path(text).expanduser()
         content = path.read_text("utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+    except (OSError, ValueError, RuntimeError) as error:  # the last: ~ of nobody
+        reason = "it is not UTF-8" if isinstance(error, UnicodeError) else getattr(error, "strerror", None) or error
         raise SettingsError(
             f"{VARIABLE}={text!r}: a JSON object or the path of a JSON or TOML file is needed ({reason})"
         ) from None

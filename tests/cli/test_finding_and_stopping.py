@@ -158,8 +158,8 @@ def test_stop_by_url_waits_for_the_process_where_it_can_be_seen(server: Serve, f
     fake.answers["POST", "/-/mooring/v1/stop"] = lambda query, body: (202, document)
     end = process.kill if visible else fake.close
     ending = threading.Timer(0.3, end)
-    ending.start()
     began = time.monotonic()
+    ending.start()
     assert main(["stop", "--url", fake.url]) == 0
     assert time.monotonic() - began >= 0.3
     ending.join()

@@ -57,6 +57,7 @@ def test_a_file_is_read_when_the_server_starts(tmp_path: Path, name: str, text: 
         ('{"a": ["x", 1]}', "'a': a list of words is needed"),
         ('{"a": [""]}', "'a': the program is empty"),
         ('{"a": ["x", "\\u0000"]}', "NUL"),
+        ("~nobody-here/commands.json", "home directory"),
         ('{"": ["x"]}', "an empty pattern"),
         ('{"a": ["x", "{prot}"]}', "{prot} is not known"),
         ('{"a": ["x", "{port}", "{fd}"]}', "not on both"),
