@@ -14,11 +14,7 @@ from tests.objects.test_objects import code_of
 
 REFUSED = ("NotImplemented", 501)
 
-TAGS = {"TagSet": [{"Key": "a", "Value": "b"}]}
 OF_OBJECTS = [
-    ("put_object_tagging", {"Tagging": TAGS}),
-    ("get_object_tagging", {}),
-    ("delete_object_tagging", {}),
     ("put_object_acl", {"ACL": "private"}),
     ("get_object_acl", {}),
     ("put_object_retention", {"Retention": {"Mode": "GOVERNANCE"}}),
@@ -41,7 +37,6 @@ OF_BUCKETS = [
     ("get_bucket_versioning", {}),
     ("put_bucket_policy", {"Policy": "{}"}),
     ("get_bucket_policy", {}),
-    ("put_bucket_tagging", {"Tagging": TAGS}),
     ("put_bucket_acl", {"ACL": "private"}),
     ("get_bucket_acl", {}),
     ("get_bucket_lifecycle_configuration", {}),
@@ -61,7 +56,6 @@ OF_PUTS = [
     {"ServerSideEncryption": "aws:kms", "BucketKeyEnabled": True},
     {"ServerSideEncryption": "aws:kms:dsse"},
     {"SSEKMSKeyId": "k"},
-    {"Tagging": "a=b"},
     {"ACL": "public-read"},
     {"GrantRead": "id=1"},
     {"StorageClass": "GLACIER"},

@@ -36,7 +36,7 @@ _UPLOADS = frozenset(
         *(CHECKSUM_PREFIX + name for name in VERIFIED + UNVERIFIED),
     )
 )  # fmt: skip
-_NEW = frozenset(("x-amz-acl", "x-amz-storage-class", "x-amz-server-side-encryption"))
+_NEW = frozenset(("x-amz-acl", "x-amz-storage-class", "x-amz-server-side-encryption", "x-amz-tagging"))
 _META = "x-amz-meta-"
 _SOURCE = frozenset(
     (
@@ -51,7 +51,7 @@ _VALUES = {
     # Clients send these without being asked: S3's own default, and the SageMaker SDK a KMS key of S3's choice. Not
     # echoed, since nothing is encrypted; a key of the caller's own is refused.
     "x-amz-server-side-encryption": ("AES256", "aws:kms"),
-    "x-amz-tagging-directive": ("COPY",),
+    "x-amz-tagging-directive": ("COPY", "REPLACE"),
     "x-amz-object-ownership": ("BucketOwnerEnforced",),
 }
 
@@ -89,6 +89,9 @@ def _operation(
 _LIST = "prefix delimiter max-keys encoding-type"
 OPERATIONS = (
     _operation("ListBuckets", "GET", "service", takes="prefix max-buckets continuation-token"),
+    _operation("GetBucketTagging", "GET", "bucket", needs="tagging"),
+    _operation("PutBucketTagging", "PUT", "bucket", needs="tagging", headers=_UPLOADS),
+    _operation("DeleteBucketTagging", "DELETE", "bucket", needs="tagging"),
     _operation("CreateBucket", "PUT", "bucket", headers=frozenset(("x-amz-acl", "x-amz-object-ownership")) | _UPLOADS),
     _operation("HeadBucket", "HEAD", "bucket"),
     _operation("DeleteBucket", "DELETE", "bucket"),
@@ -102,6 +105,9 @@ OPERATIONS = (
     ),
     _operation("ListObjects", "GET", "bucket", takes=f"{_LIST} marker"),
     _operation("DeleteObjects", "POST", "bucket", needs="delete", headers=_UPLOADS),
+    _operation("GetObjectTagging", "GET", "object", needs="tagging"),
+    _operation("PutObjectTagging", "PUT", "object", needs="tagging", headers=_UPLOADS),
+    _operation("DeleteObjectTagging", "DELETE", "object", needs="tagging"),
     _operation(
         "CreateMultipartUpload", "POST", "object", needs="uploads", headers=_NEW | _CHECKSUM_KIND, metadata=True
     ),

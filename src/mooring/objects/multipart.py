@@ -42,6 +42,7 @@ class Upload:
     key: str
     id: str
     headers: dict[str, str]
+    tags: dict[str, str]
     started_s: float
 
 
@@ -64,13 +65,13 @@ class Uploads:
         self._changed = threading.Condition()
         self._completing: set[str] = set()
 
-    def create(self, bucket: str, key: str, headers: dict[str, str], started_s: float) -> Upload:
+    def create(self, bucket: str, key: str, headers: dict[str, str], tags: dict[str, str], started_s: float) -> Upload:
         """Begin an upload."""
         self._storage.check(bucket, key, WriteCondition())
-        upload = Upload(bucket, key, uuid.uuid4().hex, headers, started_s)
+        upload = Upload(bucket, key, uuid.uuid4().hex, headers, tags, started_s)
         directory = self._directory(bucket, upload.id)
         directory.mkdir(mode=0o700, parents=True)
-        content = json.dumps({"key": key, "headers": headers, "started_s": started_s}).encode()
+        content = json.dumps({"key": key, "headers": headers, "tags": tags, "started_s": started_s}).encode()
         write_atomically(directory / "upload.json", content, durable=True)
         return upload
 
@@ -85,7 +86,8 @@ class Uploads:
             raise S3Error("NoSuchUpload", UploadId=upload_id) from None
         if key is not None and document["key"] != key:
             raise S3Error("NoSuchUpload", UploadId=upload_id)
-        return Upload(bucket, document["key"], upload_id, document["headers"], document["started_s"])
+        tags = document.get("tags", {})  # an upload of an older Mooring has none
+        return Upload(bucket, document["key"], upload_id, document["headers"], tags, document["started_s"])
 
     def all(self, bucket: str) -> list[Upload]:
         """A bucket's uploads, in the order of key and start."""
@@ -135,7 +137,7 @@ class Uploads:
                 for part in chosen:
                     with part.path.open("rb") as source:
                         copy_bytes(source.fileno(), staged.fd, 0, part.size)
-                record = Record(etag_of([part.etag for part in chosen]), upload.headers)
+                record = Record(etag_of([part.etag for part in chosen]), upload.headers, tags=upload.tags)
                 stored = self._storage.commit(upload.bucket, upload.key, staged, record, condition)
             self._discard(upload)
             return stored

@@ -6,7 +6,7 @@ import os
 import re
 from urllib.parse import unquote_to_bytes
 
-from mooring.objects import answers
+from mooring.objects import answers, tagging
 from mooring.objects.answers import Answer
 from mooring.objects.calls import Call
 from mooring.objects.conditions import WriteCondition, check_read
@@ -24,10 +24,10 @@ _DEFAULT_TYPE = "binary/octet-stream"
 def put_object(call: Call) -> Answer:
     condition = WriteCondition.of(call.head.headers)
     call.storage.check(call.bucket, call.key, condition)
-    headers = call.kept_headers()
+    headers, tags = call.kept_headers(), tagging.of_header(call)
     with call.storage.stage() as staged:
         received = call.body.receive(staged)
-        record = Record(received.md5, headers, received.checksums)
+        record = Record(received.md5, headers, received.checksums, tags)
         call.storage.commit(call.bucket, call.key, staged, record, condition)
     return Answer(200, {"etag": f'"{received.md5}"'} | checksum_headers(received.checksums))
 
@@ -64,6 +64,8 @@ def _described(call: Call, found: StoredObject) -> Answer:
         "last-modified": answers.http_date(found.modified_s),
         "accept-ranges": "bytes",
     }
+    if found.record.tags:
+        answer.headers["x-amz-tagging-count"] = str(len(found.record.tags))
     for name, value in call.head.query.items():
         if name.startswith("response-"):
             answer.headers[name.removeprefix("response-")] = header_value(value, name)
@@ -119,10 +121,11 @@ def source_of(call: Call) -> tuple[str, str]:
 
 def copy_object(call: Call) -> Answer:
     directive = call.head.headers.get("x-amz-metadata-directive", "COPY")
+    tags_too = call.head.headers.get("x-amz-tagging-directive", "COPY") == "REPLACE"
     if directive not in ("COPY", "REPLACE"):
         raise S3Error("InvalidArgument", "Unknown metadata directive.")
     source = source_of(call)
-    if source == (call.bucket, call.key) and directive == "COPY":
+    if source == (call.bucket, call.key) and directive == "COPY" and not tags_too:
         raise S3Error(
             "InvalidRequest",
             "This copy request is illegal because it is trying to copy an object to itself without changing the "
@@ -132,11 +135,13 @@ def copy_object(call: Call) -> Answer:
     call.storage.check(call.bucket, call.key, condition)
     call.body.read(0)
     replacing = call.kept_headers() if directive == "REPLACE" else None
+    retagging = tagging.of_header(call) if tags_too else None
     with call.storage.opened(*source) as (fd, found), call.storage.stage() as staged:
         check_read(call.head.headers, found.record.etag, found.modified_s, "x-amz-copy-source-")
         copy_bytes(fd, staged.fd, 0, found.size)
         kept = found.record.headers if replacing is None else replacing
-        record = Record(_copied_etag(fd, found), kept, found.record.checksums)
+        tags = found.record.tags if retagging is None else retagging
+        record = Record(_copied_etag(fd, found), kept, found.record.checksums, tags)
         stored = call.storage.commit(call.bucket, call.key, staged, record, condition)
     return copied("CopyObjectResult", stored.record.etag, stored.modified_s)
 

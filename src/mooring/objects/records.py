@@ -26,6 +26,7 @@ class Record:
     etag: str
     headers: dict[str, str] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 def version_of(status: os.stat_result) -> str:

@@ -6,7 +6,7 @@ import errno
 import logging
 from collections.abc import Callable
 
-from mooring.objects import answers, bucket_operations, object_operations, upload_operations
+from mooring.objects import answers, bucket_operations, object_operations, tagging, upload_operations
 from mooring.objects.admission import OPERATIONS, admit
 from mooring.objects.answers import Answer
 from mooring.objects.bodies import Body
@@ -35,6 +35,12 @@ HANDLERS: dict[str, Callable[[Call], Answer]] = {
     "HeadObject": object_operations.head_object,
     "CopyObject": object_operations.copy_object,
     "DeleteObject": object_operations.delete_object,
+    "GetObjectTagging": tagging.get_object_tagging,
+    "PutObjectTagging": tagging.put_object_tagging,
+    "DeleteObjectTagging": tagging.delete_object_tagging,
+    "GetBucketTagging": tagging.get_bucket_tagging,
+    "PutBucketTagging": tagging.put_bucket_tagging,
+    "DeleteBucketTagging": tagging.delete_bucket_tagging,
     "CreateMultipartUpload": upload_operations.create_multipart_upload,
     "UploadPart": upload_operations.upload_part,
     "UploadPartCopy": upload_operations.upload_part_copy,

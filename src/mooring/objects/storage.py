@@ -16,7 +16,9 @@ looked up or replaced, never while bytes are received. A commit is durable when 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
+import json
 import os
 import shutil
 import stat
@@ -33,6 +35,7 @@ from mooring.objects.conditions import WriteCondition
 from mooring.objects.errors import S3Error
 from mooring.objects.files import make_directories, md5_of, prune, remove_empty, sync_directory
 from mooring.objects.records import Record, Records, version_of
+from mooring.processes.files import write_atomically
 
 CREATED = "created"
 _STRIPES = 256
@@ -138,6 +141,23 @@ class Storage:
         self.need_bucket(bucket)
         return self._stone(bucket).read_text("ascii", "replace") or None
 
+    def bucket_tags(self, bucket: str) -> dict[str, str]:
+        """The tags of a bucket."""
+        self.need_bucket(bucket)
+        with contextlib.suppress(FileNotFoundError):
+            tags: dict[str, str] = json.loads(self._bucket_tags(bucket).read_bytes())
+            return tags
+        return {}
+
+    def tag_bucket(self, bucket: str, tags: dict[str, str]) -> None:
+        """Give a bucket these tags instead of those that it has."""
+        self.need_bucket(bucket)
+        self._stone(bucket)
+        write_atomically(self._bucket_tags(bucket), json.dumps(tags).encode(), durable=True)
+
+    def _bucket_tags(self, bucket: str) -> Path:
+        return self.uploads / bucket / "tags"
+
     def _created(self, bucket: str) -> float:
         """When the bucket was made: a file's time, since the directories' change with their content."""
         return self._stone(bucket).stat().st_mtime
@@ -203,6 +223,18 @@ class Storage:
             with self._lock(bucket, key):
                 current = self._current(bucket, key)
             condition.check(current[1] if current else None)
+
+    def tag_object(self, bucket: str, key: str, tags: dict[str, str]) -> None:
+        """Give an object these tags instead of those that it has; nothing else of it changes."""
+        with self.opened(bucket, key):  # hashes one that a person put, before the lock
+            pass
+        with self._lock(bucket, key):
+            fd, status, record = self._look_up(bucket, key)
+            try:
+                known = record or Record(md5_of(fd))
+            finally:
+                os.close(fd)
+            self._records.add(bucket, key, version_of(status), dataclasses.replace(known, tags=tags))
 
     def delete(self, bucket: str, key: str, condition: WriteCondition) -> None:
         """Delete an object; one that is not there is deleted already."""

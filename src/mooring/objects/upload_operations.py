@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from mooring.objects import answers, xml
+from mooring.objects import answers, tagging, xml
 from mooring.objects.answers import Answer
 from mooring.objects.calls import Call
 from mooring.objects.conditions import WriteCondition, check_read
@@ -22,7 +22,7 @@ _COMPLETE_LIMIT = 4 * 1024 * 1024
 
 
 def create_multipart_upload(call: Call) -> Answer:
-    upload = call.uploads.create(call.bucket, call.key, call.kept_headers(), time.time())
+    upload = call.uploads.create(call.bucket, call.key, call.kept_headers(), tagging.of_header(call), time.time())
     fields: list[xml.Field] = [("Bucket", call.bucket), ("Key", call.key), ("UploadId", upload.id)]
     return answers.of_xml("InitiateMultipartUploadResult", fields)
 
