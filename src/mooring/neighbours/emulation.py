@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mooring.hosting.naming import CALLERS_ROLE_ID
+from mooring.neighbours import simulating
 from mooring.neighbours.calls import FORM, Call
 from mooring.wire.service_index import endpoint_variables, signed_as
 
@@ -123,6 +124,8 @@ class Emulation:
             _module("moto.sqs.models").Condition = functools.partial(threading.Condition, self.monitor)
         if service == "sns":
             _replace_publishing(self._deliver)
+        if service == "iam":
+            simulating.add_to(responses.IamResponse)
         return self._loaded.setdefault(service, getattr(responses, name))
 
     def _replace_clock(self) -> None:
