@@ -144,7 +144,7 @@ def stop(
     data_dir: DataDir = None,
 ) -> None:
     """Switch an endpoint off: it stays, OutOfService, and nothing of it runs."""
-    client = Client(finding.find(url, data_dir).require_url())
+    client = client_of(finding.find(url, data_dir))
     client.stop_endpoint(name, region_of(client, name, region, preferred_region()))
     print(
         f"{name} is OutOfService; its replicas finish what they hold. `mooring endpoints start {name}` brings it back"
@@ -159,7 +159,7 @@ def start(
     data_dir: DataDir = None,
 ) -> None:
     """Switch a stopped endpoint on again."""
-    client = Client(finding.find(url, data_dir).require_url())
+    client = client_of(finding.find(url, data_dir))
     client.start_endpoint(name, region_of(client, name, region, preferred_region()))
     print(f"starting {name}; `mooring endpoints events {name} --follow` shows how far it is")
 
