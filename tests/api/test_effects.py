@@ -9,7 +9,7 @@ import pytest
 
 from mooring.hosting.events import EventKind
 from mooring.hosting.naming import Scope
-from mooring.settings import HostingSettings, Settings
+from mooring.settings import AccessSettings, HostingSettings, Settings
 from mooring.store import endpoints, events
 from tests.api.conftest import IMAGE, Account
 from tests.api.serving import ACCOUNT, serving
@@ -31,9 +31,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 @pytest.fixture(scope="module")
 def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     settings = Settings()
-    settings = replace(
-        settings, server=replace(settings.server, host="0.0.0.0"), access=replace(settings.access, mode="any")
-    )
+    settings = replace(settings, server=replace(settings.server, host="0.0.0.0"), access=AccessSettings(mode="any"))
     with serving(tmp_path_factory.mktemp("exposed") / "state.db", settings) as running:
         yield Account(running, "us-east-1", running.client())
 

@@ -83,7 +83,7 @@ def test_hosts_that_are_allowed(stage: Stage) -> None:
 
 
 def test_a_server_on_the_network_has_any_name(stage: Stage) -> None:
-    stage.environment["MOORING_HOST"] = "0.0.0.0"
+    stage.environment |= {"MOORING_HOST": "0.0.0.0", "MOORING_ACCESS_MODE": "any"}
     stage.served(lambda *_: answer())
     client = stage.client()
     assert client.call(invocation().replace(b"Host: localhost", b"Host: box.example")).status == 200

@@ -91,6 +91,11 @@ def no_replica(endpoint: str, variant: str) -> Response:
     return fault(503, "ServiceUnavailable", {"Message": message})
 
 
+def keys_missing() -> Response:
+    """This process has just been started, and control, which knows the access keys, is away."""
+    return fault(503, "ServiceUnavailable", {"Message": "The access keys have not arrived yet. Please try again."})
+
+
 def no_memory() -> Response:
     """Too many large bodies at a time."""
     return fault(503, "ServiceUnavailable", {"Message": "Too many large requests are being received. Try again later."})

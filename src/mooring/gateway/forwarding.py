@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 
 from mooring.gateway import faults
 from mooring.gateway.request_ids import new_request_id
@@ -41,6 +42,10 @@ _FORWARDED = frozenset(
     )
 )
 _INVOCATION_ID = b"amz-sdk-invocation-id"
+_SIGNED = re.compile(rb"SignedHeaders=([^,\s&]{1,4096})")
+_SEPARATOR = re.compile(rb";|%3b")
+_HOP = frozenset((b"connection", b"content-length", b"expect", b"keep-alive", b"te", b"transfer-encoding", b"upgrade"))
+"""What the connection to control has of its own, or cannot have."""
 _REQUEST_ID = b"x-mooring-request-id"
 _OWN_PREFIX = b"x-mooring-"
 
@@ -88,11 +93,13 @@ class Forwarder:
 
 
 def control_headers(request: Request) -> list[tuple[bytes, bytes]]:
-    """The headers that control gets: those it reads, and the id that it answers with."""
+    """The headers that control gets: those it reads, those that are signed, and the id that it answers with."""
+    signed = _SIGNED.search(request.header(b"authorization") or request.query)
+    wanted = _FORWARDED if signed is None else _FORWARDED | (set(_SEPARATOR.split(signed[1].lower())) - _HOP)
     headers = [
         (name, value)
         for name, value in request.headers
-        if name in _FORWARDED or (name.startswith(_OWN_PREFIX) and name != _REQUEST_ID)
+        if name in wanted or (name.startswith(_OWN_PREFIX) and name != _REQUEST_ID)
     ]
     return [*headers, (_REQUEST_ID, new_request_id())]
 

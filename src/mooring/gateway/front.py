@@ -34,6 +34,7 @@ log = logging.getLogger("mooring.gateway")
 _PREFIX = b"POST /endpoints/"
 _SUFFIX = b"/invocations HTTP/1.1\r\n"
 _SUFFIX_BEFORE = len(_PREFIX) + 63 + len(_SUFFIX)  # a name has 63 characters
+_INVOCATIONS = b"invocations"
 _OTHER_INVOCATIONS = {
     b"async-invocations": "InvokeEndpointAsync",
     b"invocations-response-stream": "InvokeEndpointWithResponseStream",
@@ -95,6 +96,11 @@ class Front(Listening):
                 return parts[2]
         credential = claimed_credential(authorization, query)
         return self.region if credential is None or credential.region is None else credential.region.encode()
+
+
+def operation_of(api: bytes) -> str | None:
+    """The runtime's operation behind the last part of an endpoint's path."""
+    return "InvokeEndpoint" if api == _INVOCATIONS else _OTHER_INVOCATIONS.get(api)
 
 
 def endpoint_and_api(target: bytes) -> tuple[bytes, bytes] | None:
@@ -216,7 +222,7 @@ class FrontConnection(ServerConnection):
             log.info("%s was asked for and is not there yet", _OTHER_INVOCATIONS[api])
             self.respond_with(faults.not_there_yet(_OTHER_INVOCATIONS[api]))
             return
-        if api != b"invocations":
+        if api != _INVOCATIONS:
             self._front.forwarder.forward(request, self)
             return
         pipeline = self._find(request, name)

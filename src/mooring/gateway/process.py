@@ -13,12 +13,16 @@ import logging
 import os
 import signal
 import socket
+import time
 from dataclasses import dataclass
 
 from mooring import settings as settings_module
+from mooring.access.keys import Keyring
+from mooring.access.modes import keys_are_needed
 from mooring.gateway import headers
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.front import Front, FrontConnection
+from mooring.gateway.guarding import Guard, GuardedConnection
 from mooring.gateway.handover import Handover
 from mooring.gateway.route_channel import RouteChannel
 from mooring.gateway.routes import RouteTable
@@ -36,6 +40,8 @@ BACKLOG = 4096
 FIRST_GENERATION_THRESHOLD = 50_000
 """Allocations between two collections of the youngest generation: requests make no cycles."""
 DRAIN_POLL_S = 0.02
+KEYS_WAIT_S = 10.0
+"""How long a gateway that starts while control is away lets calls queue, before it answers that it has no keys."""
 FRESH_ROUTES_WAIT_S = 0.5
 """How long a gateway that found routes on disk lets control correct them, before it serves them as they are."""
 
@@ -58,7 +64,9 @@ class Gateway:
         self._inherited = inherited
         self._ticker = Ticker()
         paths = Paths(settings_module.data_directory(settings))
-        self._channel = RouteChannel(str(paths.routes_socket), inherited.index)
+        keyring = Keyring()
+        self._guard = Guard(settings.account, keyring, time.time) if keys_are_needed(settings) else None
+        self._channel = RouteChannel(str(paths.routes_socket), inherited.index, keyring)
         self._routes = RouteTable(
             paths.gateway_routes(inherited.index), settings.account.id, self._replica, self._channel.replica_idle
         )
@@ -98,10 +106,12 @@ class Gateway:
         self._routes.load()
         headers.prepare()
         channel = asyncio.create_task(self._channel.run(self._routes), name="route channel")
+        if self._guard is not None:
+            await self._wait_for_keys()
         if self._routes.versions():
             await self._freshen()
         listener = socket.socket(fileno=self._inherited.listen_fd)
-        server = await loop.create_server(lambda: FrontConnection(self._front), sock=listener, backlog=BACKLOG)
+        server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
         _settle_memory()
         os.write(self._inherited.ready_fd, b"1")
         os.close(self._inherited.ready_fd)
@@ -112,6 +122,15 @@ class Gateway:
         await asyncio.wait((channel,))
         self._routes.close()
         self._ticker.stop()
+
+    def _connection(self) -> FrontConnection:
+        return FrontConnection(self._front) if self._guard is None else GuardedConnection(self._front, self._guard)
+
+    async def _wait_for_keys(self) -> None:
+        """What queues meanwhile is served later; without keys it could only be refused."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KEYS_WAIT_S):
+                await self._channel.keys_known.wait()
 
     async def _freshen(self) -> None:
         """Routes on disk may name replicas that control took away while no gateway was here to be told."""

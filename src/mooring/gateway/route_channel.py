@@ -1,5 +1,7 @@
 """The gateway's end of the route channel: newline-delimited JSON over a Unix socket to control.
 
+Access keys come the same way, all of them at every change; they stay in memory, and while control is away.
+
 It connects again for as long as the gateway lives; serving never waits for it. On every connection it says what it
 holds, and control sends what is newer. Replicas that became idle while control was away are told once it is back.
 """
@@ -13,6 +15,8 @@ import os
 import uuid
 from typing import Any
 
+from mooring.access.keys import AccessKey, Keyring
+from mooring.errors import MooringError
 from mooring.gateway.routes import Acknowledgement, RouteTable
 from mooring.hosting.routes import Route, Version
 
@@ -26,8 +30,11 @@ RECONNECT_AFTER_MAX_S = 0.5
 class RouteChannel:
     """Keeps a route table in step with control. `run` is the one task."""
 
-    def __init__(self, socket_path: str, index: int) -> None:
+    def __init__(self, socket_path: str, index: int, keyring: Keyring) -> None:
         self._socket_path = socket_path
+        self._keyring = keyring
+        self.keys_known = asyncio.Event()
+        """Set once there are access keys to verify with."""
         self._index = index
         self._incarnation = str(uuid.uuid4())
         self.synced = asyncio.Event()
@@ -59,7 +66,7 @@ class RouteChannel:
                     self._heed(json.loads(line), table)
                     await writer.drain()
                     delay = RECONNECT_AFTER_S
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, MooringError) as error:
                 log.warning("the route channel broke: %s", error)
             finally:
                 self._writer = None
@@ -81,11 +88,15 @@ class RouteChannel:
         elif "drop" in message:
             drop = message["drop"]
             self._acknowledge(table.drop(drop["key"], Version(*drop["version"])))
+        elif "keys" in message:
+            self._keyring.replace(AccessKey.from_document(key) for key in message["keys"]["keys"])
+            self.keys_known.set()
+            self._say({"keys_ack": message["keys"]["version"]})
         elif "synced" in message:
             self.synced.set()
             log.debug("routes are in step with control of epoch %s", message["synced"].get("epoch"))
         else:
-            log.warning("control says something unknown: %.100r", message)
+            log.warning("control says something unknown: %.100r", list(message))
 
     def _acknowledge(self, acknowledgement: Acknowledgement) -> None:
         key, version, busy = acknowledgement

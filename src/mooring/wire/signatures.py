@@ -91,6 +91,8 @@ def read(headers: Fields, query: bytes) -> Signature:
     authorization = amz_date = date = token = None
     for name, value in headers:
         if name == b"authorization":
+            if authorization is not None:  # which of them counts, two readers might see differently
+                raise Unverified(Flaw.INCOMPLETE, "There is more than one Authorization header.")
             authorization = value
         elif name == b"x-amz-date":
             amz_date = value
@@ -101,10 +103,20 @@ def read(headers: Fields, query: bytes) -> Signature:
     if authorization is not None:
         return _from_header(authorization.strip(), amz_date, date, token)
     if b"X-Amz-" in query:
-        parameters = {name: value.decode("latin-1") for name, value in query_pairs(query) if name.startswith(b"X-Amz-")}
+        parameters = _parameters(query)
         if b"X-Amz-Credential" in parameters or b"X-Amz-Signature" in parameters:
             return _from_query(parameters)
     raise Unverified(Flaw.MISSING, "Missing Authentication Token")
+
+
+def _parameters(query: bytes) -> dict[bytes, str]:
+    found: dict[bytes, str] = {}
+    for name, value in query_pairs(query):
+        if name.startswith(b"X-Amz-"):
+            if name in found:
+                raise Unverified(Flaw.INCOMPLETE, f"The query has {name.decode('latin-1')} more than once.")
+            found[name] = value.decode("latin-1")
+    return found
 
 
 def _from_header(value: bytes, amz_date: bytes | None, date: bytes | None, token: bytes | None) -> Signature:
@@ -152,7 +164,10 @@ def _slowly(value: bytes, *, dated: bool) -> tuple[Claim, str]:
                 Flaw.INCOMPLETE,
                 f"'{piece}' not a valid key=value pair (missing equal-sign) in Authorization header: '{whole}'.",
             )
-        parts[name] = text
+        if name in parts:
+            raise Unverified(Flaw.INCOMPLETE, f"Authorization header has '{name}' more than once.")
+        if piece:
+            parts[name] = text
     missing = [
         f"Authorization header requires '{name}' parameter."
         for name in ("Credential", "Signature", "SignedHeaders")

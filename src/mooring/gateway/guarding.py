@@ -1,0 +1,143 @@
+"""Invocations while access keys are needed: signature, body and permission, all before a replica hears of the call.
+
+The class of a connection is chosen when the gateway starts, so that where no keys are needed nothing of this is there.
+Every request is judged for itself, also one whose headers are those of the last on its connection. Of a large body the
+head is judged before any of it is taken, and its digest is made while it comes. API calls go to control, which judges
+them; S3's connections leave for the objects front, which judges its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from mooring.access import asking
+from mooring.access.deciding import Decisions, Denied
+from mooring.access.keys import Keyring
+from mooring.access.refusals import refusal
+from mooring.access.verifying import Verifier
+from mooring.gateway import faults
+from mooring.gateway.front import Front, FrontConnection, endpoint_and_api, operation_of
+from mooring.hosting.naming import Scope
+from mooring.http1.messages import Request, Response
+from mooring.settings import AccountSettings
+from mooring.wire.canonical import EMPTY_SHA256
+from mooring.wire.dialects import REST_JSON
+from mooring.wire.recognition import ENDPOINTS_PREFIX, SAGEMAKER
+from mooring.wire.signatures import Unverified
+from mooring.wire.verification import check_signature
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+    from mooring.gateway.pipeline import Pipeline
+
+_SERVICES = (SAGEMAKER,)
+
+
+class Good(NamedTuple):
+    """What a request that was judged good may reach."""
+
+    region: str
+    endpoint: str | None
+
+
+class Guard:
+    """Judges the invocations of one gateway."""
+
+    __slots__ = ("_account", "_decisions", "_keyring", "_verifier")
+
+    def __init__(self, account: AccountSettings, keyring: Keyring, wall: Callable[[], float]) -> None:
+        self._account = account.id
+        self._keyring = keyring
+        self._verifier = Verifier(keyring, wall)
+        self._decisions = Decisions(keyring, account.id, account.role)
+
+    def begin(self, request: Request) -> Response | None:
+        """The answer to a head that no body could make good; None when the body may come."""
+        if not self._keyring.known:
+            return faults.keys_missing()
+        try:
+            self._verifier.begin(request.headers, request.query, _SERVICES)
+        except Unverified as error:
+            return _refused(error)
+        return None
+
+    def judge(self, request: Request, payload: bytes) -> Response | Good:
+        """The answer to a whole request that is nobody's, or not its key's to make; `payload` is its body's SHA-256."""
+        if not self._keyring.known:
+            return faults.keys_missing()
+        path, _, query = request.target.partition(b"?")
+        headers = request.headers
+        named = endpoint_and_api(request.target)
+        try:
+            signature, key = self._verifier.begin(headers, query, _SERVICES)
+            check_signature(signature, key.signing, request.method, path, query, headers, payload)
+            good = Good(signature.claim.region, None if named is None else named[0].decode("utf-8", "replace"))
+            operation = None if named is None else operation_of(named[1])
+            if operation is not None and good.endpoint is not None and key.policy is not None:
+                asked = asking.invocation(operation, Scope(self._account, good.region), good.endpoint)
+                self._decisions.require(key, (asked,), good.region)
+        except (Unverified, Denied) as error:
+            return _refused(error)
+        return good
+
+
+def _refused(error: Unverified | Denied) -> Response:
+    told = refusal(error, REST_JSON, of_runtime=True)
+    return faults.fault(told.status or 403, told.code, {"Message": told.message})
+
+
+class GuardedConnection(FrontConnection):
+    """One client of a gateway that needs keys."""
+
+    __slots__ = ("_digest", "_digests", "_good", "_guard")
+
+    def __init__(self, front: Front, guard: Guard) -> None:
+        super().__init__(front)
+        self._guard = guard
+        self._digest: _Hash | None = None  # of the body that is being read
+        self._digests: dict[Request, _Hash] = {}
+        self._good: tuple[Request, Good] | None = None  # the last that was judged and found good
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._digest = None
+
+    def on_body(self, data: bytes) -> None:
+        super().on_body(data)
+        if self._digest is not None:
+            self._digest.update(data)
+        elif self._request is not None and self._request.target.startswith(ENDPOINTS_PREFIX):
+            self._digest = hashlib.sha256(data)
+
+    def on_message_complete(self) -> None:
+        if self._digest is not None and self._request is not None:
+            self._digests[self._request] = self._digest
+        super().on_message_complete()
+
+    def head_received(self, request: Request, length: int | None) -> Response | int:
+        if request.target.startswith(ENDPOINTS_PREFIX) and (refused := self._guard.begin(request)) is not None:
+            return refused
+        return super().head_received(request, length)
+
+    def request_received(self, request: Request) -> None:
+        digest = self._digests.pop(request, None)
+        if request.target.startswith(ENDPOINTS_PREFIX):
+            payload = EMPTY_SHA256 if digest is None else digest.hexdigest().encode()
+            verdict = self._guard.judge(request, payload)
+            if isinstance(verdict, Response):
+                self.respond_with(verdict)
+                return
+            self._good = request, verdict
+        super().request_received(request)
+
+    def _invoke(self, request: Request, known: dict[bytes, bytes], pipeline: Pipeline) -> None:
+        good, self._good = self._good, None
+        route = pipeline.route
+        # Whatever way led here: what is invoked is what was judged, of this very request.
+        if good is None or good[0] is not request or good[1] != (route.scope.region, route.endpoint):
+            self.respond_with(faults.access_denied("The request was not verified."))
+            return
+        super()._invoke(request, known, pipeline)
