@@ -78,8 +78,8 @@ def listen(path: Path) -> socket.socket:
 class ObjectsServer:
     """The front's process with its sockets; `restart` keeps the data and the sockets."""
 
-    def __init__(self, root: Path) -> None:
-        settings = load({})
+    def __init__(self, root: Path, **environment: str) -> None:
+        settings = load(environment)
         self.settings: Settings = dataclasses.replace(
             settings, server=dataclasses.replace(settings.server, data_dir=str(root), log_level="warning")
         )
@@ -118,16 +118,23 @@ class ObjectsServer:
         os.close(self.lifeline)
         self.start()
 
-    def client(self, style: str = "path", region: str = "us-east-1", **options: object):
+    def client(
+        self,
+        style: str = "path",
+        region: str = "us-east-1",
+        key: tuple[str, str] = ("any", "thing"),
+        signature_version: str | None = "s3v4",
+        **options: object,
+    ):
         return boto3.client(
             "s3",
             endpoint_url=self.url.replace("127.0.0.1", "localhost") if style == "virtual" else self.url,
             region_name=region,
-            aws_access_key_id="any",
-            aws_secret_access_key="thing",
+            aws_access_key_id=key[0],
+            aws_secret_access_key=key[1],
             config=Config(
                 s3={"addressing_style": style},
-                signature_version="s3v4",
+                signature_version=signature_version,
                 retries={"total_max_attempts": 1},
                 read_timeout=20,
                 **options,

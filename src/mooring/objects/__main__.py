@@ -6,13 +6,18 @@ import argparse
 import logging
 import os
 import socket
+import time
 
+from mooring.access.keys import Keyring
+from mooring.access.modes import keys_are_needed
 from mooring.objects.connections import Limits
 from mooring.objects.front import Front, stop_on_signals
+from mooring.objects.guarding import Guard
+from mooring.objects.key_channel import KeyChannel
 from mooring.objects.service import Service
 from mooring.objects.storage import Storage
 from mooring.paths import Paths
-from mooring.settings import data_directory, load
+from mooring.settings import Settings, data_directory, load
 from mooring.wire import browsers
 
 
@@ -29,13 +34,14 @@ def main() -> None:
         level=settings.server.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     yield_to_invocations(settings.objects.niceness)
-    storage = Storage(Paths(data_directory(settings)).objects)
+    paths = Paths(data_directory(settings))
+    storage = Storage(paths.objects)
     storage.open()
     front = Front(
         socket.socket(fileno=arguments.handover_fd),
         socket.socket(fileno=arguments.s3_fd),
         arguments.lifeline_fd,
-        Service(storage, settings.account),
+        Service(storage, settings.account, _guard(settings, paths)),
         Limits(
             settings.gateway.header_limit_bytes,
             settings.gateway.idle_timeout_s,
@@ -48,6 +54,15 @@ def main() -> None:
         os.write(arguments.ready_fd, b"1")
         os.close(arguments.ready_fd)
     front.run()
+
+
+def _guard(settings: Settings, paths: Paths) -> Guard | None:
+    if not keys_are_needed(settings):
+        return None
+    keyring = Keyring()
+    channel = KeyChannel(str(paths.routes_socket), keyring)
+    channel.start()
+    return Guard(settings.account, keyring, time.time, channel.wait)
 
 
 def yield_to_invocations(niceness: int) -> None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from mooring.objects.digests import CHECKSUM_PREFIX, UNVERIFIED, VERIFIED, Digests, content_md5
 from mooring.objects.errors import S3Error
+from mooring.objects.signed_streams import SignedChunkedStream
 from mooring.objects.storage import Staged
 from mooring.objects.streams import ChunkedStream, LengthStream, SocketStream, Stream
+from mooring.wire.chunk_signatures import SIGNED_WITH_TRAILER, Chain
 
 LARGEST = 5 * 1024**3
 """S3's bound of one PUT, and of one part."""
@@ -35,6 +37,7 @@ class Body:
         self._awaited = headers.get("expect", "").lower() == "100-continue"
         self._layers: list[Stream] = []
         self._finished = False
+        self._chain: Chain | None = None
         self._raw = self._open()
 
     def _open(self) -> Stream:
@@ -58,6 +61,10 @@ class Body:
     def is_awaited(self) -> bool:
         """Whether the client waits for a word before it sends the body."""
         return self._awaited
+
+    def verify_chunks(self, chain: Chain | None) -> None:
+        """Have the signature of each chunk checked."""
+        self._chain = chain
 
     def skip(self) -> None:
         """Read the rest and forget it."""
@@ -108,8 +115,14 @@ class Body:
             self._socket.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._layers = [self._raw]
         if self._is_aws_chunked():
-            self._layers.append(ChunkedStream(self._raw))
+            self._layers.append(self._aws_chunked())
         return self._layers[-1]
+
+    def _aws_chunked(self) -> Stream:
+        if self._chain is None:
+            return ChunkedStream(self._raw)
+        with_trailer = self._headers.get("x-amz-content-sha256", "").encode("latin-1") == SIGNED_WITH_TRAILER
+        return SignedChunkedStream(self._raw, self._chain, trailers_are_signed=with_trailer)
 
     def _is_aws_chunked(self) -> bool:
         declared = self._headers.get("x-amz-content-sha256", "")

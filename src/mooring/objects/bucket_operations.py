@@ -183,5 +183,6 @@ def _delete_one(call: Call, key: str, named: xml.Element) -> None:
         raise S3Error("NotImplemented", f"{', '.join(sorted(unknown))} with DeleteObjects is not implemented.")
     if named.value("VersionId") not in (None, "", "null"):
         raise S3Error("NotImplemented", "Versions are not implemented.")
+    call.caller.require("DeleteObject", call.bucket, key)
     etag = named.value("ETag")
     call.storage.delete(call.bucket, key, WriteCondition(etag=etag.strip('"') if etag else None))

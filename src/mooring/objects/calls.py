@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from mooring.objects.bodies import Body
 from mooring.objects.errors import S3Error
+from mooring.objects.guarding import Caller
 from mooring.objects.multipart import Uploads
 from mooring.objects.requests import Head
 from mooring.objects.storage import Storage
@@ -29,6 +30,7 @@ class Call:
     """The caller's: its credential's, or the account's of a call without one."""
     home: str
     """The account's."""
+    caller: Caller
 
     @property
     def bucket(self) -> str:

@@ -2,8 +2,8 @@
 
 A gateway hands a connection over when its first request is S3's, and knows nothing of the later ones. So here each
 request of such a connection is asked where it comes from (`mooring.wire.browsers`), and each but the first whose it is,
-by the gateway's own rule: what the gateway would hand back is never passed on to it. On Mooring's own socket, which no
-browser reaches, neither is asked.
+by the gateway's own rule: what the gateway would hand back is never passed on to it. On Mooring's own socket, which
+nobody else reaches, neither is asked, nor whose key it is.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Connection:
             self._linger()
             return False
         self._stream.set_timeout(STALL_S)
-        answer = self._service.answer(head, body, request_id)
+        answer = self._service.answer(head, body, request_id, is_own=not self._handed_over)
         return self._finish(head, body, answer, request_id)
 
     def _finish(self, head: Head, body: Body, answer: Answer, request_id: str) -> bool:

@@ -7,6 +7,8 @@ from mooring.errors import MooringError
 CODES: dict[str, tuple[int, str]] = {
     "AccessDenied": (403, "Access Denied"),
     "BadRequest": (400, "Bad Request"),
+    "AuthorizationHeaderMalformed": (400, "The authorization header that you provided is not valid."),
+    "AuthorizationQueryParametersError": (400, "The authorization query parameters that you provided are not valid."),
     "BadDigest": (400, "The Content-MD5 or checksum value that you specified did not match what the server received."),
     "BucketAlreadyOwnedByYou": (
         409,
@@ -17,6 +19,7 @@ CODES: dict[str, tuple[int, str]] = {
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed size"),
     "IncompleteBody": (400, "You did not provide the number of bytes specified by the Content-Length HTTP header"),
     "InternalError": (500, "We encountered an internal error. Please try again."),
+    "InvalidAccessKeyId": (403, "The AWS Access Key Id you provided does not exist in our records."),
     "InvalidArgument": (400, "Invalid Argument"),
     "InvalidBucketName": (400, "The specified bucket is not valid."),
     "InvalidDigest": (400, "The Content-MD5 you specified was invalid."),
@@ -32,6 +35,7 @@ CODES: dict[str, tuple[int, str]] = {
     "InvalidRange": (416, "The requested range is not satisfiable"),
     "InvalidRequest": (400, "The request is not valid."),
     "InvalidTag": (400, "The tag provided was not a valid tag."),
+    "InvalidToken": (400, "The provided token is malformed or otherwise invalid."),
     "InvalidURI": (400, "Couldn't parse the specified URI."),
     "KeyTooLongError": (400, "Your key is too long"),
     "MalformedXML": (
@@ -54,6 +58,14 @@ CODES: dict[str, tuple[int, str]] = {
     "RequestTimeout": (
         400,
         "Your socket connection to the server was not read from or written to within the timeout period.",
+    ),
+    "RequestTimeTooSkewed": (403, "The difference between the request time and the current time is too large."),
+    "SignatureDoesNotMatch": (
+        403,
+        (
+            "The request signature we calculated does not match the signature you provided. Check your key and signing "
+            "method."
+        ),
     ),
     "SlowDown": (503, "Please reduce your request rate."),
     "XAmzContentSHA256Mismatch": (

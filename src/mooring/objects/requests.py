@@ -40,6 +40,25 @@ class Head:
     bucket: str = ""
     key: str = ""
     query: dict[str, str] = field(default_factory=dict)
+    fields: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """The headers as they came, each on its own: what a signature is about."""
+
+    @property
+    def raw_path(self) -> bytes:
+        """The path as it came."""
+        return self.origin_form.partition("?")[0].encode("latin-1")
+
+    @property
+    def raw_query(self) -> bytes:
+        """The query as it came."""
+        return self.origin_form.partition("?")[2].encode("latin-1")
+
+    @property
+    def origin_form(self) -> str:
+        """The target without the scheme and the host that a proxy's client puts before it."""
+        if self.target.startswith(("http://", "https://")):
+            return "/" + self.target.split("/", 3)[3] if self.target.count("/") > 2 else "/"
+        return self.target
 
     @property
     def resource(self) -> str:
@@ -50,11 +69,13 @@ class _Collector:
     def __init__(self) -> None:
         self.url = b""
         self.headers: dict[str, str] = {}
+        self.fields: list[tuple[bytes, bytes]] = []
 
     def on_url(self, url: bytes) -> None:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.lower(), value))
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip()
         if key in self.headers:
             if key in ("content-length", "transfer-encoding", "host"):
@@ -93,15 +114,12 @@ def parse_head(raw: bytes) -> Head:
     method, version = parser.get_method().decode("latin-1"), parser.get_http_version()
     options = headers.get("connection", "").lower()
     keep_alive = "close" not in options if version == "1.1" else "keep-alive" in options
-    return Head(method, collector.url.decode("latin-1"), headers, version, keep_alive)
+    return Head(method, collector.url.decode("latin-1"), headers, version, keep_alive, fields=collector.fields)
 
 
 def address(head: Head) -> None:
     """Find bucket, key and query, path-style or `<bucket>.localhost`."""
-    target = head.target
-    if target.startswith(("http://", "https://")):
-        target = "/" + target.split("/", 3)[3] if target.count("/") > 2 else "/"
-    path, _, query = target.partition("?")
+    path, _, query = head.origin_form.partition("?")
     if not path.startswith("/"):
         raise S3Error("InvalidURI")
     try:
@@ -109,7 +127,7 @@ def address(head: Head) -> None:
         parameters = _parameters(query)
     except UnicodeDecodeError:
         raise S3Error("InvalidURI") from None
-    if bucket := _bucket_of_host(head.headers.get("host", "")):
+    if bucket := bucket_of_host(head.headers.get("host", "")):
         head.bucket, head.key = bucket, path[1:]
     else:
         head.bucket, _, head.key = path[1:].partition("/")
@@ -133,7 +151,8 @@ def _parameters(query: str) -> dict[str, str]:
     return {unquote_plus(name, errors="strict"): unquote_plus(value, errors="strict") for name, _, value in pairs}
 
 
-def _bucket_of_host(host: str) -> str:
+def bucket_of_host(host: str) -> str:
+    """The bucket that a host name names, or nothing."""
     name = re.sub(r":\d+\Z", "", host.lower())
     if not name.endswith(".localhost"):
         return ""

@@ -12,6 +12,7 @@ from mooring.objects.answers import Answer
 from mooring.objects.bodies import Body
 from mooring.objects.calls import Call
 from mooring.objects.errors import S3Error
+from mooring.objects.guarding import Anyone, Caller, Guard
 from mooring.objects.multipart import Uploads
 from mooring.objects.requests import Head, address
 from mooring.objects.storage import Storage
@@ -53,21 +54,25 @@ assert HANDLERS.keys() == {operation.name for operation in OPERATIONS}
 
 
 class Service:
-    """The operations over one store."""
+    """The operations over one store. Without a guard nobody is asked who calls."""
 
-    def __init__(self, storage: Storage, account: AccountSettings) -> None:
+    def __init__(self, storage: Storage, account: AccountSettings, guard: Guard | None = None) -> None:
+        self._guard = guard
         self._storage = storage
         self._uploads = Uploads(storage)
         self._account = account
 
-    def answer(self, head: Head, body: Body, request_id: str) -> Answer:
-        """The answer to one request; raises only `ClientGone`."""
+    def answer(self, head: Head, body: Body, request_id: str, *, is_own: bool = False) -> Answer:
+        """The answer to one request, which `is_own` when it is Mooring's; raises only `ClientGone`."""
         operation = "-"
         try:
             address(head)
+            caller: Caller = Anyone() if self._guard is None or is_own else self._guard.identify(head)
             operation = admit(head, self._account.id)
+            body.verify_chunks(caller.chain)
             home = self._account.region
-            call = Call(head, body, self._storage, self._uploads, self._account.id, _region(head) or home, home)
+            call = Call(head, body, self._storage, self._uploads, self._account.id, _region(head) or home, home, caller)
+            _require(call, operation)
             answer = HANDLERS[operation](call)
         except S3Error as error:
             answer = answers.of_error(error, head.resource, request_id)
@@ -81,6 +86,13 @@ class Service:
             _log.exception("%s %r failed", operation, head.resource)
             answer = answers.of_error(S3Error("InternalError"), head.resource, request_id)
         return answer
+
+
+def _require(call: Call, operation: str) -> None:
+    """Raises `S3Error` unless the caller may do it; DeleteObjects asks for each of its keys."""
+    if operation != "DeleteObjects":
+        source = object_operations.source_of(call) if operation in ("CopyObject", "UploadPartCopy") else None
+        call.caller.require(operation, call.bucket, call.key, source)
 
 
 def _region(head: Head) -> str | None:

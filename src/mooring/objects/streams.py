@@ -207,6 +207,7 @@ class ChunkedStream(Stream):
         self._left = 0
         self._begun = False
         self._ended = False
+        self._extension = b""  # of the chunk that is being read
         self.trailers: dict[str, str] = {}
 
     def _some(self, view: memoryview, *, whole: bool) -> int:
@@ -229,6 +230,7 @@ class ChunkedStream(Stream):
         if found is None:
             raise S3Error("InvalidRequest", "A chunk has no valid size.")
         self._left = int(found[1], 16)
+        self._extension = found[2] or b""
         if not self._left:
             self._read_trailers()
             self._ended = True

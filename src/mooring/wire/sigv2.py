@@ -86,15 +86,16 @@ def check_signature(
     signature: OldSignature, secret: str, method: bytes, path: bytes, query: bytes, headers: Fields, bucket: bytes
 ) -> None:
     """Raises `Unverified` unless the signature is this request's; `bucket` is the one that its host name names."""
-    ours = string_to_sign(signature, method, path, query, headers, bucket)
-    expected = base64.b64encode(hmac.digest(secret.encode(), ours, "sha1"))
-    if not hmac.compare_digest(expected, signature.value):
-        raise Unverified(Flaw.MISMATCH, MISMATCH)
+    resource = (b"/" + bucket if bucket else b"") + path
+    # SDKs sign a bucket as `/bucket/`, and send it as `/bucket`.
+    for each in (resource,) if resource.count(b"/") > 1 else (resource, resource + b"/"):
+        ours = string_to_sign(signature, method, each, query, headers)
+        if hmac.compare_digest(base64.b64encode(hmac.digest(secret.encode(), ours, "sha1")), signature.value):
+            return
+    raise Unverified(Flaw.MISMATCH, MISMATCH)
 
 
-def string_to_sign(
-    signature: OldSignature, method: bytes, path: bytes, query: bytes, headers: Fields, bucket: bytes
-) -> bytes:
+def string_to_sign(signature: OldSignature, method: bytes, resource: bytes, query: bytes, headers: Fields) -> bytes:
     """What is signed of a request."""
     fields: dict[bytes, list[bytes]] = {}
     for name, value in headers:
@@ -109,7 +110,6 @@ def string_to_sign(
     date = signature.date if signature.expires or b"x-amz-date" not in known else b""
     lines = [method, known.get(b"content-md5", b""), known.get(b"content-type", b""), date]
     lines += [b"%b:%b" % (name, known[name]) for name in amz]
-    resource = (b"/" + bucket if bucket else b"") + path
     return b"\n".join([*lines, resource + _subresources(query)])
 
 
@@ -117,6 +117,7 @@ def _subresources(query: bytes) -> bytes:
     pieces = []
     for piece in query.split(b"&") if query else ():
         name, equals, value = piece.partition(b"=")
+        name = unquote_to_bytes(name)  # in any spelling, since whoever serves the request reads it so too
         if name in _SUBRESOURCES:
             pieces.append((name, name + equals + unquote_to_bytes(value)))
     return b"?" + b"&".join(piece for _, piece in sorted(pieces)) if pieces else b""
