@@ -6,7 +6,7 @@ need no preflight would otherwise be carried out. *DNS rebinding* gives the page
 that to the browser the request is the page's own; only `Host` tells, a name that no server on loopback has.
 
 SDKs, the AWS CLI and curl send neither `Origin` nor `Sec-Fetch-Site`, and name an address or `localhost` as `Host`. A
-signature changes nothing, since nobody verifies it. Whatever is malformed is refused, and no input makes it raise.
+signature changes nothing: a page may have been given one. Whatever is malformed is refused, and no input makes it raise.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # typeshed lacks it
 
+from mooring.cli.credentials import left_by
 from mooring.cli.doctor.findings import Finding, Scene, address, fail, ok, warn
 
 LEAD = 'eval "$(mooring env)"'
@@ -101,7 +102,7 @@ def region(scene: Scene) -> Iterable[Finding]:
 
 
 def credentials(scene: Scene) -> Iterable[Finding]:
-    """SDKs sign with something; Mooring takes anything."""
+    """SDKs sign with something; Mooring takes anything, unless it needs its own keys."""
     if scene.environ.get("AWS_ACCESS_KEY_ID") and scene.environ.get("AWS_SECRET_ACCESS_KEY"):
         yield ok("credentials", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set")
     elif _profile(scene.environ, _credentials_file(scene.environ)).get("aws_access_key_id"):
@@ -115,7 +116,8 @@ def credentials(scene: Scene) -> Iterable[Finding]:
     }:
         yield ok("credentials", f"by the profile in {_config_file(scene.environ)}")
     else:
-        yield warn("credentials", "none found: SDKs refuse to call without; any will do", LEAD)
+        which = "any will do" if left_by(scene.paths) is None else "this server needs a key of its own"
+        yield warn("credentials", f"none found: SDKs refuse to call without; {which}", LEAD)
 
 
 def _same(one: str, other: str) -> bool:
