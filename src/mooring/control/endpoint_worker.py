@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from mooring.control.alarms import AlarmWatch
 from mooring.control.converging import RETRY_S, Convergence
@@ -18,7 +19,7 @@ from mooring.control.rollout import RolloutDriver
 from mooring.control.surroundings import Surroundings
 from mooring.errors import Unavailable
 from mooring.hosting import transitions
-from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Rollout
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Rollout, VariantState
 from mooring.hosting.events import Event, EventKind, event
 from mooring.hosting.failures import failure_reason
 from mooring.hosting.progress import told
@@ -51,6 +52,8 @@ class EndpointWorker:
         self._next_look: float | None = None
         self._noted: list[Event] = []
         self._tidied: tuple[int, int] | None = None
+        self._scaling: float | None = None
+        """Which change of numbers was looked at last."""
 
     def note(self, kind: EventKind, text: str) -> None:
         """Something for the endpoint's history; it is written soon, and lost if control dies before."""
@@ -123,7 +126,7 @@ class EndpointWorker:
 
     async def _create(self, record: EndpointRecord) -> None:
         grown = self._convergence.grow(record)
-        if failure := self._failure(record):
+        if failure := self._failure(record, running(record.variants)):
             await self._fail(record, failure)
             return
         self._next_look = grown.next_look_s
@@ -142,13 +145,16 @@ class EndpointWorker:
 
     async def _scale(self, record: EndpointRecord) -> None:
         """Weights take effect at once; capacity when the new replicas are healthy, and never below what serves."""
+        if self._scaling != record.modified_at:
+            # What failed before is no reason against this change.
+            self._scaling = record.modified_at
+            self.fleet.forgive(Place(record.generation, each.name) for each in record.variants)
         undoing = record.status is EndpointStatus.ROLLING_BACK
         reached = await self._convergence.towards(record, ask=True, shrink_if_whole=not undoing)
         self._next_look = reached.next_look_s
-        growing = any(each.desired_count > each.current_count for each in record.variants)
-        if growing and not undoing and (failure := self._failure(record)):
+        growing = [each for each in running(record.variants) if each.desired_count > each.current_count]
+        if failure := self._failure(record, growing):
             log.warning("endpoint %s keeps its capacity: %s", record.name, failure)
-            self.fleet.forgive(Place(record.generation, each.name) for each in record.variants)
             await self._replace(record, transitions.unchanged(record, failure_reason(failure), self._now()))
         elif (
             reached.in_effect
@@ -217,10 +223,10 @@ class EndpointWorker:
         self._alarms.forget()
         await self.fleet.stop(at_once=True)
 
-    def _failure(self, record: EndpointRecord) -> str | None:
-        """Why a variant of the endpoint's own fleet cannot come up."""
+    def _failure(self, record: EndpointRecord, variants: Iterable[VariantState]) -> str | None:
+        """Why one of these variants of the endpoint's own fleet cannot come up."""
         attempts = self._around.settings.replicas.start_attempts
-        places = [Place(record.generation, variant.name) for variant in running(record.variants)]
+        places = [Place(record.generation, variant.name) for variant in variants]
         return next((failure for place in places if (failure := self.fleet.failure(place, attempts))), None)
 
     def _settled(self, record: EndpointRecord) -> EndpointRecord:
