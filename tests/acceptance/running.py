@@ -225,7 +225,7 @@ class Deployment:
             found: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=name)
             if found["EndpointStatus"] == status:
                 return found
-            assert found["EndpointStatus"] in ("Creating", "Updating", "Deleting"), found
+            assert found["EndpointStatus"] in ("Creating", "Updating", "RollingBack", "Deleting"), found
             time.sleep(0.01)
         raise AssertionError(f"{name} is still {found['EndpointStatus']}; {self.server.log.read_text()[-3000:]}")
 

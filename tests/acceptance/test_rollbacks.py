@@ -209,3 +209,35 @@ def test_a_rollback_that_fails_leaves_a_mix_from_which_an_update_recovers(quick:
 
 def _echo(name: str) -> str:
     return ECHO.format(name=name)
+
+
+def test_numbers_that_cannot_be_had_are_undone(shared: Deployment, tmp_path: Any) -> None:
+    """As on AWS through RollingBack, and as often as it is tried: what failed once is tried again."""
+    updating = Updating(shared, f"{shared.prefix}-scale", 1)
+    flag = tmp_path / "broken"
+    updating.prepare(
+        "frail", f"import os\nif os.path.exists({str(flag)!r}): raise RuntimeError('no')\n" + _echo("frail")
+    )
+    updating.update("frail")
+    updating.settled()
+
+    def scale(count: int) -> dict[str, Any]:
+        change = [{"VariantName": "v", "DesiredInstanceCount": count, "DesiredWeight": 2}]
+        shared.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=updating.name, DesiredWeightsAndCapacities=change
+        )
+        return updating.settled()
+
+    flag.touch()
+    for _ in range(2):
+        found = scale(2)
+        assert "did not pass the ping health check" in found["FailureReason"]
+        variant = found["ProductionVariants"][0]
+        assert (variant["DesiredInstanceCount"], variant["DesiredWeight"]) == (1, 1)
+    told = shared.server.command("endpoints", "events", updating.name).stdout
+    assert "status         RollingBack: The primary container" in told
+    flag.unlink()
+    found = scale(2)
+    assert "FailureReason" not in found
+    assert found["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+    shared.sagemaker.delete_endpoint(EndpointName=updating.name)
