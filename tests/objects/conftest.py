@@ -29,7 +29,8 @@ def hand_over(path: Path, connection: socket.socket, held: bytes) -> None:
         channel.connect(os.fspath(path))
         message = len(held).to_bytes(4, "big") + held
         sent = socket.send_fds(channel, [message], [connection.fileno()])
-        channel.sendall(message[sent:])
+        if sent < len(message):  # to send nothing fails once the front has taken the connection and closed this one
+            channel.sendall(message[sent:])
 
 
 class Acceptor:

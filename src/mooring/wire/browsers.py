@@ -5,8 +5,9 @@ address, and a browser says so in `Origin` and `Sec-Fetch-Site`, which no page c
 need no preflight would otherwise be carried out. *DNS rebinding* gives the page's own name the address 127.0.0.1, so
 that to the browser the request is the page's own; only `Host` tells, a name that no server on loopback has.
 
-SDKs, the AWS CLI and curl send neither `Origin` nor `Sec-Fetch-Site`, and name an address or `localhost` as `Host`. A
-signature changes nothing: a page may have been given one. Whatever is malformed is refused, and no input makes it raise.
+SDKs, the AWS CLI and curl send neither `Origin` nor `Sec-Fetch-Site`, and name an address or `localhost` as `Host`.
+A signature changes nothing: a page may have been given one. Whatever is malformed is refused, and no input makes it
+raise.
 """
 
 from __future__ import annotations
