@@ -39,6 +39,10 @@ class SettingsError(BadInput):
     """A setting is not valid."""
 
 
+class BadPair(BadInput):
+    """A certificate and its key cannot be used."""
+
+
 class Refused(BadInput):
     """The operation is refused."""
 

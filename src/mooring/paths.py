@@ -109,6 +109,21 @@ class Paths:
         return self.run / "credentials.json"
 
     @property
+    def served_pair(self) -> Path:
+        """The certificate and the key that gateways serve TLS with, in one file."""
+        return self.run / "tls.pem"
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate of `served_pair`, with its chain, for clients to trust."""
+        return self.run / "certificate.pem"
+
+    @property
+    def certificate_facts(self) -> Path:
+        """What that certificate says, as JSON."""
+        return self.run / "certificate.json"
+
+    @property
     def replicas(self) -> Path:
         """`<replica id>/identity.json` and `<replica id>/exit.json`."""
         return self.run / "replicas"
@@ -153,6 +168,10 @@ class Paths:
     def neighbours_socket(self) -> Path:
         """Where the neighbours process answers control."""
         return self.sockets / "neighbours.sock"
+
+    def gateway_socket(self, index: int) -> Path:
+        """Where gateway `index` takes plain HTTP from the objects front, while its port speaks TLS."""
+        return self.sockets / f"gateway-{index}.sock"
 
     def replica_socket(self, replica_id: str) -> Path:
         """The socket of one replica; never reused, since replica ids are not."""

@@ -21,7 +21,9 @@ from mooring import image_commands
 from mooring.errors import SettingsError
 
 RESOLVED = "MOORING_RESOLVED_SETTINGS"
+_TLS_FLAGS = ("certificate", "key")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - how to reach it, not where to bind
 _CHOICES = {
     ("server", "log_level"): LOG_LEVELS,
     ("images", "versions"): ("auto", "tag"),
@@ -57,6 +59,22 @@ class ServerSettings:
     web page could have given its own name this machine's address."""
     log_level: str = "info"
     """debug, info, warning or error."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """HTTPS on the server's port instead of HTTP. `--certificate` and `--key` of `mooring serve` say the same."""
+
+    certificate: str = ""
+    """A file with the certificate and those of its issuers, in PEM; empty serves HTTP. Looked at every second: a new
+    pair is used from then on, a bad one is reported and the old one served on."""
+    key: str = ""
+    """The file with the certificate's key, in PEM, without a password."""
+    name: str = ""
+    """The name in URLs that Mooring tells; empty takes one that the certificate is for, of this machine if there is
+    one."""
+    handshake_timeout_s: float = 10.0
+    """How long a client may take for its handshake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +290,7 @@ class Settings:
     """All topics. Build with `load` or `from_json`, never field by field in product code."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
     account: AccountSettings = field(default_factory=AccountSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
@@ -284,6 +303,13 @@ class Settings:
     deployments: DeploymentSettings = field(default_factory=DeploymentSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)
+
+    @property
+    def url(self) -> str:
+        """How a client on this machine reaches the server, once its port and its name are resolved."""
+        host = self.tls.name or _ANY.get(self.server.host, self.server.host)
+        scheme = "https" if self.tls.certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.server.port}"
 
     def to_json(self) -> str:
         """All settings, secrets included, for a child's `MOORING_RESOLVED_SETTINGS`."""
@@ -305,7 +331,7 @@ def variable_name(topic: str, name: str) -> str:
     return f"MOORING_{name.upper()}" if topic == "server" else f"MOORING_{topic.upper()}_{name.upper()}"
 
 
-def load(environ: Mapping[str, str] | None = None, **server_flags: object) -> Settings:
+def load(environ: Mapping[str, str] | None = None, **flags: object) -> Settings:
     """Settings from defaults, then the environment, then the flags of `mooring serve` that are not None.
 
     Raises `SettingsError` naming the variable or flag and what it takes.
@@ -314,10 +340,12 @@ def load(environ: Mapping[str, str] | None = None, **server_flags: object) -> Se
     if resolved := environ.get(RESOLVED):
         return Settings.from_json(resolved)
     topics = {name: cls(**_from_environment(name, cls, environ)) for name, cls in _topics().items()}
-    given = {name: value for name, value in server_flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value is not None}
     if given.pop("insecure", False):
         topics["access"] = dataclasses.replace(topics["access"], mode="any")
-    topics["server"] = dataclasses.replace(topics["server"], **given)
+    for name, value in given.items():
+        topic = "tls" if name in _TLS_FLAGS else "server"
+        topics[topic] = dataclasses.replace(topics[topic], **{name: value})
     topics["images"] = dataclasses.replace(topics["images"], commands=image_commands.plain(topics["images"].commands))
     settings = Settings(**topics)
     _check(settings)
@@ -357,6 +385,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"port {server.port}: a TCP port is 0 to 65535")
     if not 1 <= server.workers <= 256:
         raise SettingsError(f"workers {server.workers}: 1 to 256 gateway processes")
+    if bool(settings.tls.certificate) != bool(settings.tls.key):
+        raise SettingsError("TLS needs both a certificate and its key: --certificate FILE --key FILE")
     for (topic, name), choices in _CHOICES.items():
         value = getattr(getattr(settings, topic), name)
         if value not in choices:

@@ -42,7 +42,7 @@ def test_nobodys_keys_are_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     ("host", "url"),
     [
         ("0.0.0.0", "http://127.0.0.1:1"),
-        ("::", "http://127.0.0.1:1"),
+        ("::", "http://[::1]:1"),
         ("::1", "http://[::1]:1"),
         ("a.b", "http://a.b:1"),
     ],

@@ -67,7 +67,7 @@ def test_no_objects_front_when_s3_is_elsewhere(opened) -> None:
     ],
 )
 def test_url_is_one_that_can_be_called(host: str, url: str) -> None:
-    assert listening.url_of(load({}, host=host)) == url
+    assert load({}, host=host).url == url
 
 
 def test_supervisor_imports_nothing_heavy() -> None:

@@ -79,8 +79,7 @@ class Caller:
         timeout_s: float | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
         """The answer as it comes; reading it raises what `http.client` raises."""
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=timeout_s or self._timeout_s, blocksize=BLOCK_BYTES)
+        connection = self._connection(timeout_s or self._timeout_s)
         try:
             try:
                 response = self._sent(connection, method, target, headers, body)
@@ -92,6 +91,15 @@ class Caller:
                 yield response
         finally:
             connection.close()
+
+    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
+        if not self._secure:
+            return http.client.HTTPConnection(self._host, self._port, timeout=timeout_s, blocksize=BLOCK_BYTES)
+        from mooring.cli.trusting import context_for  # ssl, which plain HTTP has no need of
+
+        return http.client.HTTPSConnection(
+            self._host, self._port, timeout=timeout_s, blocksize=BLOCK_BYTES, context=context_for(self.url)
+        )
 
     def _sent(
         self,

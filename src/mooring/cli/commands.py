@@ -76,6 +76,15 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(help=f"Gateway processes.  [default: {DEFAULTS.workers}]", envvar="MOORING_WORKERS")
     ] = None,
+    certificate: Annotated[
+        str | None,
+        typer.Option(
+            help="Certificate in PEM, with its chain: serve HTTPS.", envvar="MOORING_TLS_CERTIFICATE", metavar="FILE"
+        ),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The certificate's key in PEM.", envvar="MOORING_TLS_KEY", metavar="FILE")
+    ] = None,
     log_level: Annotated[
         str | None,
         typer.Option(
@@ -91,7 +100,7 @@ def serve(
     Every other setting is an environment variable; see docs/settings.md.
     """
     flags = {"host": host, "port": port, "data_dir": data_dir, "workers": workers, "log_level": log_level}
-    return serving.serve({**flags, "insecure": insecure})
+    return serving.serve({**flags, "certificate": certificate, "key": key, "insecure": insecure})
 
 
 @app.command()

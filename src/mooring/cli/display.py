@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +24,8 @@ def show(status: dict[str, Any]) -> None:
         f"account {status.get('account')}, region {status.get('region')}",
         markup=False,
     )
+    if tls := status.get("tls"):
+        console.print(_tls(tls))
     endpoints = status.get("endpoints", [])
     console.print(_endpoints(endpoints) if endpoints else "no endpoints")
     for endpoint in endpoints:
@@ -31,6 +34,15 @@ def show(status: dict[str, Any]) -> None:
         for idle in endpoint.get("no_effect", []):
             console.print(Text(f"{endpoint['name']}: no effect yet: {idle}", style="yellow"))
     console.print(_processes(status.get("processes", [])))
+
+
+def _tls(tls: dict[str, Any]) -> Text:
+    names = ", ".join(map(str, tls.get("names", [])))
+    until = datetime.fromtimestamp(float(tls.get("not_after") or 0), UTC).strftime("%Y-%m-%d")
+    shown = Text(f"TLS for {names} until {until}")
+    if tls.get("problem"):
+        shown.append(f"\nTLS: {tls['problem']}", style="red")
+    return shown
 
 
 def _endpoints(endpoints: list[dict[str, Any]]) -> Table:

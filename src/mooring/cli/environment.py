@@ -15,25 +15,30 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from mooring.cli import credentials, sts_rules
 from mooring.cli.client import client_of
 from mooring.cli.finding import Server
 from mooring.errors import BadInput, Unavailable
+from mooring.processes.files import write_atomically
 
 DIRECT = ("127.0.0.1", "localhost")
+BUNDLE = "ca-bundle.pem"
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
 def variables(server: Server, environ: Mapping[str, str]) -> dict[str, str]:
     """What to add to `environ`; writes the data that they name. Raises `Unavailable` when no server answers."""
     url = server.require_url()
-    region = str(client_of(server).status().get("region"))
+    status = client_of(server).status()
+    region = str(status.get("region"))
     if not _REGION.fullmatch(region):
         raise Unavailable(f"{url} does not tell its region")
     data = _botocore_data(server, environ)
     sts_rules.write(data, url)
-    direct = _direct(environ)
+    direct = _direct(environ, str(urlsplit(url).hostname))
     return {
         "AWS_ENDPOINT_URL": url,
         **_credentials(server, environ),
@@ -43,6 +48,7 @@ def variables(server: Server, environ: Mapping[str, str]) -> dict[str, str]:
         "no_proxy": direct,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_DATA_PATH": _data_path(data, environ),
+        **_bundle(server, status, environ),
     }
 
 
@@ -82,10 +88,29 @@ def _json(added: Mapping[str, str]) -> str:
 SHELLS: Mapping[str, Callable[[Mapping[str, str]], str]] = {"sh": _sh, "fish": _fish, "json": _json}
 
 
-def _direct(environ: Mapping[str, str]) -> str:
-    """Hosts that no proxy is asked for: those named in either spelling, and this machine."""
+def _bundle(server: Server, status: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """Issuers to trust, where the server's certificate is signed by none that anybody trusts untold.
+
+    The variable takes one file: what it named before, for other hosts, is copied behind ours.
+    """
+    if server.paths is None or not (status.get("tls") or {}).get("anchored"):
+        return {}
+    ours, both = server.paths.certificate, server.paths.botocore_data / BUNDLE
+    before = environ.get("AWS_CA_BUNDLE")
+    if not before or Path(before) == ours:
+        return {"AWS_CA_BUNDLE": str(ours)}
+    if Path(before) != both:
+        try:
+            write_atomically(both, ours.read_bytes() + Path(before).read_bytes())
+        except OSError as error:
+            raise BadInput(f"AWS_CA_BUNDLE={before}: {error.strerror or error}") from None
+    return {"AWS_CA_BUNDLE": str(both)}
+
+
+def _direct(environ: Mapping[str, str], host: str) -> str:
+    """Hosts that no proxy is asked for: those named in either spelling, this machine, and the server's own."""
     named = ",".join([environ.get("NO_PROXY", ""), environ.get("no_proxy", "")]).split(",")
-    hosts = dict.fromkeys(host.strip() for host in [*named, *DIRECT] if host.strip())
+    hosts = dict.fromkeys(each.strip() for each in [*named, *DIRECT, host] if each.strip())
     return "*" if "*" in hosts else ",".join(hosts)  # clients know the star only when it stands alone
 
 

@@ -68,7 +68,12 @@ def _by_directory(paths: Paths) -> Server:
     serving = ProcessIdentity.read(paths.server_file)
     if serving is not None and serving.alive():
         try:
-            return Server(where, str(json.loads(paths.server_file.read_bytes())["url"]), serving, paths)
+            url = str(json.loads(paths.server_file.read_bytes())["url"])
+            if url.startswith("https:"):
+                from mooring.cli import trusting
+
+                trusting.is_own(url, paths.certificate)
+            return Server(where, url, serving, paths)
         except (OSError, ValueError, KeyError):
             return Server(where, None, serving, paths)  # it is just stopping
     holding = ProcessIdentity.read(paths.lock)

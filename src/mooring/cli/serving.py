@@ -13,8 +13,10 @@ FLAGS: Mapping[str, type[int | str]] = {
     "data_dir": str,
     "workers": int,
     "log_level": str,
+    "certificate": str,
+    "key": str,
 }
-"""The fields of the settings' topic `server`, each a flag."""
+"""The settings that are flags: most of the topic `server`, and two of `tls`."""
 SWITCHES = frozenset(("insecure",))
 """Flags without a value."""
 

@@ -19,6 +19,8 @@ from mooring import __version__
 from mooring.control.endpoint_worker import EndpointWorker
 from mooring.engines.logs import read_after
 from mooring.hosting.endpoints import EndpointRecord, VariantState
+from mooring.paths import Paths
+from mooring.settings import TlsSettings
 
 LOG_BYTES_A_CALL = 256 * 1024
 FORGOTTEN_LOGS_AFTER_S = 7 * 86_400.0
@@ -123,6 +125,29 @@ def prune_logs(logs: Path, known: set[str]) -> None:
     for directory in logs.iterdir():
         if directory.name not in known and time.time() - directory.stat().st_mtime > FORGOTTEN_LOGS_AFTER_S:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def tls_status(settings: TlsSettings, paths: Paths) -> dict[str, Any]:
+    """`{"tls": …}` of a server that has it: the certificate that is served, and what is wrong with the files."""
+    if not settings.certificate:
+        return {}
+    from mooring.processes import certificates  # ssl
+
+    served, problem = certificates.facts(paths), certificates.problem(settings.certificate, settings.key, paths)
+    if served is not None and problem is None:
+        if served.not_after < time.time():
+            problem = "the certificate has expired"
+        elif settings.name and not certificates.is_for(settings.name, served.names):
+            problem = f"the certificate is no longer for {settings.name}, as which this server is announced"
+    return {
+        "tls": {
+            "certificate": settings.certificate,
+            "names": list(served.names) if served is not None else [],
+            "not_after": served.not_after if served is not None else None,
+            "anchored": served is not None and served.anchored,
+            "problem": problem,
+        }
+    }
 
 
 def heading(url: str, region: str, account: str, started_at: float, now: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from mooring.clock import Clock
 from mooring.control.access import Access
-from mooring.control.administration import endpoint_status, heading, log_lines, processes, prune_logs
+from mooring.control.administration import endpoint_status, heading, log_lines, processes, prune_logs, tls_status
 from mooring.control.alarms import CloudWatch
 from mooring.control.endpoint_worker import EndpointWorker
 from mooring.control.log_groups import LogGroup, LogGroups
@@ -93,10 +93,10 @@ class ControlService:
         around = self._around
         records = await around.store.read(endpoints.all)
         idle = await around.store.read(lambda connection: events.of_kind(connection, EventKind.NO_EFFECT))
-        account, server = around.settings.account, around.settings.server
-        url = f"http://{server.host}:{server.port}"
+        account, url = around.settings.account, around.settings.url
         return {
             **heading(url, account.region, account.id, self._started_at, around.clock.wall()),
+            **await asyncio.to_thread(tls_status, around.settings.tls, around.paths),
             "processes": processes(
                 around.publisher.gateways, around.engine.zygotes.listing(), self._neighbours.listing()
             ),

@@ -11,13 +11,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mooring.engines.zygotes import QUIET_THREADS
 from mooring.paths import Paths
 from mooring.settings import Settings
 
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
-_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +62,24 @@ def shared_places(paths: Paths) -> dict[str, str]:
     return {"HF_HOME": str(paths.hub)}
 
 
+def trusted_issuers(settings: Settings, paths: Paths) -> dict[str, str]:
+    """What AWS's clients need to trust this server where nobody else has signed its certificate."""
+    if not settings.tls.certificate:
+        return {}
+    from mooring.processes.certificates import facts  # ssl, which control has no other need of
+
+    known = facts(paths)
+    return {"AWS_CA_BUNDLE": str(paths.certificate)} if known is not None and known.anchored else {}
+
+
 def _clients(settings: Settings, key: ClientKey) -> dict[str, str]:
     """For AWS's clients inside the replica: this server's URL, and credentials that it takes."""
-    host = "127.0.0.1" if settings.server.host in _EVERYWHERE else settings.server.host
-    authority = f"[{host}]" if ":" in host else host
     found = {
-        "AWS_ENDPOINT_URL": f"http://{authority}:{settings.server.port}",
+        "AWS_ENDPOINT_URL": settings.url,
         "AWS_ACCESS_KEY_ID": key.id,
         "AWS_SECRET_ACCESS_KEY": key.secret,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": f"{host},localhost",
+        "NO_PROXY": f"{urlsplit(settings.url).hostname},localhost",
     }
     if settings.objects.endpoint_url:
         # Of the other S3 the replica is told where it is; its keys are the operator's to give.

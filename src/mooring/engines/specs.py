@@ -10,7 +10,7 @@ from typing import Any
 
 from mooring.engines.images import COMMAND
 from mooring.engines.preparing import Prepared
-from mooring.engines.replica_environment import ClientKey, replica_environment, shared_places
+from mooring.engines.replica_environment import ClientKey, replica_environment, shared_places, trusted_issuers
 from mooring.engines.server_copy import model_server_copy
 from mooring.errors import StartFailure
 from mooring.image_commands import filled
@@ -37,7 +37,7 @@ def spec_of(
         model_dir=artifacts.model_dir,
         work=work,
         region=region,
-        shared=shared_places(paths),
+        shared={**shared_places(paths), **trusted_issuers(settings, paths)},
         key=key,
     )
     spec: dict[str, Any] = {

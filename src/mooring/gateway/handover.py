@@ -3,6 +3,9 @@
 Large uploads would otherwise share the loop with invocations. After the descriptor has been sent this process closes
 its own copy without shutting the connection down, so the client notices nothing.
 
+A session of TLS cannot leave this process. Then what is given away is one end of a socket pair, and a pipe lies between
+the other and the client (`mooring.gateway.piping`).
+
 The message is one per connection: four bytes, big-endian, that say how many follow; those bytes; the descriptor rides
 on the first of them (SCM_RIGHTS).
 """
@@ -16,6 +19,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from mooring.gateway.faults import s3_error
+from mooring.gateway.piping import Pipe
 from mooring.http1.messages import Response
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ class Handover:
         self._wait_s = wait_s
         self._endpoint_url = endpoint_url
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pipes: set[Pipe] = set()
 
     def begin(self, client: FrontConnection, message: bytes) -> None:
         """Give `client` away with `message`, all that was read of its request. Its reading is paused already."""
@@ -60,11 +65,35 @@ class Handover:
                 return
             try:
                 async with asyncio.timeout(SEND_WITHIN_S):
+                    if transport.get_extra_info("sslcontext") is not None:
+                        await self._lay_pipe(channel, client, transport, message)
+                        return
                     await _send(channel, transport.get_extra_info("socket").fileno(), message)
             except (OSError, TimeoutError) as error:
                 # Whether the descriptor arrived is not known: two processes must not answer one client.
                 log.warning("a connection was lost on its way to the objects front: %s", error)
         transport.abort()
+
+    async def _lay_pipe(
+        self, channel: socket.socket, client: FrontConnection, transport: asyncio.Transport, message: bytes
+    ) -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            with theirs:
+                await _send(channel, theirs.fileno(), message)
+        except BaseException:
+            ours.close()
+            raise
+        client.connection_lost(None)  # it is the pipe's from now on
+        await Pipe.lay(self._pipes, transport, ours)
+
+    def busy(self) -> int:
+        """How many pipes move something; for a drain, which closes the others."""
+        for pipe in tuple(self._pipes):
+            if pipe.quiet:
+                pipe.ended()
+        return len(self._pipes)
 
     async def _connect(self) -> socket.socket:
         loop = asyncio.get_running_loop()

@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mooring import settings as settings_module
 from mooring.access.keys import Keyring
@@ -31,8 +32,12 @@ from mooring.http1.listening import Limits
 from mooring.http1.ticking import Ticker
 from mooring.paths import Paths
 from mooring.processes import lifeline
+from mooring.processes.sockets import listen_unix
 from mooring.settings import Settings
 from mooring.upstream.replica import Replica
+
+if TYPE_CHECKING:
+    from mooring.gateway.tls import Tls
 
 log = logging.getLogger("mooring.gateway")
 
@@ -42,6 +47,8 @@ FIRST_GENERATION_THRESHOLD = 50_000
 DRAIN_POLL_S = 0.02
 KEYS_WAIT_S = 10.0
 """How long a gateway that starts while control is away lets calls queue, before it answers that it has no keys."""
+GOODBYE_S = 1.0
+"""How long a client over TLS may take to answer that the connection closes. One that only keeps it never does."""
 FRESH_ROUTES_WAIT_S = 0.5
 """How long a gateway that found routes on disk lets control correct them, before it serves them as they are."""
 
@@ -63,9 +70,15 @@ class Gateway:
         self._settings = settings
         self._inherited = inherited
         self._ticker = Ticker()
-        paths = Paths(settings_module.data_directory(settings))
+        self._paths = paths = Paths(settings_module.data_directory(settings))
         keyring = Keyring()
         self._guard = Guard(settings.account, keyring, time.time) if keys_are_needed(settings) else None
+        self._tls: Tls | None = None
+        self._plain: asyncio.Server | None = None
+        if settings.tls.certificate:
+            from mooring.gateway.tls import Tls  # ssl, which plain HTTP has no need of
+
+            self._tls = Tls(settings.tls, paths)
         self._channel = RouteChannel(str(paths.routes_socket), inherited.index, keyring)
         self._routes = RouteTable(
             paths.gateway_routes(inherited.index), settings.account.id, self._replica, self._channel.replica_idle
@@ -81,7 +94,7 @@ class Gateway:
             region=settings.account.region,
             buffered_limit=limits.buffered_limit_bytes,
             host=settings.server.host,
-            allowed_hosts=settings.server.allowed_hosts,
+            allowed_hosts=f"{settings.server.allowed_hosts},{settings.tls.name}",
         )
 
     def _replica(self, replica: RouteReplica) -> Replica:
@@ -104,6 +117,8 @@ class Gateway:
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the supervisor's to act on
         self._ticker.start()
         self._routes.load()
+        if self._tls is not None:
+            self._tls.begin()
         headers.prepare()
         channel = asyncio.create_task(self._channel.run(self._routes), name="route channel")
         if self._guard is not None:
@@ -111,15 +126,18 @@ class Gateway:
         if self._routes.versions():
             await self._freshen()
         listener = socket.socket(fileno=self._inherited.listen_fd)
-        server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
+        server, kept = await self._listen(listener), list[asyncio.Task[None]]()
+        if self._tls is not None:
+            kept.append(asyncio.create_task(self._tls.keep(), name="certificate"))
         _settle_memory()
         os.write(self._inherited.ready_fd, b"1")
         os.close(self._inherited.ready_fd)
         await self._until(stopping, channel)
         server.close()
         await self._drain()
-        channel.cancel()
-        await asyncio.wait((channel,))
+        for task in (channel, *kept):
+            task.cancel()
+        await asyncio.wait((channel, *kept))
         self._routes.close()
         self._ticker.stop()
 
@@ -131,6 +149,20 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(KEYS_WAIT_S):
                 await self._channel.keys_known.wait()
+
+    async def _listen(self, listener: socket.socket) -> asyncio.Server:
+        """Serve the port; where it speaks TLS, also a socket for what the objects front passes back."""
+        loop = asyncio.get_running_loop()
+        if self._tls is None:
+            return await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
+        plain = listen_unix(self._paths.gateway_socket(self._inherited.index))
+        plain.setblocking(False)
+        # Kept, or it would be collected.
+        self._plain = await loop.create_unix_server(self._connection, sock=plain, backlog=BACKLOG)
+        context, within_s = self._tls.context, self._tls.handshake_s
+        return await loop.create_server(
+            self._connection, sock=listener, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=within_s
+        )
 
     async def _freshen(self) -> None:
         """Routes on disk may name replicas that control took away while no gateway was here to be told."""
@@ -150,10 +182,19 @@ class Gateway:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.gateway.drain_s
         self._front.drain()
-        while self._front.connections and loop.time() < deadline:  # noqa: ASYNC110
+        goodbye = loop.time() + GOODBYE_S
+        while left := self._busy(goodbye_said=loop.time() > goodbye):
+            if loop.time() > deadline:
+                log.warning("%d connections were still busy at the end of the drain", left)
+                break
             await asyncio.sleep(DRAIN_POLL_S)
-        if self._front.connections:
-            log.warning("%d connections were still busy at the end of the drain", len(self._front.connections))
+
+    def _busy(self, *, goodbye_said: bool) -> int:
+        """How many connections are worth waiting for. Of TLS, those that we closed wait for the client's word only."""
+        connections = self._front.connections
+        if self._tls is not None and goodbye_said:
+            return sum(not each.closing for each in connections) + self._front.handover.busy()
+        return len(connections) + self._front.handover.busy()
 
 
 def _settle_memory() -> None:

@@ -180,6 +180,11 @@ class Answering(asyncio.Protocol):
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
 
+    @property
+    def closing(self) -> bool:
+        """Whether it was closed from this side, though the client may not have heard it yet."""
+        return self.transport is None or self.transport.is_closing()
+
     def close_if_idle(self) -> None:
         """Close unless a request is being read or worked on."""
         if self._current is None and self._request is None and not self._queue and self.transport is not None:

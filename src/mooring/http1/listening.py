@@ -18,6 +18,11 @@ _PLAIN = (b"Content-Type", b"text/plain; charset=utf-8")
 class Connection(Sweepable, Protocol):
     """A client's connection, as its listener sees it."""
 
+    @property
+    def closing(self) -> bool:
+        """Whether it was closed from this side, though the client may not have heard it yet."""
+        ...
+
     def close_if_idle(self) -> None:
         """Close unless a request is being read or worked on."""
         ...

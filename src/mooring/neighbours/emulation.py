@@ -73,14 +73,15 @@ class Answer:
 
 
 class Emulation:
-    """The services. `role` is the name of the role that every account has."""
+    """The services. `role` is the role that every account has, `scheme` that of the URLs that queues are told by."""
 
-    def __init__(self, role: str, deliver: Deliver) -> None:
+    def __init__(self, role: str, deliver: Deliver, scheme: str = "http") -> None:
         os.environ.update({"MOTO_ALLOW_NONEXISTENT_REGION": "true", "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"})
         self.monitor = threading.RLock()
         """To be held by whoever calls `call`."""
         self._role = role
         self._deliver = deliver
+        self._scheme = scheme
         self._at: float | None = None
         self._with_role: set[tuple[str, str]] = set()
         self._loaded: dict[str, Any] = {}
@@ -96,7 +97,7 @@ class Emulation:
         response = self._loaded.get(call.service) or self._load(call.service)
         if call.service in ("iam", "sts"):
             self._give_role(call.account, call.region)
-        request = self._request("POST", f"http://{call.host}{call.path}", _headers(call), call.body.encode())
+        request = self._request("POST", f"{self._scheme}://{call.host}{call.path}", _headers(call), call.body.encode())
         with self._as_of(at, seed):
             try:
                 status, headers, body = response.dispatch(request, request.raw_url, request.headers)

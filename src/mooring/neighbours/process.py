@@ -18,6 +18,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mooring.errors import MooringError, Unavailable
 from mooring.http1.application import serve
@@ -87,7 +88,9 @@ async def run(settings: Settings, lifeline_fd: int, ready_fd: int) -> None:
     calls, receivers = ThreadPoolExecutor(1, "calls"), ThreadPoolExecutor(RECEIVERS, "receivers")
     journal = await loop.run_in_executor(calls, Journal.open, paths.neighbours_journal)
     began = time.monotonic()
-    emulation = await loop.run_in_executor(calls, Emulation, settings.account.role, deliveries.deliver)
+    emulation = await loop.run_in_executor(
+        calls, Emulation, settings.account.role, deliveries.deliver, urlsplit(settings.url).scheme
+    )
     performer = Performer(emulation, journal)
     count = await loop.run_in_executor(calls, performer.replay)
     log.info("%d calls made again in %.2f s", count, time.monotonic() - began)

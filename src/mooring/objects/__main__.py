@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import time
+from urllib.parse import urlsplit
 
 from mooring.access.keys import Keyring
 from mooring.access.modes import keys_are_needed
@@ -41,12 +42,13 @@ def main() -> None:
         socket.socket(fileno=arguments.handover_fd),
         socket.socket(fileno=arguments.s3_fd),
         arguments.lifeline_fd,
-        Service(storage, settings.account, _guard(settings, paths)),
+        Service(storage, settings.account, _guard(settings, paths), urlsplit(settings.url).scheme),
         Limits(
             settings.gateway.header_limit_bytes,
             settings.gateway.idle_timeout_s,
             browsers.is_loopback(settings.server.host),
-            browsers.allowed_names(settings.server.allowed_hosts),
+            browsers.allowed_names(f"{settings.server.allowed_hosts},{settings.tls.name}"),
+            str(paths.gateway_socket(0)),
         ),
     )
     stop_on_signals(front)

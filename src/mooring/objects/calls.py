@@ -31,6 +31,8 @@ class Call:
     home: str
     """The account's."""
     caller: Caller
+    scheme: str = "http"
+    """Of the URLs that clients are told."""
 
     @property
     def bucket(self) -> str:

@@ -39,12 +39,14 @@ _LINGER_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of a connection. The last two say whose requests may come over the network, see `browsers.refusal`."""
+    """Of a connection. Two say whose requests may come over the network, see `browsers.refusal`."""
 
     head_bytes: int
     idle_s: float
     loopback: bool = True
     allowed_hosts: frozenset[str] = frozenset()
+    gateway_socket: str = ""
+    """Where a gateway takes requests that came over TLS and are not S3's."""
 
 
 class Connection:
@@ -157,7 +159,7 @@ class Connection:
             return not self._evicted
 
         self.idle_since = time.monotonic()
-        relay(self._sock, raw, self._stream.release(), moved)
+        relay(self._sock, raw, self._stream.release(), moved, self._limits.gateway_socket)
 
     def _send(self, answer: Answer, request_id: str, *, is_head: bool, keep_alive: bool) -> None:
         answers.send(self._sock, answer, request_id=request_id, is_head=is_head, keep_alive=keep_alive)

@@ -2,7 +2,8 @@
 
 The gateway gives a connection away whole when its first request is S3's. A client that then speaks to another service
 on it gets through all the same: the request goes to the gateway's own address, the connection's local one, and the
-answer comes back.
+answer comes back. A connection over TLS comes by a pipe of the gateway's, and then a gateway's socket for plain HTTP is
+that address.
 
 One request is passed on, as the connection's last: it tells the gateway, and so the answer tells the client, that the
 connection closes. Were the connection passed on for good, its next request of S3 would be handed over to this process
@@ -23,7 +24,9 @@ _TURN = 64 * 1024
 _CONNECTION = re.compile(rb"(?:proxy-)?connection[ \t]*:", re.IGNORECASE)
 
 
-def relay(client: socket.socket, head: bytes, rest: bytes, goes_on: Callable[[], bool]) -> None:
+def relay(
+    client: socket.socket, head: bytes, rest: bytes, goes_on: Callable[[], bool], gateway_socket: str = ""
+) -> None:
     """Pass a request on, whose `rest` may still come, and the answer back, until the gateway has closed.
 
     Ends early when either side fails, or nothing passes for `_SILENCE_S`, or when `goes_on`, which is asked whenever
@@ -31,7 +34,7 @@ def relay(client: socket.socket, head: bytes, rest: bytes, goes_on: Callable[[],
     """
     with socket.socket(client.family, socket.SOCK_STREAM) as gateway:
         gateway.settimeout(CONNECT_TIMEOUT_S)
-        gateway.connect(client.getsockname())
+        gateway.connect(gateway_socket if client.family == socket.AF_UNIX else client.getsockname())
         gateway.settimeout(_SILENCE_S)
         client.settimeout(_SILENCE_S)
         gateway.sendall(as_last(head) + rest)

@@ -56,11 +56,14 @@ assert HANDLERS.keys() == {operation.name for operation in OPERATIONS}
 class Service:
     """The operations over one store. Without a guard nobody is asked who calls."""
 
-    def __init__(self, storage: Storage, account: AccountSettings, guard: Guard | None = None) -> None:
+    def __init__(
+        self, storage: Storage, account: AccountSettings, guard: Guard | None = None, scheme: str = "http"
+    ) -> None:
         self._guard = guard
         self._storage = storage
         self._uploads = Uploads(storage)
         self._account = account
+        self._scheme = scheme
 
     def answer(self, head: Head, body: Body, request_id: str, *, is_own: bool = False) -> Answer:
         """The answer to one request, which `is_own` when it is Mooring's; raises only `ClientGone`."""
@@ -71,7 +74,8 @@ class Service:
             operation = admit(head, self._account.id)
             body.verify_chunks(caller.chain)
             home = self._account.region
-            call = Call(head, body, self._storage, self._uploads, self._account.id, _region(head) or home, home, caller)
+            region = _region(head) or home
+            call = Call(head, body, self._storage, self._uploads, self._account.id, region, home, caller, self._scheme)
             _require(call, operation)
             answer = HANDLERS[operation](call)
         except S3Error as error:

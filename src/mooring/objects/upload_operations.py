@@ -77,7 +77,7 @@ def complete_multipart_upload(call: Call) -> Answer:
     return answers.of_xml(
         "CompleteMultipartUploadResult",
         [
-            ("Location", f"http://{call.head.headers.get('host', 'localhost')}/{call.bucket}/{call.key}"),
+            ("Location", f"{call.scheme}://{call.head.headers.get('host', 'localhost')}/{call.bucket}/{call.key}"),
             ("Bucket", call.bucket),
             ("Key", call.key),
             ("ETag", f'"{stored.record.etag}"'),

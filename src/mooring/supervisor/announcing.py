@@ -20,7 +20,6 @@ from mooring.paths import Paths
 from mooring.processes import identity
 from mooring.processes.files import write_atomically
 from mooring.settings import Settings
-from mooring.supervisor.listening import url_of
 
 logger = logging.getLogger("mooring.supervisor")
 
@@ -63,6 +62,10 @@ class Announcer:
         """The server is gone, and the key of its owner's commands opens nothing more."""
         self._paths.server_file.unlink(missing_ok=True)
         self._paths.local_credentials.unlink(missing_ok=True)
+        if self._settings.tls.certificate:
+            from mooring.processes import certificates
+
+            certificates.forget(self._paths)
 
     def _progress(self, activity: str, waiting_for: str) -> None:
         now = time.monotonic()
@@ -73,15 +76,14 @@ class Announcer:
     def _announce(self) -> None:
         self.announced = True
         self._write()
-        url = url_of(self._settings)
-        say(f"Mooring {__version__} is ready at {url} (data in {self._paths.root})", sys.stdout)
+        say(f"Mooring {__version__} is ready at {self._settings.url} (data in {self._paths.root})", sys.stdout)
 
     def _write(self) -> None:
         me = identity.of(os.getpid())
         assert me is not None
         document = {
             **me.to_document(),
-            "url": url_of(self._settings),
+            "url": self._settings.url,
             "version": __version__,
             "workers": self._settings.server.workers,
         }

@@ -7,13 +7,13 @@ import dataclasses
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from mooring.errors import BadPair, SettingsError
 from mooring.paths import Paths
 from mooring.processes.identity import ProcessIdentity
 from mooring.processes.sockets import listen_tcp, listen_unix
-from mooring.settings import Settings
-
-_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - how to reach it, not where to bind
+from mooring.settings import Settings, TlsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,32 @@ def opened(settings: Settings, paths: Paths) -> Iterator[Listeners]:
 
 
 def resolve(settings: Settings, paths: Paths, listeners: Listeners) -> Settings:
-    """Settings with the port that was really taken and the data directory as an absolute path."""
+    """Settings with the port that was really taken, the name for URLs, and paths that are absolute.
+
+    Raises `SettingsError` when TLS is wanted and cannot be had.
+    """
     port = listeners.gateways[0].getsockname()[1]
     server = dataclasses.replace(settings.server, port=port, data_dir=str(paths.root))
-    return dataclasses.replace(settings, server=server)
+    return dataclasses.replace(settings, server=server, tls=_tls(settings, paths))
 
 
-def url_of(settings: Settings) -> str:
-    """How a client on this machine reaches the server."""
-    host = _ANY.get(settings.server.host, settings.server.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.server.port}"
+def _tls(settings: Settings, paths: Paths) -> TlsSettings:
+    tls = settings.tls
+    if not tls.certificate:
+        return tls
+    from mooring.processes import certificates  # 3 MB and 10 ms that plain HTTP has no need of
+
+    certificate, key = (str(Path(file).expanduser().absolute()) for file in (tls.certificate, tls.key))
+    try:
+        found = certificates.take(certificate, key, paths)
+    except BadPair as error:
+        raise SettingsError(f"TLS: {error}") from None
+    name = tls.name or certificates.name_for(settings.server.host, found.names)
+    if name is None:
+        raise SettingsError(
+            f"TLS: the certificate is for {', '.join(found.names)}: set MOORING_TLS_NAME to the name of this server"
+        )
+    return dataclasses.replace(tls, certificate=certificate, key=key, name=name)
 
 
 def remove_stale_sockets(paths: Paths) -> None:

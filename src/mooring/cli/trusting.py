@@ -1,0 +1,37 @@
+"""Whom the command line believes to be a server over TLS.
+
+A server that was found by its data directory shows there which certificate is its own: only who has the key of that one
+is believed, whatever names it is for and whoever signed it. One that is named by its URL is judged as AWS's clients
+judge it: by AWS_CA_BUNDLE where that is set, else by the issuers that this machine trusts.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+from mooring.errors import BadInput, Unavailable
+
+_own: dict[str, Path] = {}
+
+
+def is_own(url: str, certificate: Path) -> None:
+    """The server at a URL is one of this machine, and keeps its certificate there."""
+    _own[url] = certificate
+
+
+def context_for(url: str) -> ssl.SSLContext:
+    """What a connection to this URL must be shown. Raises `MooringError` where that cannot be read."""
+    if (certificate := _own.get(url)) is not None:
+        from mooring.processes.certificates import pinned_context
+
+        try:
+            return pinned_context(certificate)
+        except OSError as error:
+            raise Unavailable(f"the certificate of the server at {url} cannot be read: {error}") from None
+    bundle = os.environ.get("AWS_CA_BUNDLE") or None
+    try:
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        raise BadInput(f"AWS_CA_BUNDLE={bundle}: {error.strerror or error}") from None
