@@ -47,6 +47,8 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[int, ProcessIdentity] = {}
         self.log = data.parent / f"{data.name}.log"
+        self.key = ("test", "test")
+        """What clients sign with: anything does, unless this server needs keys."""
 
     def start(self, *flags: str) -> Server:
         if self._process is not None:
@@ -76,13 +78,22 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    def client(self, service: str, *, retries: int = 0, region: str = "us-east-1", **config: Any) -> Any:
+    def client(
+        self,
+        service: str,
+        *,
+        retries: int = 0,
+        region: str = "us-east-1",
+        key: tuple[str, str] | None = None,
+        **config: Any,
+    ) -> Any:
+        access, secret = key or self.key
         return boto3.client(
             service,
             endpoint_url=self.url,
             region_name=region,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=access,
+            aws_secret_access_key=secret,
             config=Config(retries={"total_max_attempts": retries + 1, "mode": "standard"}, **config),
         )
 

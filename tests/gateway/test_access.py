@@ -18,7 +18,7 @@ from mooring.gateway.guarding import Guard
 from mooring.hosting.routes import RouteReplica
 from mooring.http1.messages import Request
 from mooring.http1.messages import Response as Answer
-from mooring.settings import AccountSettings
+from mooring.settings import Settings
 from mooring.wire.signing import Credentials, signed_headers
 from tests.gateway.running import ACCOUNT, REGION, Client, Response, ScriptedServer, Stage, answer, route, staged
 
@@ -213,6 +213,18 @@ def test_a_large_body_of_a_stranger_is_not_even_taken(keyed: Keyed) -> None:
     assert client.receive().status == 403
 
 
+@pytest.mark.parametrize("path", [PATH, "/endpoints/absent/invocations"])
+def test_a_stranger_does_not_learn_what_is_there(keyed: Keyed, path: str) -> None:
+    """Also when the head comes before the body, and the key's id is known."""
+    data = request(AccessKey("MKIAANN", "wrong", "", None), body=b"x" * 1000, path=path)
+    client = keyed.client()
+    client.send(data[:-500])
+    time.sleep(0.05)
+    client.send(data[-500:])
+    response = client.receive()
+    assert (response.status, response.headers["x-amzn-errortype"]) == (403, "InvalidSignatureException")
+
+
 def test_a_header_cannot_lead_past_what_was_judged(keyed: Keyed) -> None:
     """The quick look-up of the region reads another part of the header than the verifier does."""
     before = keyed.heard
@@ -245,7 +257,7 @@ def test_a_gateway_without_keys_refuses_nobody_for_good() -> None:
     """It is new, and control is away: SDKs try again on 503."""
     asked = Request()
     asked.target = PATH.encode()
-    guard = Guard(AccountSettings(), Keyring(), time.time)
+    guard = Guard(Settings(), Keyring(), time.time)
     for verdict in (guard.begin(asked), guard.judge(asked, b"")):
         assert isinstance(verdict, Answer)
         assert (verdict.status, dict(verdict.headers)[b"x-amzn-ErrorType"]) == (503, b"ServiceUnavailable")

@@ -162,10 +162,10 @@ class FrontConnection(ServerConnection):
             return refusal
         limit = API_BODY_LIMIT_BYTES
         if request.method == b"POST" and (named := endpoint_and_api(request.target)) is not None:
-            pipeline = self._find(request, named[0])
-            if pipeline is None:
-                return self._unknown(request, named[0])
-            limit = pipeline.body_limit
+            found = self._limit_of(request, named[0])
+            if isinstance(found, Response):
+                return found
+            limit = found
             if length is not None and length > limit:
                 return faults.body_too_long(limit)
         expected = limit if length is None else min(length, limit)
@@ -174,6 +174,11 @@ class FrontConnection(ServerConnection):
                 return faults.no_memory()
             self.reserve(request, expected)
         return limit
+
+    def _limit_of(self, request: Request, name: bytes) -> Response | int:
+        """How large the body of an invocation may be; the answer when there is no such endpoint."""
+        pipeline = self._find(request, name)
+        return self._unknown(request, name) if pipeline is None else pipeline.body_limit
 
     def close_if_idle(self) -> None:
         if not self._held and not self._leaving:

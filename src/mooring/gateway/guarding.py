@@ -21,7 +21,7 @@ from mooring.gateway import faults
 from mooring.gateway.front import Front, FrontConnection, endpoint_and_api, operation_of
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
-from mooring.settings import AccountSettings
+from mooring.settings import Settings
 from mooring.wire.canonical import EMPTY_SHA256
 from mooring.wire.dialects import REST_JSON
 from mooring.wire.recognition import ENDPOINTS_PREFIX, SAGEMAKER
@@ -46,9 +46,11 @@ class Good(NamedTuple):
 class Guard:
     """Judges the invocations of one gateway."""
 
-    __slots__ = ("_account", "_decisions", "_keyring", "_verifier")
+    __slots__ = ("_account", "_decisions", "_keyring", "_verifier", "body_limit")
 
-    def __init__(self, account: AccountSettings, keyring: Keyring, wall: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, keyring: Keyring, wall: Callable[[], float]) -> None:
+        account = settings.account
+        self.body_limit = settings.gateway.body_limit_bytes
         self._account = account.id
         self._keyring = keyring
         self._verifier = Verifier(keyring, wall)
@@ -121,6 +123,11 @@ class GuardedConnection(FrontConnection):
         if request.target.startswith(ENDPOINTS_PREFIX) and (refused := self._guard.begin(request)) is not None:
             return refused
         return super().head_received(request, length)
+
+    def _limit_of(self, request: Request, name: bytes) -> Response | int:
+        """The same whether the endpoint is there or not: who asks is not known before the body has come."""
+        pipeline = self._find(request, name)
+        return self._guard.body_limit if pipeline is None else pipeline.body_limit
 
     def request_received(self, request: Request) -> None:
         digest = self._digests.pop(request, None)

@@ -72,7 +72,7 @@ class Gateway:
         self._ticker = Ticker()
         self._paths = paths = Paths(settings_module.data_directory(settings))
         keyring = Keyring()
-        self._guard = Guard(settings.account, keyring, time.time) if keys_are_needed(settings) else None
+        self._guard = Guard(settings, keyring, time.time) if keys_are_needed(settings) else None
         self._tls: Tls | None = None
         self._plain: asyncio.Server | None = None
         if settings.tls.certificate:
@@ -122,7 +122,7 @@ class Gateway:
         headers.prepare()
         channel = asyncio.create_task(self._channel.run(self._routes), name="route channel")
         if self._guard is not None:
-            await self._wait_for_keys()
+            await self._wait_for_keys(stopping)
         if self._routes.versions():
             await self._freshen()
         listener = socket.socket(fileno=self._inherited.listen_fd)
@@ -144,11 +144,13 @@ class Gateway:
     def _connection(self) -> FrontConnection:
         return FrontConnection(self._front) if self._guard is None else GuardedConnection(self._front, self._guard)
 
-    async def _wait_for_keys(self) -> None:
+    async def _wait_for_keys(self, stopping: asyncio.Event) -> None:
         """What queues meanwhile is served later; without keys it could only be refused."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(KEYS_WAIT_S):
-                await self._channel.keys_known.wait()
+        events = (self._channel.keys_known, stopping)
+        waits = [asyncio.create_task(event.wait(), name="wait for keys") for event in events]
+        await asyncio.wait(waits, timeout=KEYS_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     async def _listen(self, listener: socket.socket) -> asyncio.Server:
         """Serve the port; where it speaks TLS, also a socket for what the objects front passes back."""
