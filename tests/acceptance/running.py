@@ -84,16 +84,17 @@ class Server:
         *,
         retries: int = 0,
         region: str = "us-east-1",
-        key: tuple[str, str] | None = None,
+        key: tuple[str, ...] | None = None,
         **config: Any,
     ) -> Any:
-        access, secret = key or self.key
+        access, secret, token = (*(key or self.key), None)[:3]
         return boto3.client(
             service,
             endpoint_url=self.url,
             region_name=region,
             aws_access_key_id=access,
             aws_secret_access_key=secret,
+            aws_session_token=token,
             config=Config(retries={"total_max_attempts": retries + 1, "mode": "standard"}, **config),
         )
 

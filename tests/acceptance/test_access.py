@@ -86,7 +86,7 @@ def refused(call: Callable[..., Any], **params: Any) -> tuple[str, int]:
 INVOCATION = {"EndpointName": "steady", "Body": b"x", "ContentType": "text/csv"}
 
 
-def calls(server: Server, key: tuple[str, str]) -> dict[str, Callable[[], Any]]:
+def calls(server: Server, key: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
     """One call of each kind."""
     clients = {name: server.client(name, key=key) for name in ("sagemaker", "sagemaker-runtime", "s3", "sts", "sqs")}
     return {
@@ -121,6 +121,10 @@ def test_a_key_opens_every_service_and_nothing_else_does(open_to_keys: Deploymen
     wrong = {name: refused(call) for name, call in calls(server, (server.key[0], "wrong")).items()}
     assert wrong == MISMATCHES
     assert {name: refused(call) for name, call in calls(server, ("AKIDSTRANGER", "x")).items()} == STRANGERS
+    role = {"RoleArn": "arn:aws:iam::000000000000:role/any", "RoleSessionName": "session"}
+    given = server.client("sts").assume_role(**role)["Credentials"]
+    for call in calls(server, (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])).values():
+        call()
     late = dt.datetime.now(dt.UTC).replace(tzinfo=None) - dt.timedelta(minutes=20)
     with mock.patch("botocore.auth.get_current_datetime", return_value=late):
         skewed = {name: refused(call)[0] for name, call in calls(server, server.key).items()}

@@ -50,7 +50,7 @@ class MemoryKeys:
 
     def hold(self, *keys: AccessKey) -> None:
         self.held = {key.id: key for key in keys}
-        self.keyring.replace(keys)
+        self.keyring.replace(keys, b"k" * 32)
 
     async def create(self, name: str | None, policy: Mapping[str, Any] | None) -> dict[str, Any]:
         key = AccessKey(f"K{len(self.held)}", "made", name or "unnamed", None if policy is None else policy_of(policy))
@@ -152,7 +152,7 @@ class Serving:
     stops: list[int] = field(default_factory=list)
 
     def client(
-        self, service: str = "sagemaker", region: str = "us-east-1", key: tuple[str, str] = ANY_KEY, **config: Any
+        self, service: str = "sagemaker", region: str = "us-east-1", key: tuple[str, ...] = ANY_KEY, **config: Any
     ) -> Any:
         return boto3.session.Session(*key).client(
             service,

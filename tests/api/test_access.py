@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterator
@@ -117,6 +118,35 @@ def test_neighbours_are_asked_for_before_they_are_reached(edge: Serving) -> None
 def test_what_is_not_there_is_not_told_to_strangers(edge: Serving) -> None:
     assert refused(edge.client("kms", key=("AKIDOTHER", "x")), "list_keys")[0] == "UnrecognizedClientException"
     assert refused(edge.client("kms", key=NOBODY), "list_keys")[0] == "UnknownOperationException"
+
+
+def test_temporary_credentials_open_what_their_key_opens(edge: Serving) -> None:
+    role = {"RoleArn": "arn:aws:iam::000000000000:role/service-role/any", "RoleSessionName": "session"}
+    assumed = edge.client("sts", key=ADMIN).assume_role(**role, DurationSeconds=900)
+    assert assumed["AssumedRoleUser"]["Arn"] == "arn:aws:sts::000000000000:assumed-role/any/session"
+    given = assumed["Credentials"]
+    left = given["Expiration"] - dt.datetime.now(dt.UTC)
+    assert dt.timedelta(minutes=14) < left <= dt.timedelta(minutes=15)
+    session = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
+    assert edge.client(key=session).list_models()["Models"] == []
+    reader = edge.client("sts", key=READER).get_session_token()["Credentials"]
+    narrow = edge.client(key=(reader["AccessKeyId"], reader["SecretAccessKey"], reader["SessionToken"]))
+    assert refused(narrow, "list_models")[0] == "AccessDeniedException"
+    mixed = edge.client(key=(*session[:2], reader["SessionToken"]))
+    assert refused(mixed, "list_models")[0] == "UnrecognizedClientException"
+    assert refused(edge.client(key=session[:2]), "list_models")[0] == "UnrecognizedClientException"
+    edge.control.keys.hold(AccessKey(*READER, "reader", None))
+    assert refused(edge.client(key=session), "list_models")[0] == "UnrecognizedClientException"
+    assert narrow.list_models()["Models"] == []  # its key's policy is another one now
+
+
+def test_a_session_policy_is_not_ignored(edge: Serving) -> None:
+    role = {"RoleArn": "arn:aws:iam::000000000000:role/r", "RoleSessionName": "session"}
+    sts = edge.client("sts", key=ADMIN)
+    assert refused(sts, "assume_role", **role, Policy="{}")[:2] == ("MalformedPolicyDocument", 400)
+    assert (
+        refused(sts, "assume_role", **{**role, "RoleArn": "arn:aws:iam::000000000000:user/u"})[0] == "ValidationError"
+    )
 
 
 def call(

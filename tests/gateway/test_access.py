@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mooring.access.keys import AccessKey, Keyring
+from mooring.access.keys import AccessKey, Keyring, document_of
 from mooring.access.policies import policy_of
 from mooring.gateway.guarding import Guard
 from mooring.hosting.routes import RouteReplica
@@ -22,6 +22,7 @@ from mooring.settings import Settings
 from mooring.wire.signing import Credentials, signed_headers
 from tests.gateway.running import ACCOUNT, REGION, Client, Response, ScriptedServer, Stage, answer, route, staged
 
+SESSION_KEY = b"k" * 32
 ANN = AccessKey("MKIAANN", "secret-ann", "ann", None)
 BOB = AccessKey(
     "MKIABOB",
@@ -82,7 +83,7 @@ class Keyed:
     def hold(self, *keys: AccessKey) -> None:
         """Have the gateway verify with these; returns when it has acknowledged them."""
         self.version += 1
-        said = {"keys": {"version": self.version, "keys": [key.to_document() for key in keys]}}
+        said = {"keys": document_of(keys, SESSION_KEY, self.version)}
         assert self.stage.control.say(said) == {"keys_ack": self.version}
 
     def client(self) -> Client:

@@ -123,7 +123,7 @@ class ObjectsServer:
         self,
         style: str = "path",
         region: str = "us-east-1",
-        key: tuple[str, str] = ("any", "thing"),
+        key: tuple[str, ...] = ("any", "thing"),
         signature_version: str | None = "s3v4",
         **options: object,
     ):
@@ -133,6 +133,7 @@ class ObjectsServer:
             region_name=region,
             aws_access_key_id=key[0],
             aws_secret_access_key=key[1],
+            aws_session_token=key[2] if len(key) > 2 else None,
             config=Config(
                 s3={"addressing_style": style},
                 signature_version=signature_version,

@@ -24,13 +24,15 @@ from unittest import mock
 import pytest
 from botocore.exceptions import ClientError
 
-from mooring.access.keys import AccessKey
+from mooring.access.keys import AccessKey, document_of
 from mooring.access.policies import policy_of
+from mooring.access.sessions import issue
 from mooring.paths import Paths
 from mooring.wire.signing import Credentials, signed_headers
 from mooring.wire.verification import derive
 from tests.objects.conftest import ObjectsServer, exchange, listen
 
+SESSION_KEY = b"k" * 32
 ANN = AccessKey("MKIAANN", "secret-ann", "ann", None)
 BOB = AccessKey(
     "MKIABOB",
@@ -71,7 +73,7 @@ class KeyControl:
 
     def hold(self, *keys: AccessKey) -> None:
         self._version += 1
-        said = {"keys": {"version": self._version, "keys": [key.to_document() for key in keys]}}
+        said = {"keys": document_of(keys, SESSION_KEY, self._version)}
         assert self._channel is not None
         self._channel.sendall(json.dumps(said).encode() + b"\n")
         assert self._said.get(timeout=10) == {"keys_ack": self._version}
@@ -247,6 +249,26 @@ def test_presigned_urls_hold_for_what_they_name_and_as_long_as_they_say(keyed: K
     assert (status, b"Request has expired" in body) == (403, True)
     keyed.control.hold(BOB)
     assert b"InvalidAccessKeyId" in fetch(get)[1]
+
+
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_temporary_credentials_end(keyed: Keyed, version: str) -> None:
+    params = {"Bucket": "bucket", "Key": "temporary"}
+    keyed.ann.put_object(**params, Body=b"x")
+
+    def client(expires_at: float, token: str | None = None) -> Any:
+        made = issue(SESSION_KEY, ANN, int(expires_at))
+        return keyed.server.client(
+            key=(made.access_key_id, made.secret, token or made.token), signature_version=version
+        )
+
+    good = client(time.time() + 60)
+    assert good.get_object(**params)["Body"].read() == b"x"
+    assert fetch(good.generate_presigned_url("get_object", params)) == (200, b"x")
+    over = client(time.time() - 1)
+    assert refused(over, "list_buckets")[:2] == ("ExpiredToken", 400)
+    assert b"<Code>ExpiredToken</Code>" in fetch(over.generate_presigned_url("get_object", params))[1]
+    assert refused(client(time.time() + 60, "broken"), "list_buckets")[:2] == ("InvalidToken", 400)
 
 
 SCOPE = "us-east-1/s3/aws4_request"

@@ -18,7 +18,7 @@ from botocore.utils import percent_encode, percent_encode_sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.wire import chunk_signatures, signatures, signing, sigv2, verification
+from mooring.wire import chunk_signatures, signatures, signing, sigv2, sigv4, verification
 from mooring.wire.canonical import EMPTY_SHA256
 from mooring.wire.signatures import MISMATCH, Flaw, Signature, Unverified
 from mooring.wire.verification import UNSIGNED_PAYLOAD, SigningKeys
@@ -294,6 +294,45 @@ def test_nothing_but_unverified_is_ever_raised(authorization: bytes, query: byte
     for headers in ([(b"authorization", b"AWS4-HMAC-SHA256 " + authorization), (b"date", query)], []):
         with contextlib.suppress(Unverified):
             signatures.read(headers, b"X-Amz-Signature=1&X-Amz-" + query)
+
+
+HERE, THERE = b"k/20260921/us-east-1/sagemaker/aws4_request", b"j/20260921/eu-west-1/s3/aws4_request"
+REST = b"SignedHeaders=host, Signature=" + b"0" * 64
+PIECES = st.sampled_from(
+    [
+        *(b"AWS4-HMAC-SHA256", b" ", b",", b", ", b"\t", b"=", b"/", b"k", b"x=", b"Credential=", b"Signature="),
+        *(HERE, THERE, b"Credential=" + HERE, b"Credential=" + THERE, b" Credential=" + HERE, REST, b"AWS k:0"),
+        *(b"AWS4-HMAC-SHA256 ", b"AWS4-HMAC-SHA256 Credential=" + THERE + b", ", b", " + REST),
+    ]
+)
+SIGNED_QUERY = b"X-Amz-Date=20260921T141320Z&X-Amz-SignedHeaders=host&X-Amz-Signature=" + b"0" * 64
+QUERY_PIECES = st.sampled_from(
+    [
+        *(b"&", b"%26", b"a=b&", b"X-Amz-Credential=" + HERE, b"X-Amz-Credential=" + THERE.replace(b"/", b"%2F")),
+        *(b"%58-Amz-Credential=" + THERE + b"&", b"AWSAccessKeyId=j&Signature=0&Expires=1", b"X-Amz-Expires=60&"),
+        *(b"X-Amz-Algorithm=AWS4-HMAC-SHA256&" + SIGNED_QUERY + b"&", b"aX-Amz-Credential="),
+    ]
+)
+
+
+@CALM
+@given(
+    st.none() | st.lists(PIECES, max_size=8).map(b"".join),
+    st.lists(QUERY_PIECES, max_size=6).map(b"".join),
+)
+def test_who_calls_is_read_in_one_way_only(authorization: bytes | None, query: bytes) -> None:
+    """What routes a request and what verifies it must see the same key, region and service, however it is written."""
+    headers = [(b"x-amz-date", b"20260921T141320Z")]
+    if authorization is not None:
+        headers.append((b"authorization", authorization))
+    try:
+        claim = signatures.read(headers, query).claim
+    except Unverified:
+        return
+    seen = sigv4.claimed_credential(authorization, query)
+    assert seen is not None
+    assert (seen.access_key_id, seen.region) == (claim.access_key_id, claim.region)
+    assert seen.service == claim.service.lower()
 
 
 def test_chunks_are_signed_in_their_order() -> None:

@@ -16,11 +16,15 @@ NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
 class AccessKey:
     """One key: what it signs with, whose it is, and what it may do. A policy of None lets it do everything."""
 
-    __slots__ = ("id", "name", "policy", "signing")
+    __slots__ = ("id", "name", "parent", "policy", "signing")
 
-    def __init__(self, key_id: str, secret: str, name: str, policy: Policy | None) -> None:
+    def __init__(
+        self, key_id: str, secret: str, name: str, policy: Policy | None, *, parent: str | None = None
+    ) -> None:
         self.id = key_id
         self.name = name
+        self.parent = parent
+        """The id of the key that a session belongs to; None when this is no session."""
         self.policy = policy
         self.signing = SigningKeys(secret)
 
@@ -49,10 +53,12 @@ class AccessKey:
 class Keyring:
     """The keys that are in force. Until the first `replace` nothing is known, which is not the same as no keys."""
 
-    __slots__ = ("_keys", "_version", "known")
+    __slots__ = ("_keys", "_version", "known", "session_key")
 
     def __init__(self) -> None:
         self.known = False
+        self.session_key = b""
+        """What temporary credentials are made and verified with."""
         self._keys: dict[str, AccessKey] = {}
         self._version = 0
 
@@ -65,15 +71,27 @@ class Keyring:
         """The key of this id."""
         return self._keys.get(key_id)
 
-    def replace(self, keys: Iterable[AccessKey]) -> None:
+    def replace(self, keys: Iterable[AccessKey], session_key: bytes = b"") -> None:
         """Have exactly these from now on; what was derived for a key that stays is kept."""
         fresh: dict[str, AccessKey] = {}
         for key in keys:
             held = self._keys.get(key.id)
             fresh[key.id] = held if held is not None and held.is_same(key) else key
         self._keys = fresh
+        self.session_key = session_key
         self._version += 1
         self.known = True
 
+    def take(self, message: Mapping[str, Any]) -> int:
+        """Have what control says in one of `document_of`'s; returns its version."""
+        keys = [AccessKey.from_document(key) for key in message["keys"]]
+        self.replace(keys, bytes.fromhex(message["session_key"]))
+        return int(message["version"])
+
     def __len__(self) -> int:
         return len(self._keys)
+
+
+def document_of(keys: Iterable[AccessKey], session_key: bytes, version: int) -> dict[str, Any]:
+    """All that a process needs to verify, secrets included: for the private socket, and nothing else."""
+    return {"version": version, "keys": [key.to_document() for key in keys], "session_key": session_key.hex()}

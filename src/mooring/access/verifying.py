@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from mooring.access.keys import AccessKey, Keyring
+from mooring.access.sessions import Sessions
 from mooring.wire import signatures, verification
 from mooring.wire.recognition import RawHead
-from mooring.wire.signatures import Fields, Flaw, Signature, Unverified, unknown_key
+from mooring.wire.signatures import Fields, Signature, unknown_key
 from mooring.wire.verification import SKEW_S
 
 
@@ -16,6 +17,7 @@ class Verifier:
 
     def __init__(self, keyring: Keyring, wall: Callable[[], float]) -> None:
         self._keyring = keyring
+        self._sessions = Sessions(keyring)
         self._wall = wall
 
     def begin(
@@ -36,12 +38,12 @@ class Verifier:
         return key
 
     def key_of(self, key_id: str, token: bytes | None) -> AccessKey:
-        """The key of this id. No key here has a session token. Raises `Unverified`."""
+        """The key of this id, or of a session with this token. Raises `Unverified`."""
+        if token:
+            return self._sessions.open(key_id, token, self._wall())
         key = self._keyring.find(key_id)
         if key is None:
             raise unknown_key()
-        if token:
-            raise Unverified(Flaw.BAD_TOKEN, "The security token included in the request is invalid.")
         return key
 
     @property

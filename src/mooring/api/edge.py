@@ -19,6 +19,7 @@ from mooring.access.asking import of_administration
 from mooring.access.deciding import Denied
 from mooring.access.keys import AccessKey
 from mooring.access.refusals import refusal
+from mooring.api import sessions
 from mooring.api.absent import NOT_INSTALLED, absent, is_siblings
 from mooring.api.administration import Administration, parts_of, refused
 from mooring.api.calls import ANYONE, Call, Control
@@ -38,6 +39,7 @@ from mooring.store.answers import Answer
 from mooring.wire import recognition
 from mooring.wire.dialects import JSON, Spoken, failure, spoken
 from mooring.wire.errors import WireError, WireResponse
+from mooring.wire.json_protocol import ParsedRequest
 from mooring.wire.signatures import Unverified
 from mooring.wire.validation import require_valid
 
@@ -205,6 +207,8 @@ class Edge:
         parsed = protocol.parse(request)
         progress.operation = parsed.operation.name
         operation = OPERATIONS.get(who.service, {}).get(parsed.operation.name)
+        if progress.key is not None and who.service == recognition.STS and parsed.operation.name in sessions.LASTS_S:
+            return self._session(parsed, self._scope(who), protocol, progress.key, request_id)
         if operation is None and who.service == recognition.STS:
             said = spoken(request.path, request.query, request.headers, request.body)
             return await self._neighbours(request, who, said, request_id, progress)
@@ -230,6 +234,17 @@ class Edge:
         if operation.held and is_a_waiters(request.header(b"user-agent")):
             await self._holding.hold(scope, call.input["EndpointName"])
         return await self._store.read(run)
+
+    def _session(
+        self, parsed: ParsedRequest, scope: Scope, protocol: Protocol, key: AccessKey, request_id: str
+    ) -> WireResponse:
+        """Temporary credentials that open what `key` opens."""
+        assert self._guard is not None
+        self._guard.require(key, asked_of(recognition.STS, parsed, scope), scope)
+        require_valid(parsed.operation.input, parsed.params)
+        name, now = parsed.operation.name, self._clock.wall()
+        told = sessions.answer(name, parsed.params, key, self._guard.session_key, now)
+        return protocol.success(parsed.operation, told, request_id)
 
     async def _refusal(self, operation: Changing, call: Call) -> MooringError | None:
         """What the operation's check says against the call. A repeated call gets its first answer nevertheless."""

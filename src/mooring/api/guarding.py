@@ -31,6 +31,7 @@ class Guard:
 
     def __init__(self, settings: Settings, keyring: Keyring, wall: Callable[[], float]) -> None:
         self._settings = settings
+        self._keyring = keyring
         self._verifier = Verifier(keyring, wall)
         self._decisions = Decisions(keyring, settings.account.id, settings.account.role)
 
@@ -44,6 +45,11 @@ class Guard:
     def require(self, key: AccessKey, asked: Iterable[Asked], scope: Scope) -> None:
         """Raises `Denied` unless the key may do all of it."""
         self._decisions.require(key, asked, scope.region)
+
+    @property
+    def session_key(self) -> bytes:
+        """What temporary credentials are made with."""
+        return self._keyring.session_key
 
 
 def asked_of(service: str, parsed: ParsedRequest, scope: Scope) -> list[Asked]:

@@ -37,6 +37,7 @@ class Access:
         self.needed = keys_are_needed(settings)
         self.keyring = Keyring()
         self.replicas_key = own_keys.replicas_key(master)
+        self._session_key = master.derive("sessions")
         self._keeper = KeyKeeper(store, master, clock)
         self._publisher = publisher
         self._paths = paths
@@ -89,5 +90,5 @@ class Access:
 
     def _put_in_force(self, kept: list[AccessKey]) -> int:
         keys = [*kept, *self._own]
-        self.keyring.replace(keys)
-        return self._publisher.publish_keys([key.to_document() for key in keys])
+        self.keyring.replace(keys, self._session_key)
+        return self._publisher.publish_keys(keys, self._session_key)

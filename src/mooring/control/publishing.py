@@ -18,9 +18,10 @@ import contextlib
 import dataclasses
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from mooring.access.keys import AccessKey, document_of
 from mooring.hosting.routes import Route, Version
 from mooring.paths import Paths
 
@@ -75,7 +76,7 @@ class RoutePublisher:
         self._expected = gateways
         self._expected_verifying = gateways + fronts
         self._keys_version = 0
-        self._keys: list[dict[str, Any]] | None = None
+        self._keys: dict[str, Any] | None = None
         self._verifying: set[Link] = set()  # everyone who is connected, also gateways that wait for their routes
         self._generation = 0
         self._routes: dict[str, Route] = {}
@@ -133,10 +134,10 @@ class RoutePublisher:
         self._send({"drop": {"key": key, "version": version}})
         return version
 
-    def publish_keys(self, keys: list[dict[str, Any]]) -> int:
+    def publish_keys(self, keys: Sequence[AccessKey], session_key: bytes) -> int:
         """Have everyone verify with these keys and no others; returns their version."""
-        self._keys = keys
         self._keys_version += 1
+        self._keys = document_of(keys, session_key, self._keys_version)
         for link in self._verifying:
             self._send_keys(link)
         return self._keys_version
@@ -158,7 +159,7 @@ class RoutePublisher:
 
     def _send_keys(self, link: Link) -> None:
         if self._keys is not None:
-            link.send({"keys": {"version": self._keys_version, "keys": self._keys}})
+            link.send({"keys": self._keys})
 
     async def wait_in_effect(self, key: str, version: Version, timeout_s: float) -> bool:
         """Whether every live gateway follows `version` within `timeout_s`.

@@ -15,7 +15,7 @@ import os
 import uuid
 from typing import Any
 
-from mooring.access.keys import AccessKey, Keyring
+from mooring.access.keys import Keyring
 from mooring.errors import MooringError
 from mooring.gateway.routes import Acknowledgement, RouteTable
 from mooring.hosting.routes import Route, Version
@@ -89,9 +89,9 @@ class RouteChannel:
             drop = message["drop"]
             self._acknowledge(table.drop(drop["key"], Version(*drop["version"])))
         elif "keys" in message:
-            self._keyring.replace(AccessKey.from_document(key) for key in message["keys"]["keys"])
+            version = self._keyring.take(message["keys"])
             self.keys_known.set()
-            self._say({"keys_ack": message["keys"]["version"]})
+            self._say({"keys_ack": version})
         elif "synced" in message:
             self.synced.set()
             log.debug("routes are in step with control of epoch %s", message["synced"].get("epoch"))

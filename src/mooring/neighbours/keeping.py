@@ -31,7 +31,7 @@ _TRAFFIC: Final = {
 
 
 def is_kept(service: str, operation: str) -> bool:
-    """Whether the journal keeps a call. STS makes credentials, and any credentials are taken: nothing of it is kept."""
+    """Whether the journal keeps a call. STS's credentials here are for servers that take any: nothing of it is kept."""
     if service == "sts" or operation.startswith(_READING):
         return False
     return operation not in _TRAFFIC.get(service, frozenset())

@@ -22,6 +22,7 @@ from mooring.settings import AccountSettings
 from mooring.wire import sigv2
 from mooring.wire.chunk_signatures import KINDS, SIGNED, SIGNED_WITH_TRAILER, Chain
 from mooring.wire.signatures import Flaw, Signature, Unverified
+from mooring.wire.sigv4 import query_pairs
 from mooring.wire.verification import S3_SKEW_S, UNSIGNED_PAYLOAD, check_signature
 
 FIRST_KEYS_WITHIN_S = 5.0
@@ -129,14 +130,17 @@ def _payload(head: Head, signature: Signature) -> bytes:
 
 
 def _token(head: Head) -> bytes | None:
-    token = head.headers.get("x-amz-security-token")
-    return token.encode("latin-1") if token else None
+    """The session token of a request in SigV2: a header, or a parameter of its URL."""
+    if token := head.headers.get("x-amz-security-token"):
+        return token.encode("latin-1")
+    return next((value for name, value in query_pairs(head.raw_query) if name.lower() == b"x-amz-security-token"), None)
 
 
 _PLAIN = {
     Flaw.MISSING: "AccessDenied",
     Flaw.UNKNOWN_KEY: "InvalidAccessKeyId",
     Flaw.BAD_TOKEN: "InvalidToken",
+    Flaw.EXPIRED_TOKEN: "ExpiredToken",
     Flaw.MISMATCH: "SignatureDoesNotMatch",
 }
 """Flaws that S3 words itself."""

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import IO
 
-from mooring.access.keys import AccessKey, Keyring
+from mooring.access.keys import Keyring
 from mooring.errors import MooringError
 
 _log = logging.getLogger("mooring.objects")
@@ -62,9 +62,9 @@ class KeyChannel:
         for line in lines:
             message = json.loads(line).get("keys")
             if message is not None:
-                self._keyring.replace([AccessKey.from_document(key) for key in message["keys"]])
+                version = self._keyring.take(message)
                 self._known.set()
-                channel.sendall(_line({"keys_ack": message["version"]}))
+                channel.sendall(_line({"keys_ack": version}))
                 heard = True
         return heard
 

@@ -41,6 +41,7 @@ class Flaw(enum.Enum):
     SCOPE = enum.auto()
     UNKNOWN_KEY = enum.auto()
     BAD_TOKEN = enum.auto()
+    EXPIRED_TOKEN = enum.auto()
     TOO_OLD = enum.auto()
     TOO_NEW = enum.auto()
     EXPIRED = enum.auto()
@@ -113,8 +114,8 @@ def _parameters(query: bytes) -> dict[bytes, str]:
     found: dict[bytes, str] = {}
     for name, value in query_pairs(query):
         if name.startswith(b"X-Amz-"):
-            if name in found:
-                raise Unverified(Flaw.INCOMPLETE, f"The query has {name.decode('latin-1')} more than once.")
+            if name in found or query.count(name + b"=") != 1:  # twice, or in another spelling
+                raise Unverified(Flaw.INCOMPLETE, f"The query must have {name.decode('latin-1')} once, and plainly.")
             found[name] = value.decode("latin-1")
     return found
 
@@ -145,6 +146,7 @@ _USUAL = re.compile(
     rb"AWS4-HMAC-SHA256[ ]+Credential=([!-+\-.0-~]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/([a-z0-9-]{1,64})"
     rb"/aws4_request,[ ]*SignedHeaders=([a-z0-9;!#$%&'*+.^_`|~-]+),[ ]*"
 )
+_SCHEME = re.compile(rb"AWS4-HMAC-SHA256[\s,]")
 _remembered = functools.lru_cache(maxsize=512)(_claim_of)
 
 
@@ -177,6 +179,8 @@ def _slowly(value: bytes, *, dated: bool) -> tuple[Claim, str]:
         missing.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
     if missing:
         raise Unverified(Flaw.INCOMPLETE, f"{' '.join(missing)} Authorization={whole.partition(' ')[0]}")
+    if _SCHEME.match(value) is None:
+        raise Unverified(Flaw.INCOMPLETE, "The Authorization header must begin with AWS4-HMAC-SHA256.")
     if _SIGNATURE.fullmatch(parts["Signature"]) is None:
         raise _mismatch()
     return _scoped(parts["Credential"], _names(parts["SignedHeaders"])), parts["Signature"]
