@@ -16,6 +16,7 @@ import pytest
 from tests.acceptance.running import Deployment, Server
 from tests.clients.environments import Unreachable, python_with
 from tests.clients.running import Runner
+from tests.models.installing import kept_environments, server_settings
 
 _numbers = itertools.count()
 
@@ -48,7 +49,7 @@ def _told(request: pytest.FixtureRequest, record_property: Callable[[str, object
     if any(request.node.get_closest_marker(name) for name in ("clients", "soak")):
         record_property("subject", str(request.path.relative_to(Path(__file__).parent)))
         did = request.function.__doc__ or request.node.name.removeprefix("test_").replace("_", " ")
-        record_property("did", did.rstrip("."))
+        record_property("did", " ".join(did.split()).rstrip("."))
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +60,18 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server.start()
     finally:
         server.end()
+
+
+@pytest.fixture(scope="session")
+def models_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for every kind of model, and so one environment for all that ask for the same."""
+    data = tmp_path_factory.mktemp("models") / "data"
+    with kept_environments(data):
+        server = Server(data, **server_settings())
+        try:
+            yield server.start()
+        finally:
+            server.end()
 
 
 @pytest.fixture
@@ -81,4 +94,4 @@ def sdk_python() -> Path:
 @pytest.fixture
 def sdk(sdk_python: Path, tmp_path: Path) -> Runner:
     """Runs scripts that use the SageMaker SDK v2."""
-    return Runner(sdk_python, tmp_path)
+    return Runner(sdk_python.parent, tmp_path)

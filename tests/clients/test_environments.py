@@ -43,8 +43,8 @@ def answers(python: Path) -> bool:
 
 def test_two_that_want_the_same_make_it_once(monkeypatch: pytest.MonkeyPatch, wheel: str) -> None:
     calls: list[str] = []
-    real = environments._uv
-    monkeypatch.setattr(environments, "_uv", lambda *arguments: (calls.append(arguments[0]), real(*arguments)))
+    real = environments._run
+    monkeypatch.setattr(environments, "_run", lambda *command: (calls.append(command[4]), real(*command)))
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(python_with, [wheel, wheel])
     assert first == second

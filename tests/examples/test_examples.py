@@ -20,7 +20,7 @@ WITH_BOTO3 = [path for path in EXAMPLES if path not in WITH_THE_SDK]
 @pytest.mark.timeout(180)  # it trains, and calls an endpoint some thousand times
 @pytest.mark.parametrize("example", WITH_BOTO3, ids=lambda path: path.stem)
 def test_with_boto3(shared_server: Server, tmp_path: Path, example: Path) -> None:
-    check(Runner(Path(sys.executable), tmp_path), shared_server, example)
+    check(Runner(Path(sys.executable).parent, tmp_path), shared_server, example)
 
 
 @pytest.mark.clients

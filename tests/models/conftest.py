@@ -2,26 +2,14 @@ from __future__ import annotations
 
 import functools
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from tests.acceptance.running import Deployment, Server
 from tests.models import pages
 from tests.models.deploying import Endpoint
-from tests.models.installing import kept_environments, require_torch, server_settings
-
-
-@pytest.fixture(scope="session")
-def models_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for every kind of model, and so one environment for all that ask for the same."""
-    data = tmp_path_factory.mktemp("models") / "data"
-    with kept_environments(data):
-        server = Server(data, **server_settings())
-        try:
-            yield server.start()
-        finally:
-            server.end()
+from tests.models.installing import require_torch
 
 
 @pytest.fixture(scope="session")

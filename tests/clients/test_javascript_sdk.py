@@ -1,0 +1,29 @@
+"""The AWS SDK for JavaScript v3, in Node."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.acceptance.running import Server, archive
+from tests.clients.running import SCRIPTS, Runner
+
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
+
+SCRIPT = """
+def model_fn(d): return {!r}
+def transform_fn(model, body, content_type, accept):
+    if body == "raise":
+        raise ValueError("on purpose")
+    return model, "text/csv"
+"""
+
+
+def test_an_endpoints_whole_life(javascript: Runner, shared_server: Server) -> None:
+    """S3, STS and IAM; models, configs, waiters, 50 invocations at once, weights, tags, paginators, exceptions."""
+    for name in ("one", "two"):
+        packed = archive({"code/inference.py": SCRIPT.format(name)})
+        (javascript.directory / f"{name}.tar.gz").write_bytes(packed)
+    shutil.copy(SCRIPTS / "javascript.mjs", javascript.directory)  # beside its node_modules
+    javascript.run_command(shared_server.data, "node", "javascript.mjs")
