@@ -77,6 +77,14 @@ def test_a_note_of_our_own_is_a_line(tmp_path: Path) -> None:
     assert (tmp_path / "v" / "x.log").read_text() == "[mooring] the process was killed by signal 9\n"
 
 
+def test_a_note_of_our_own_begins_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("Segmentation fault")
+    append_note(path, "one")
+    append_note(path, "two")
+    assert path.read_text() == "Segmentation fault\n[mooring] one\n[mooring] two\n"
+
+
 def test_a_short_log_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     os.close(open_log(path))

@@ -15,10 +15,20 @@ TAIL_BYTES = 4096
 
 
 def append_note(path: Path, text: str) -> None:
-    """Add a line of Mooring's own to a replica's log."""
+    """Add a line of Mooring's own to a replica's log, whose last line may lack its end."""
     descriptor = open_log(path)
     try:
-        os.write(descriptor, f"[mooring] {text}\n".encode("utf-8", "replace"))
+        begin = "" if _ends_with_a_line(path) else "\n"
+        os.write(descriptor, f"{begin}[mooring] {text}\n".encode("utf-8", "replace"))
+    finally:
+        os.close(descriptor)
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        size = os.fstat(descriptor).st_size
+        return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
     finally:
         os.close(descriptor)
 

@@ -8,11 +8,11 @@ and whoever starts while they are bad finds the last pair that was good.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
 import ssl
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ LARGEST_BYTES = 1024 * 1024
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: an expired certificate is read too
 _TURNS = 10
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Certificate:
 
 def take(certificate: str, key: str, paths: Paths) -> Certificate:
     """Try a pair and keep it, as the one that is served from now on. Raises `BadPair`."""
-    candidate = paths.served_pair.with_name(f".{paths.served_pair.name}.{os.getpid()}.tmp")
+    candidate = _candidate(paths)
     try:
         pair, chain, what = _copied(certificate, key, candidate)
         described = _tried(pair, chain, what)
@@ -58,13 +59,16 @@ def take(certificate: str, key: str, paths: Paths) -> Certificate:
 
 def problem(certificate: str, key: str, paths: Paths) -> str | None:
     """What is wrong with a pair that may be another than the one that is served; None for nothing."""
+    candidate = _candidate(paths)
     try:
-        with tempfile.TemporaryDirectory(dir=paths.run) as directory:
-            _tried(*_copied(certificate, key, Path(directory) / "pair.pem"))
+        _tried(*_copied(certificate, key, candidate))
     except BadPair as error:
         return f"{error}; the pair that was served before is served on"
     except OSError as error:
         return f"the certificate cannot be tried: {error.strerror or error}"
+    finally:
+        with contextlib.suppress(OSError):
+            candidate.unlink()
     return None
 
 
@@ -85,7 +89,8 @@ def facts(paths: Paths) -> Certificate | None:
 
 def forget(paths: Paths) -> None:
     """Remove what `take` kept."""
-    for path in (paths.served_pair, paths.certificate, paths.certificate_facts):
+    candidates = paths.run.glob(f".{paths.served_pair.name}.*.tmp")  # of processes that were killed over them
+    for path in (paths.served_pair, paths.certificate, paths.certificate_facts, *candidates):
         path.unlink(missing_ok=True)
 
 
@@ -126,6 +131,10 @@ def name_for(host: str, names: Sequence[str]) -> str | None:
     everywhere = host in ("", "0.0.0.0", "::", "localhost") or host.startswith("127.") or host == "::1"  # noqa: S104
     plain = [name for name in names if "*" not in name]
     return next(iter([*(local if everywhere else []), *plain]), None)
+
+
+def _candidate(paths: Paths) -> Path:
+    return paths.served_pair.with_name(f".{paths.served_pair.name}.{os.getpid()}-{next(_numbers)}.tmp")
 
 
 def _copied(certificate: str, key: str, pair: Path) -> tuple[Path, list[bytes], str]:

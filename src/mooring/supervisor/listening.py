@@ -66,6 +66,7 @@ def resolve(settings: Settings, paths: Paths, listeners: Listeners) -> Settings:
 def _tls(settings: Settings, paths: Paths) -> TlsSettings:
     tls = settings.tls
     if not tls.certificate:
+        paths.served_pair.unlink(missing_ok=True)  # a key that a server left which was killed
         return tls
     from mooring.processes import certificates  # 3 MB and 10 ms that plain HTTP has no need of
 
