@@ -77,6 +77,15 @@ class Paths:
         return self.root / "logs"
 
     @property
+    def audit_log(self) -> Path:
+        """A JSON line a call; older ones have a number behind."""
+        return self.logs / "audit.jsonl"
+
+    def audit_lost(self, writer: str) -> Path:
+        """How many lines one process could not write."""
+        return self.run / f"audit-{writer}.lost"
+
+    @property
     def server_log(self) -> Path:
         """What servers said that `mooring run` started; one in a terminal says it there."""
         return self.root / "server.log"

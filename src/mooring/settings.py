@@ -29,6 +29,7 @@ _CHOICES = {
     ("images", "versions"): ("auto", "tag"),
     ("capacity", "policy"): ("oversubscribe", "enforce"),
     ("access", "mode"): ("auto", "keys", "any"),
+    ("audit", "level"): ("off", "changes", "calls", "all"),
 }
 _FORMS = {
     ("account", "id"): (r"[0-9]{12}", "12 digits are needed"),
@@ -272,6 +273,18 @@ class ArtifactSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Who called what: see [audit.md](audit.md)."""
+
+    level: str = "calls"
+    """`off`, `changes` (API calls that change something), `calls` (all API calls) or `all` (invocations too)."""
+    limit_bytes: int = 64 * 1024 * 1024
+    """A file that is larger is put aside, and a new one begun."""
+    keep: int = 9
+    """How many files that were put aside are kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectSettings:
     """Where `s3://` is."""
 
@@ -303,6 +316,7 @@ class Settings:
     deployments: DeploymentSettings = field(default_factory=DeploymentSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     @property
     def url(self) -> str:

@@ -138,6 +138,21 @@ def test_one_connection_for_s3_and_all_else(own: Deployment) -> None:
             assert json.loads(answer.read())["model"] == "echo"
 
 
+def test_the_audit_log_has_the_clients_address(own: Deployment) -> None:
+    server = of(own)
+    with _connection(server) as connection:
+        connection.request("PUT", f"/{own.bucket}/audited", b"x", {"Authorization": CREDENTIAL.format("s3")})
+        assert connection.getresponse().read() == b""
+        call = {"X-Amz-Target": "SageMaker.ListEndpoints", "Content-Type": "application/x-amz-json-1.1"}
+        forged = {"X-Mooring-Source": "6.6.6.6", "Authorization": CREDENTIAL.format("sagemaker")}
+        connection.request("POST", "/", b"{}", {**call, **forged})
+        with connection.getresponse() as answer:
+            assert answer.status == 200
+    recorded = [json.loads(line) for line in (server.data / "logs" / "audit.jsonl").read_text().splitlines()]
+    assert [line["source"] for line in recorded if line.get("resource", "").endswith("/audited")] == ["127.0.0.1"]
+    assert [line["source"] for line in recorded if line["operation"] == "ListEndpoints"] == ["127.0.0.1"]
+
+
 def test_each_connection_of_s3_gets_its_answer_whole(own: Deployment) -> None:
     server, data = of(own), os.urandom(300_000)
     own.s3.put_object(Bucket=own.bucket, Key="whole", Body=data)

@@ -378,10 +378,11 @@ def handed_over(listener: socket.socket) -> tuple[socket.socket, bytes]:
     with channel:
         channel.settimeout(WAIT_S)
         data, descriptors, _, _ = socket.recv_fds(channel, 65536, 1)
-        while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
+        while len(data) < 5 or len(data) < 5 + data[4] + int.from_bytes(data[:4], "big"):
             data += channel.recv(65536)
         assert channel.recv(1) == b""
-    return socket.socket(fileno=descriptors[0]), data[4:]
+    assert data[5 : 5 + data[4]] == b"127.0.0.1", "the client's address goes with it"
+    return socket.socket(fileno=descriptors[0]), data[5 + data[4] :]
 
 
 @contextlib.contextmanager

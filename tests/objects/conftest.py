@@ -27,7 +27,8 @@ def hand_over(path: Path, connection: socket.socket, held: bytes) -> None:
     """What a gateway does with a connection whose first request is S3's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.connect(os.fspath(path))
-        message = len(held).to_bytes(4, "big") + held
+        source = str(connection.getpeername()[0]).encode()
+        message = len(held).to_bytes(4, "big") + bytes([len(source)]) + source + held
         sent = socket.send_fds(channel, [message], [connection.fileno()])
         if sent < len(message):  # to send nothing fails once the front has taken the connection and closed this one
             channel.sendall(message[sent:])

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from mooring.control.log_groups import LogGroup
 from mooring.hosting.endpoints import EndpointRecord
-from mooring.hosting.naming import Scope
+from mooring.hosting.naming import Kind, Scope
 from mooring.http1.messages import Request
 from mooring.settings import Settings
 from mooring.wire.browsers import is_loopback
@@ -118,6 +118,19 @@ class Call:
             if isinstance(name := self.input.get(member), str):
                 return name
         return "-"
+
+    @property
+    def arn(self) -> str:
+        """What the call is about, as an ARN; empty when it names nothing."""
+        kinds: dict[str, Kind] = {
+            "EndpointName": "endpoint",
+            "EndpointConfigName": "endpoint-config",
+            "ModelName": "model",
+        }
+        for member, kind in kinds.items():
+            if isinstance(name := self.input.get(member), str):
+                return self.scope.arn(kind, name)
+        return str(self.input.get("ResourceArn", ""))
 
     def tell(self, control: Control) -> None:
         """Pass on what the call has changed."""

@@ -13,7 +13,6 @@ import logging
 import re
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from mooring.access.asking import of_administration
 from mooring.access.deciding import Denied
@@ -22,6 +21,7 @@ from mooring.access.refusals import refusal
 from mooring.api import sessions
 from mooring.api.absent import NOT_INSTALLED, absent, is_siblings
 from mooring.api.administration import Administration, parts_of, refused
+from mooring.api.auditing import Auditing, Progress
 from mooring.api.calls import ANYONE, Call, Control
 from mooring.api.endpoint_logs import LOGS, EndpointLogs
 from mooring.api.errors import is_expected, wire_error
@@ -33,6 +33,7 @@ from mooring.clock import Clock
 from mooring.errors import MooringError, NotInstalled, Refused, Unavailable
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
+from mooring.processes.audit_log import AuditLog
 from mooring.settings import Settings
 from mooring.store import Connection, Store, answers
 from mooring.store.answers import Answer
@@ -50,17 +51,6 @@ _REQUEST_ID = re.compile(rb"[0-9A-Za-z-]{1,64}")
 _log = logging.getLogger("mooring.api")
 
 
-@dataclass(slots=True)
-class Progress:
-    """What is known of one request so far, for its line in the log."""
-
-    operation: str = "-"
-    resource: str = "-"
-    outcome: str = "OK"
-    key: AccessKey | None = None
-    """Whose call it is, where that is asked."""
-
-
 class Edge:
     """Serves API calls and the admin API. `stop_server` asks the supervisor to stop everything.
 
@@ -75,6 +65,7 @@ class Edge:
         control: Control,
         stop_server: Callable[[], None],
         guard: Guard | None = None,
+        audit: AuditLog | None = None,
     ) -> None:
         self._guard = guard
         self._settings = settings
@@ -89,6 +80,7 @@ class Edge:
             stop_server()
 
         self._administration = Administration(settings, store, clock, control, stop)
+        self._auditing = Auditing(settings, audit)
         self._changes = 0
 
     async def handle(self, request: Request) -> Response:
@@ -106,6 +98,7 @@ class Edge:
         _log.info(
             "%s %r %d %s %.1f ms", progress.operation, progress.resource, response.status, progress.outcome, took_ms
         )
+        self._auditing.record(request, who, response, progress, took_ms / 1000)
         return response
 
     async def _administered(self, request: Request, who: recognition.Recognition, progress: Progress) -> Response:
@@ -223,7 +216,7 @@ class Edge:
         now = round(self._clock.wall(), 3)
         caller = ANYONE if progress.key is None else progress.key.name
         call = Call(scope, parsed.operation.name, parsed.params, now, self._settings, caller)
-        progress.resource = call.resource
+        progress.resource, progress.arn = call.resource, call.arn
 
         def run(conn: Connection, function: Function = operation.run) -> WireResponse:
             return protocol.success(parsed.operation, function(conn, call), request_id)

@@ -21,6 +21,7 @@ from mooring.http1.application import serve
 from mooring.http1.loops import new_event_loop
 from mooring.paths import Paths
 from mooring.processes import lifeline
+from mooring.processes.audit_log import AuditLog
 from mooring.settings import Settings, data_directory, load
 from mooring.store import Store
 
@@ -66,7 +67,8 @@ async def run(settings: Settings, lifeline_fd: int, ready_fd: int) -> None:
         control = await service.start(settings, paths, store, clock)
         try:
             guard = Guard(settings, control.keys.keyring, clock.wall) if control.keys.needed else None
-            edge = Edge(settings, store, clock, control, server_stopper(), guard)
+            audit = AuditLog(paths, settings.audit, "control")
+            edge = Edge(settings, store, clock, control, server_stopper(), guard, audit)
             server = await serve(paths.control_socket, edge.handle, body_limit=BODY_LIMIT_BYTES)
             os.write(ready_fd, b"1")
             os.close(ready_fd)

@@ -26,6 +26,8 @@ def show(status: dict[str, Any]) -> None:
     )
     if tls := status.get("tls"):
         console.print(_tls(tls))
+    if lost := (status.get("audit") or {}).get("lost"):
+        console.print(_lost(lost, status["audit"]))
     endpoints = status.get("endpoints", [])
     console.print(_endpoints(endpoints) if endpoints else "no endpoints")
     for endpoint in endpoints:
@@ -43,6 +45,12 @@ def _tls(tls: dict[str, Any]) -> Text:
     if tls.get("problem"):
         shown.append(f"\nTLS: {tls['problem']}", style="red")
     return shown
+
+
+def _lost(count: int, audit: dict[str, Any]) -> Text:
+    last = datetime.fromtimestamp(float(audit.get("lost_at") or 0), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    text = f"audit: {count} lines could not be written to {audit.get('file')}, the last at {last}"
+    return Text(text, style="red")
 
 
 def _endpoints(endpoints: list[dict[str, Any]]) -> Table:

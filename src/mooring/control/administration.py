@@ -20,7 +20,8 @@ from mooring.control.endpoint_worker import EndpointWorker
 from mooring.engines.logs import read_after
 from mooring.hosting.endpoints import EndpointRecord, VariantState
 from mooring.paths import Paths
-from mooring.settings import TlsSettings
+from mooring.processes import audit_log
+from mooring.settings import AuditSettings, TlsSettings
 
 LOG_BYTES_A_CALL = 256 * 1024
 FORGOTTEN_LOGS_AFTER_S = 7 * 86_400.0
@@ -123,7 +124,11 @@ def _offsets(token: str | None) -> dict[str, int]:
 def prune_logs(logs: Path, known: set[str]) -> None:
     """Remove logs of endpoints that are gone for a week: on AWS logs outlive their endpoint, here they must end."""
     for directory in logs.iterdir():
-        if directory.name not in known and time.time() - directory.stat().st_mtime > FORGOTTEN_LOGS_AFTER_S:
+        if (
+            directory.is_dir()
+            and directory.name not in known
+            and time.time() - directory.stat().st_mtime > FORGOTTEN_LOGS_AFTER_S
+        ):
             shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -148,6 +153,12 @@ def tls_status(settings: TlsSettings, paths: Paths) -> dict[str, Any]:
             "problem": problem,
         }
     }
+
+
+def audit_status(settings: AuditSettings, paths: Paths) -> dict[str, Any]:
+    """What is recorded where, and what could not be."""
+    lost, last = audit_log.lost(paths)
+    return {"level": settings.level, "file": str(paths.audit_log), "lost": lost, "lost_at": last if lost else None}
 
 
 def heading(url: str, region: str, account: str, started_at: float, now: float) -> dict[str, Any]:

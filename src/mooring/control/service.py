@@ -15,7 +15,15 @@ from typing import Any
 
 from mooring.clock import Clock
 from mooring.control.access import Access
-from mooring.control.administration import endpoint_status, heading, log_lines, processes, prune_logs, tls_status
+from mooring.control.administration import (
+    audit_status,
+    endpoint_status,
+    heading,
+    log_lines,
+    processes,
+    prune_logs,
+    tls_status,
+)
 from mooring.control.alarms import CloudWatch
 from mooring.control.endpoint_worker import EndpointWorker
 from mooring.control.log_groups import LogGroup, LogGroups
@@ -97,6 +105,7 @@ class ControlService:
         return {
             **heading(url, account.region, account.id, self._started_at, around.clock.wall()),
             **await asyncio.to_thread(tls_status, around.settings.tls, around.paths),
+            "audit": await asyncio.to_thread(audit_status, around.settings.audit, around.paths),
             "processes": processes(
                 around.publisher.gateways, around.engine.zygotes.listing(), self._neighbours.listing()
             ),

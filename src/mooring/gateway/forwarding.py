@@ -15,7 +15,7 @@ from mooring.gateway import faults
 from mooring.gateway.request_ids import new_request_id
 from mooring.http1.client import Answer, Interrupted, Lost, NotConnected, Peer
 from mooring.http1.connection import ServerConnection
-from mooring.http1.messages import PER_CONNECTION, Request
+from mooring.http1.messages import PER_CONNECTION, SOURCE, Request
 
 log = logging.getLogger("mooring.gateway")
 
@@ -47,6 +47,7 @@ _SEPARATOR = re.compile(rb";|%3b")
 _HOP = frozenset((b"connection", b"content-length", b"expect", b"keep-alive", b"te", b"transfer-encoding", b"upgrade"))
 """What the connection to control has of its own, or cannot have."""
 _REQUEST_ID = b"x-mooring-request-id"
+_OURS = frozenset((_REQUEST_ID, SOURCE))
 _OWN_PREFIX = b"x-mooring-"
 
 
@@ -66,7 +67,7 @@ class Forwarder:
 
     async def _forward(self, request: Request, client: ServerConnection) -> None:
         try:
-            answer = await self._call(request)
+            answer = await self._call(request, client)
         except (NotConnected, Interrupted) as error:
             log.warning("control did not answer %s %s: %s", request.method, request.path, error)
             away = faults.control_away(_is_form(request))
@@ -75,11 +76,11 @@ class Forwarder:
         headers = [header for header in answer.headers if header[0] not in PER_CONNECTION]
         client.respond(answer.status, headers, answer.body)
 
-    async def _call(self, request: Request) -> Answer:
+    async def _call(self, request: Request, client: ServerConnection) -> Answer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._wait_s
         delay = RETRY_AFTER_S
-        headers = control_headers(request)
+        headers = [*control_headers(request), (SOURCE, client.source(request).encode("ascii", "replace"))]
         method, target = request.method.decode("ascii"), request.target.decode("latin-1")
         while True:
             try:
@@ -99,7 +100,7 @@ def control_headers(request: Request) -> list[tuple[bytes, bytes]]:
     headers = [
         (name, value)
         for name, value in request.headers
-        if name in wanted or (name.startswith(_OWN_PREFIX) and name != _REQUEST_ID)
+        if name in wanted or (name.startswith(_OWN_PREFIX) and name not in _OURS)
     ]
     return [*headers, (_REQUEST_ID, new_request_id())]
 

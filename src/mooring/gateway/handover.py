@@ -6,8 +6,8 @@ its own copy without shutting the connection down, so the client notices nothing
 A session of TLS cannot leave this process. Then what is given away is one end of a socket pair, and a pipe lies between
 the other and the client (`mooring.gateway.piping`).
 
-The message is one per connection: four bytes, big-endian, that say how many follow; those bytes; the descriptor rides
-on the first of them (SCM_RIGHTS).
+The message is one per connection: four bytes, big-endian, that say how many bytes of the client's follow at the end;
+one that says how long its address is; the address; the client's bytes. The descriptor rides on the first (SCM_RIGHTS).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Handover:
                     if transport.get_extra_info("sslcontext") is not None:
                         await self._lay_pipe(channel, client, transport, message)
                         return
-                    await _send(channel, transport.get_extra_info("socket").fileno(), message)
+                    await _send(channel, transport.get_extra_info("socket").fileno(), _source(transport), message)
             except (OSError, TimeoutError) as error:
                 # Whether the descriptor arrived is not known: two processes must not answer one client.
                 log.warning("a connection was lost on its way to the objects front: %s", error)
@@ -81,7 +81,7 @@ class Handover:
         ours.setblocking(False)
         try:
             with theirs:
-                await _send(channel, theirs.fileno(), message)
+                await _send(channel, theirs.fileno(), _source(transport), message)
         except BaseException:
             ours.close()
             raise
@@ -112,8 +112,13 @@ class Handover:
                 return channel
 
 
-async def _send(channel: socket.socket, descriptor: int, message: bytes) -> None:
-    payload = struct.pack(">I", len(message)) + message
+def _source(transport: asyncio.Transport) -> bytes:
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]).encode("ascii", "replace")[:255] if isinstance(peer, tuple) else b""
+
+
+async def _send(channel: socket.socket, descriptor: int, source: bytes, message: bytes) -> None:
+    payload = struct.pack(">IB", len(message), len(source)) + source + message
     sent = socket.send_fds(channel, [payload], [descriptor])
     if sent < len(payload):
         await asyncio.get_running_loop().sock_sendall(channel, payload[sent:])

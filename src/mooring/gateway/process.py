@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -141,8 +142,18 @@ class Gateway:
         self._routes.close()
         self._ticker.stop()
 
-    def _connection(self) -> FrontConnection:
-        return FrontConnection(self._front) if self._guard is None else GuardedConnection(self._front, self._guard)
+    def _connection_maker(self) -> Callable[[], FrontConnection]:
+        """What makes the connection of a client: with what it does not need there is nothing of it in its way."""
+        front, guard = self._front, self._guard
+        if self._settings.audit.level != "all":
+            return lambda: FrontConnection(front) if guard is None else GuardedConnection(front, guard)
+        from mooring.gateway.auditing import AuditedConnection, AuditedGuardedConnection, TurnLog
+        from mooring.processes.audit_log import AuditLog
+
+        turns = TurnLog(AuditLog(self._paths, self._settings.audit, f"gateway-{self._inherited.index}"))
+        if guard is None:
+            return lambda: AuditedConnection(front, turns)
+        return lambda: AuditedGuardedConnection(front, guard, turns)
 
     async def _wait_for_keys(self, stopping: asyncio.Event) -> None:
         """What queues meanwhile is served later; without keys it could only be refused."""
@@ -155,15 +166,16 @@ class Gateway:
     async def _listen(self, listener: socket.socket) -> asyncio.Server:
         """Serve the port; where it speaks TLS, also a socket for what the objects front passes back."""
         loop = asyncio.get_running_loop()
+        connection = self._connection_maker()
         if self._tls is None:
-            return await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
+            return await loop.create_server(connection, sock=listener, backlog=BACKLOG)
         plain = listen_unix(self._paths.gateway_socket(self._inherited.index))
         plain.setblocking(False)
         # Kept, or it would be collected.
-        self._plain = await loop.create_unix_server(self._connection, sock=plain, backlog=BACKLOG)
+        self._plain = await loop.create_unix_server(connection, sock=plain, backlog=BACKLOG)
         context, within_s = self._tls.context, self._tls.handshake_s
         return await loop.create_server(
-            self._connection, sock=listener, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=within_s
+            connection, sock=listener, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=within_s
         )
 
     async def _freshen(self) -> None:

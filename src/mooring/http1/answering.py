@@ -13,7 +13,7 @@ from collections import deque
 from typing import cast
 
 from mooring.http1.listening import Listening
-from mooring.http1.messages import Headers, Request, Response, response_head
+from mooring.http1.messages import SOURCE, Headers, Request, Response, response_head
 
 JOINED_WRITE_BYTES = 16_384
 """Below this one copy is cheaper than a write with several buffers."""
@@ -179,6 +179,13 @@ class Answering(asyncio.Protocol):
             # A plain close would look like the end of an answer that ends with its connection.
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
+
+    def source(self, request: Request) -> str:
+        """The address that a request came from. On a Unix socket only Mooring's own call, and say for whom."""
+        peer = self.transport.get_extra_info("peername") if self.transport is not None else None
+        if isinstance(peer, tuple):
+            return str(peer[0])
+        return (request.header(SOURCE) or b"").decode("latin-1")
 
     @property
     def closing(self) -> bool:

@@ -14,6 +14,9 @@ Headers = Sequence[tuple[bytes, bytes]]
 PER_CONNECTION = frozenset((b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"date"))
 """Headers of one hop, which whoever passes a message on leaves out."""
 
+SOURCE = b"x-mooring-source"
+"""The address of who made a request, from one process of Mooring to another; a client's own is never believed."""
+
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _STATUS_LINES[424] = b"HTTP/1.1 424 Failed Dependency\r\n"
 

@@ -18,6 +18,7 @@ from mooring.objects.key_channel import KeyChannel
 from mooring.objects.service import Service
 from mooring.objects.storage import Storage
 from mooring.paths import Paths
+from mooring.processes.audit_log import AuditLog
 from mooring.settings import Settings, data_directory, load
 from mooring.wire import browsers
 
@@ -42,7 +43,13 @@ def main() -> None:
         socket.socket(fileno=arguments.handover_fd),
         socket.socket(fileno=arguments.s3_fd),
         arguments.lifeline_fd,
-        Service(storage, settings.account, _guard(settings, paths), urlsplit(settings.url).scheme),
+        Service(
+            storage,
+            settings.account,
+            _guard(settings, paths),
+            urlsplit(settings.url).scheme,
+            AuditLog(paths, settings.audit, "objects"),
+        ),
         Limits(
             settings.gateway.header_limit_bytes,
             settings.gateway.idle_timeout_s,

@@ -29,6 +29,8 @@ class Answer:
     file: int | None = None
     offset: int = 0
     count: int = 0
+    operation: str = "-"
+    error: str = ""
 
     def close(self) -> None:
         """Close the file, sent or not."""
@@ -50,12 +52,12 @@ def of_xml(name: str, fields: list[xml.Field], *, namespace: bool = True) -> Ans
 def of_error(error: S3Error, resource: str, request_id: str) -> Answer:
     """S3's form of an error."""
     if error.status == HTTPStatus.NOT_MODIFIED:
-        return Answer(error.status)
+        return Answer(error.status, error=error.code)
     fields: list[xml.Field] = [("Code", error.code), ("Message", str(error))]
     fields += list(error.details.items())
     fields += [("Resource", resource), ("RequestId", request_id), ("HostId", "mooring")]
     answer = of_xml("Error", fields, namespace=False)
-    answer.status = error.status
+    answer.status, answer.error = error.status, error.code
     return answer
 
 

@@ -53,7 +53,14 @@ class Connection:
     """Serves requests until the client leaves, errs, or `stop` was called."""
 
     def __init__(
-        self, sock: socket.socket, held: bytes, service: Service, limits: Limits, *, handed_over: bool
+        self,
+        sock: socket.socket,
+        held: bytes,
+        service: Service,
+        limits: Limits,
+        *,
+        handed_over: bool,
+        source: str = "",
     ) -> None:
         sock.setblocking(True)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(STALL_S), 0))
@@ -64,6 +71,7 @@ class Connection:
         self._service = service
         self._limits = limits
         self._handed_over = handed_over
+        self._source = source
         self._judged = False
         self._stopping = False
         self._between = True
@@ -97,7 +105,7 @@ class Connection:
                 self._sock.shutdown(socket.SHUT_RDWR)
 
     def _one_request(self) -> bool:
-        request_id = answers.new_request_id()
+        request_id, head = answers.new_request_id(), None
         try:
             raw = self._stream.head(self._limits.head_bytes, idle_s=self._limits.idle_s, within_s=HEAD_S)
             if raw is None:
@@ -112,12 +120,24 @@ class Connection:
             self._stream.begin_body()
             body = Body(self._stream, head.headers)
         except S3Error as error:
-            self._send(answers.of_error(error, "/", request_id), request_id, is_head=False, keep_alive=False)
+            refusal = answers.of_error(error, "/", request_id)
+            if head is not None:
+                self._record(head, refusal, request_id, time.monotonic())
+            self._send(refusal, request_id, is_head=False, keep_alive=False)
             self._linger()
             return False
         self._stream.set_timeout(STALL_S)
-        answer = self._service.answer(head, body, request_id, is_own=not self._handed_over)
-        return self._finish(head, body, answer, request_id)
+        began, given = time.monotonic(), None
+        try:
+            given = self._service.answer(head, body, request_id, is_own=not self._handed_over)
+            return self._finish(head, body, given, request_id)
+        finally:
+            self._record(head, given, request_id, began)
+
+    def _record(self, head: Head, answer: Answer | None, request_id: str, began: float) -> None:
+        """For the audit log; Mooring's own calls are not in it. No answer: the client left before it was made."""
+        if self._handed_over:
+            self._service.record(head, answer, request_id, self._source, time.monotonic() - began)
 
     def _finish(self, head: Head, body: Body, answer: Answer, request_id: str) -> bool:
         unread = body.unread
@@ -159,7 +179,7 @@ class Connection:
             return not self._evicted
 
         self.idle_since = time.monotonic()
-        relay(self._sock, raw, self._stream.release(), moved, self._limits.gateway_socket)
+        relay(self._sock, raw, self._stream.release(), moved, self._limits.gateway_socket, self._source)
 
     def _send(self, answer: Answer, request_id: str, *, is_head: bool, keep_alive: bool) -> None:
         answers.send(self._sock, answer, request_id=request_id, is_head=is_head, keep_alive=keep_alive)

@@ -1,10 +1,10 @@
 """The objects front: takes connections, from gateways and from Mooring itself, and gives each a thread.
 
-A gateway hands a connection over on the handover socket: one message with the descriptor (SCM_RIGHTS), a 4-byte
-big-endian length, and that many bytes which it had read already. The S3 socket takes plain HTTP from Mooring's own
-processes. At `MOST_CONNECTIONS` nothing is accepted, and the one that idles longest is closed for the next that waits;
-with none idle, new ones wait in the kernel's queue. What the system refuses (a descriptor, a thread) costs one
-connection and a pause, never the process.
+A gateway hands a connection over on the handover socket: one message with the descriptor (SCM_RIGHTS), the client's
+address, and the bytes which it had read already, in the form that `mooring.gateway.handover` describes. The S3 socket
+takes plain HTTP from Mooring's own processes. At `MOST_CONNECTIONS` nothing is accepted, and the one that idles longest
+is closed for the next that waits; with none idle, new ones wait in the kernel's queue. What the system refuses (a
+descriptor, a thread) costs one connection and a pause, never the process.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FULL_WAIT_S = 0.05
 """How often a full front looks for a connection that has become idle."""
 _STRAINED_WAIT_S = 0.1
 """How long the front pauses when the system gives it no descriptor or no thread."""
-_LENGTH = struct.Struct(">I")
+_LENGTHS = struct.Struct(">IB")
 
 
 class BadHandover(Exception):
@@ -180,10 +180,10 @@ class Front:
         self._serve(Connection(sock, b"", self._service, self._limits, handed_over=False))
 
     def _serve_handed_over(self, channel: socket.socket) -> None:
-        sock, held = receive_handover(channel)
+        sock, source, held = receive_handover(channel)
         channel.close()
         with sock:
-            self._serve(Connection(sock, held, self._service, self._limits, handed_over=True))
+            self._serve(Connection(sock, held, self._service, self._limits, handed_over=True, source=source))
 
     def _serve(self, connection: Connection) -> None:
         with self._lock:
@@ -205,8 +205,8 @@ class Front:
             _log.warning("stopped with %d connections still busy", left)
 
 
-def receive_handover(channel: socket.socket) -> tuple[socket.socket, bytes]:
-    """A client's connection and what was read from it; `BadHandover` when the message is anything else."""
+def receive_handover(channel: socket.socket) -> tuple[socket.socket, str, bytes]:
+    """A client's connection, its address and what was read from it; `BadHandover` for any other message."""
     channel.settimeout(HANDOVER_S)
     first, ancillary, _, _ = channel.recvmsg(64 * 1024, socket.CMSG_SPACE(4 * 4))
     descriptors = array.array("i")
@@ -220,24 +220,30 @@ def receive_handover(channel: socket.socket) -> tuple[socket.socket, bytes]:
     os.set_inheritable(descriptors[0], False)
     sock = socket.socket(fileno=descriptors[0])
     try:
-        return sock, _receive_bytes(channel, first)
+        return sock, *_receive_bytes(channel, first)
     except BaseException:
         sock.close()
         raise
 
 
-def _receive_bytes(channel: socket.socket, data: bytes) -> bytes:
+def _receive_bytes(channel: socket.socket, data: bytes) -> tuple[str, bytes]:
     received = bytearray(data)
-    while len(received) < _LENGTH.size or len(received) < _LENGTH.size + _LENGTH.unpack_from(received)[0]:
-        if len(received) > _LENGTH.size + MOST_HANDED_BYTES:
+    while len(received) < _LENGTHS.size or len(received) < _announced(received):
+        if len(received) > _LENGTHS.size + MOST_HANDED_BYTES:
             raise BadHandover("too many bytes were handed over")
         piece = channel.recv(256 * 1024)
         if not piece:
             raise BadHandover("a handover ended early")
         received += piece
-    if len(received) != _LENGTH.size + _LENGTH.unpack_from(received)[0]:
+    if len(received) != _announced(received):
         raise BadHandover("more bytes were handed over than announced")
-    return bytes(received[_LENGTH.size :])
+    begin = _LENGTHS.size + _LENGTHS.unpack_from(received)[1]
+    return received[_LENGTHS.size : begin].decode("ascii", "replace"), bytes(received[begin:])
+
+
+def _announced(received: bytearray) -> int:
+    held, source = _LENGTHS.unpack_from(received)
+    return _LENGTHS.size + int(held) + int(source)
 
 
 def stop_on_signals(front: Front) -> None:

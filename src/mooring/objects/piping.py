@@ -18,6 +18,8 @@ import selectors
 import socket
 from collections.abc import Callable
 
+from mooring.http1.messages import SOURCE
+
 CONNECT_TIMEOUT_S = 5.0
 _SILENCE_S = 300.0
 _TURN = 64 * 1024
@@ -25,26 +27,34 @@ _CONNECTION = re.compile(rb"(?:proxy-)?connection[ \t]*:", re.IGNORECASE)
 
 
 def relay(
-    client: socket.socket, head: bytes, rest: bytes, goes_on: Callable[[], bool], gateway_socket: str = ""
+    client: socket.socket,
+    head: bytes,
+    rest: bytes,
+    goes_on: Callable[[], bool],
+    gateway_socket: str = "",
+    source: str = "",
 ) -> None:
     """Pass a request on, whose `rest` may still come, and the answer back, until the gateway has closed.
 
     Ends early when either side fails, or nothing passes for `_SILENCE_S`, or when `goes_on`, which is asked whenever
     something has moved, says no.
     """
+    piped = client.family == socket.AF_UNIX
     with socket.socket(client.family, socket.SOCK_STREAM) as gateway:
         gateway.settimeout(CONNECT_TIMEOUT_S)
-        gateway.connect(gateway_socket if client.family == socket.AF_UNIX else client.getsockname())
+        gateway.connect(gateway_socket if piped else client.getsockname())
         gateway.settimeout(_SILENCE_S)
         client.settimeout(_SILENCE_S)
-        gateway.sendall(as_last(head) + rest)
+        gateway.sendall(as_last(head, source if piped else "") + rest)
         _relay_both(client, gateway, goes_on)
 
 
-def as_last(head: bytes) -> bytes:
-    """A request's head as that of a connection's last request."""
+def as_last(head: bytes, source: str = "") -> bytes:
+    """A request's head as that of a connection's last request, which says whose it is where only we can say that."""
     first, *lines = head.lstrip(b"\r\n").split(b"\n")
     kept, dropping = [first, b"Connection: close\r"], False
+    if source:
+        kept.append(b"%b: %b\r" % (SOURCE, source.encode("ascii", "replace")))
     for line in lines:
         dropping = line.startswith((b" ", b"\t")) if dropping else False  # the rest of a folded line
         dropping = dropping or _CONNECTION.match(line) is not None

@@ -6,6 +6,7 @@ import errno
 import logging
 from collections.abc import Callable
 
+from mooring.hosting.naming import partition
 from mooring.objects import answers, bucket_operations, object_operations, tagging, upload_operations
 from mooring.objects.admission import OPERATIONS, admit
 from mooring.objects.answers import Answer
@@ -17,6 +18,7 @@ from mooring.objects.multipart import Uploads
 from mooring.objects.requests import Head, address
 from mooring.objects.storage import Storage
 from mooring.objects.streams import ClientGone
+from mooring.processes.audit_log import AuditLog, AuditRecord
 from mooring.settings import AccountSettings
 from mooring.wire.sigv4 import claimed_credential
 
@@ -57,13 +59,19 @@ class Service:
     """The operations over one store. Without a guard nobody is asked who calls."""
 
     def __init__(
-        self, storage: Storage, account: AccountSettings, guard: Guard | None = None, scheme: str = "http"
+        self,
+        storage: Storage,
+        account: AccountSettings,
+        guard: Guard | None = None,
+        scheme: str = "http",
+        audit: AuditLog | None = None,
     ) -> None:
         self._guard = guard
         self._storage = storage
         self._uploads = Uploads(storage)
         self._account = account
         self._scheme = scheme
+        self._audit = audit
 
     def answer(self, head: Head, body: Body, request_id: str, *, is_own: bool = False) -> Answer:
         """The answer to one request, which `is_own` when it is Mooring's; raises only `ClientGone`."""
@@ -89,7 +97,29 @@ class Service:
         except Exception:  # noqa: BLE001  # one request's defect must not end the connection without a word
             _log.exception("%s %r failed", operation, head.resource)
             answer = answers.of_error(S3Error("InternalError"), head.resource, request_id)
+        answer.operation = operation
         return answer
+
+    def record(self, head: Head, answer: Answer | None, request_id: str, source: str, took_s: float) -> None:
+        """Put a request into the audit log, if there is one that wants it."""
+        operation = answer.operation if answer is not None else f"{head.method} request"
+        if self._audit is None or not self._audit.wants(operation):
+            return
+        authorization = head.headers.get("authorization", "").encode("latin-1")
+        credential = claimed_credential(authorization, head.target.partition("?")[2].encode("latin-1"))
+        record = AuditRecord(
+            service="s3",
+            operation=operation,
+            request_id=request_id,
+            status=answer.status if answer is not None else None,
+            took_s=took_s,
+            resource=f"arn:{partition(self._account.region)}:s3:::{head.resource[1:]}",
+            region=(credential.region if credential is not None else None) or self._account.region,
+            key_id=credential.access_key_id if credential is not None else "",
+            source=source,
+            error=answer.error if answer is not None else "ClientGone",
+        )
+        self._audit.add(record)
 
 
 def _require(call: Call, operation: str) -> None:
