@@ -165,3 +165,21 @@ def test_an_invocation_that_ends_early_is_a_line_too(make_server: Callable[..., 
         assert connection.getresponse().status == 413
     too_long = of(server, "InvokeEndpoint", 2)[1]
     assert too_long["status"] == 413
+
+
+def test_where_keys_are_needed_a_refusal_is_a_line_of_its_key(make_server: Callable[..., Server]) -> None:
+    server = make_server(MOORING_AUDIT_LEVEL="all", MOORING_ACCESS_MODE="keys")
+    made = json.loads(server.command("keys", "create", "--name", "admin", "--json").stdout)
+    server.key = (made["access_key_id"], made["secret_access_key"])
+    Deployment(server.start()).simple("echo")
+    server.client("sagemaker-runtime").invoke_endpoint(EndpointName="echo", Body=b"1", ContentType="text/csv")
+    server.key = (made["access_key_id"], "not the secret")
+    runtime, sagemaker, s3 = (server.client(service) for service in ("sagemaker-runtime", "sagemaker", "s3"))
+    refused(runtime.invoke_endpoint, EndpointName="echo", Body=b"1", ContentType="text/csv")
+    refused(sagemaker.list_models)
+    refused(s3.list_objects_v2, Bucket="t-models")
+    assert [line["status"] for line in of(server, "InvokeEndpoint", 2)] == [200, 403]
+    for operation, status in (("InvokeEndpoint", 403), ("ListModels", 400), ("GET request", 403)):
+        *_, last = of(server, operation)
+        assert (last["status"], last["key_id"]) == (status, made["access_key_id"])
+        assert last["error"] in ("InvalidSignatureException", "SignatureDoesNotMatch")
