@@ -42,6 +42,42 @@ def only(findings: Iterable[Finding], verdict: str) -> Finding:
     return found
 
 
+# TLS.
+
+
+def over_tls(root: Path | None = None, environ: dict[str, str] | None = None, **tls: Any) -> Scene:
+    served = {
+        "certificate": "/c.pem",
+        "names": ["a"],
+        "not_after": time.time() + 9e6,
+        "anchored": True,
+        "problem": None,
+    }
+    return scene(root, status={"tls": {**served, **tls}}, environ=environ or {})
+
+
+def test_a_certificate_is_looked_at() -> None:
+    assert list(server.certificate(scene(status={}))) == []
+    assert "for a" in only(server.certificate(over_tls()), "ok").text
+    assert "1 days" in only(server.certificate(over_tls(not_after=time.time() + 90_000)), "warn").text
+    assert only(server.certificate(over_tls(problem="no key")), "fail").advice == "put /c.pem right"
+
+
+def test_sdks_must_know_a_certificate_that_signed_itself(tmp_path: Path) -> None:
+    assert list(environment.issuers(over_tls(tmp_path, anchored=False))) == []
+    assert list(environment.issuers(scene(tmp_path, status={}))) == []
+    paths, bundle = Paths(tmp_path), tmp_path / "bundle.pem"
+    paths.run.mkdir()
+    paths.certificate.write_text("ours\n")
+    assert "refuse" in only(environment.issuers(over_tls(tmp_path)), "fail").text
+    told = {"AWS_CA_BUNDLE": str(bundle)}
+    assert "No such file" in only(environment.issuers(over_tls(tmp_path, told)), "fail").text
+    bundle.write_text("theirs\n")
+    only(environment.issuers(over_tls(tmp_path, told)), "fail")
+    bundle.write_text("theirs\nours\n")
+    only(environment.issuers(over_tls(tmp_path, told)), "ok")
+
+
 # The machine.
 
 

@@ -55,6 +55,23 @@ def of_services(scene: Scene) -> Iterable[Finding]:
             yield warn("endpoint url", text, f"unset {name} if that service is meant to be Mooring's")
 
 
+def issuers(scene: Scene) -> Iterable[Finding]:
+    """SDKs must be told of a certificate that nobody signed whom they know."""
+    if not ((scene.status or {}).get("tls") or {}).get("anchored") or scene.paths is None:
+        return
+    name = "AWS_CA_BUNDLE"
+    bundle = scene.environ.get(name)
+    try:
+        known = bundle is not None and scene.paths.certificate.read_text().strip() in Path(bundle).read_text()
+    except OSError as error:
+        yield fail("certificate", f"{name} is {bundle}: {error.strerror}", LEAD)
+        return
+    if known:
+        yield ok("certificate", f"{name} has this server's")
+    else:
+        yield fail("certificate", f"{name} does not name this server's: SDKs refuse to talk to it", LEAD)
+
+
 def proxies(scene: Scene) -> Iterable[Finding]:
     """A proxy cannot reach this machine's loopback."""
     given = {name: value for name, value in scene.environ.items() if name.lower() in PROXIES and value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from mooring.cli.terminal import safe
 SKEW_S, TOO_MUCH_SKEW_S = 30.0, 300.0
 """AWS's signatures are good for five minutes."""
 LONGEST_REASON = 300
+SHORT_DAYS = 7
+"""Left to a certificate whose renewal should have come."""
 
 
 def reachable(scene: Scene) -> Iterable[Finding]:
@@ -51,6 +54,20 @@ def clock(scene: Scene) -> Iterable[Finding]:
         yield warn("clock", text, "set the clocks")
     else:
         yield ok("clock", "agrees with the server's")
+
+
+def certificate(scene: Scene) -> Iterable[Finding]:
+    """Of a server over TLS: whether its files are good, and for how long."""
+    tls = (scene.status or {}).get("tls")
+    if not tls:
+        return
+    left_days = (float(tls.get("not_after") or 0) - time.time()) / 86_400
+    if tls.get("problem"):
+        yield fail("certificate", safe(str(tls["problem"])), f"put {safe(str(tls.get('certificate')))} right")
+    elif left_days < SHORT_DAYS:
+        yield warn("certificate", f"it is good for {left_days:.0f} days more", "renew it; no restart is needed")
+    else:
+        yield ok("certificate", f"for {', '.join(map(safe, map(str, tls.get('names', []))))}")
 
 
 def endpoints(scene: Scene) -> Iterable[Finding]:
