@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.acceptance.running import Deployment, Server, wait_until
+from tests.acceptance.test_access import new_key
 
 Line = dict[str, Any]
 SLOW = """
@@ -167,19 +168,30 @@ def test_an_invocation_that_ends_early_is_a_line_too(make_server: Callable[..., 
     assert too_long["status"] == 413
 
 
-def test_where_keys_are_needed_a_refusal_is_a_line_of_its_key(make_server: Callable[..., Server]) -> None:
+def test_what_keys_refuse_is_recorded_with_the_key_that_was_claimed(make_server: Callable[..., Server]) -> None:
     server = make_server(MOORING_AUDIT_LEVEL="all", MOORING_ACCESS_MODE="keys")
-    made = json.loads(server.command("keys", "create", "--name", "admin", "--json").stdout)
-    server.key = (made["access_key_id"], made["secret_access_key"])
-    Deployment(server.start()).simple("echo")
-    server.client("sagemaker-runtime").invoke_endpoint(EndpointName="echo", Body=b"1", ContentType="text/csv")
-    server.key = (made["access_key_id"], "not the secret")
-    runtime, sagemaker, s3 = (server.client(service) for service in ("sagemaker-runtime", "sagemaker", "s3"))
-    refused(runtime.invoke_endpoint, EndpointName="echo", Body=b"1", ContentType="text/csv")
-    refused(sagemaker.list_models)
-    refused(s3.list_objects_v2, Bucket="t-models")
-    assert [line["status"] for line in of(server, "InvokeEndpoint", 2)] == [200, 403]
-    for operation, status in (("InvokeEndpoint", 403), ("ListModels", 400), ("GET request", 403)):
-        *_, last = of(server, operation)
-        assert (last["status"], last["key_id"]) == (status, made["access_key_id"])
-        assert last["error"] in ("InvalidSignatureException", "SignatureDoesNotMatch")
+    server.key = new_key(server, "admin")
+    server.start()
+    own = Deployment(server)
+    own.simple("echo")
+    assert own.invoke("echo")["model"] == "echo"
+    server.key = ("MKIASTRANGERSTRANGER", "x" * 40)
+    for service, operation, members in (
+        ("sagemaker", "delete_endpoint", {"EndpointName": "echo"}),
+        ("sagemaker-runtime", "invoke_endpoint", {"EndpointName": "echo", "Body": b"x"}),
+        ("s3", "delete_object", {"Bucket": own.bucket, "Key": "echo/model.tar.gz"}),
+        ("iam", "delete_role", {"RoleName": "mooring"}),
+    ):
+        refused(getattr(server.client(service), operation), **members)
+    for operation in ("DeleteEndpoint", "DeleteRole", "InvokeEndpoint"):
+        line = of(server, operation)[-1]
+        assert (line["key_id"], line["status"] in (400, 403)) == ("MKIASTRANGERSTRANGER", True), line
+        assert line["error"], line
+    wait_until(
+        lambda: any(line["service"] == "s3" and line["status"] == 403 for line in lines(server)), what="S3's line"
+    )
+    [denied] = [line for line in lines(server) if line["service"] == "s3" and line["status"] == 403]
+    assert (denied["key_id"], denied["error"]) == ("MKIASTRANGERSTRANGER", "InvalidAccessKeyId")
+    good = of(server, "InvokeEndpoint")[0]
+    assert good["status"] == 200
+    assert good["key_id"] == own.runtime._request_signer._credentials.access_key

@@ -35,9 +35,9 @@ class Progress:
     operation: str = "-"
     resource: str = "-"
     outcome: str = "OK"
-    arn: str = ""
     key: AccessKey | None = None
     """Whose call it is, where that is asked."""
+    arn: str = ""
 
 
 class Auditing:
@@ -71,7 +71,7 @@ class Auditing:
 
 
 def _error(response: Response, outcome: str) -> str:
-    if outcome not in ("OK", "absent"):
+    if outcome not in ("OK", "absent", "denied"):
         return outcome
     found = _ERROR.search(response.body[:4096])
     return (found[1] or found[2]).decode("ascii") if found is not None else ""

@@ -149,7 +149,7 @@ class Edge:
         said = spoken(request.path, request.query, request.headers, request.body)
         told = refusal(error, said.protocol, of_runtime=who.service == recognition.SAGEMAKER_RUNTIME)
         progress.outcome = told.code
-        if progress.operation == "-":  # refused before it was looked into: as it claims
+        if progress.operation == "-":
             progress.operation = said.operation or "-"
         return failure(said, told, request_id)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+from collections.abc import Callable
+from typing import Self
 
-from mooring.gateway.front import OPERATIONS, Front, FrontConnection, endpoint_and_api
+from mooring.gateway.front import Front, FrontConnection, endpoint_and_api, operation_of
 from mooring.gateway.guarding import Guard, GuardedConnection
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
@@ -43,23 +43,22 @@ class TurnLog:
         self._log.write(b"".join(lines), len(lines))
 
 
-@dataclass(slots=True)
-class _Recording:
-    """What is known so far of the request that a connection has."""
+class Audited(FrontConnection):
+    """What records the invocations of a client; `AuditedConnection` and `AuditedGuardedConnection` are the whole."""
 
-    turn_log: TurnLog
-    asked: Request | None = None
-    began: float = 0.0
-    status: int | None = None
-    error: str = ""
-    request_id: str = ""
+    _asked: Request | None
+    _began: float
+    _error: str
+    _request_id: str
+    _source: str
+    _status: int | None
+    _turn_log: TurnLog
 
-
-class _Audited(FrontConnection):
-    """What records each invocation of a client when it ends. It has no slots, so that it can stand before any other."""
-
-    __slots__ = ()
-    _recording: _Recording
+    def audit(self, turn_log: TurnLog) -> Self:
+        """Record from now on; called once, when the connection is made."""
+        self._turn_log = turn_log
+        self._begin(None)
+        return self
 
     def request_received(self, request: Request) -> None:
         self._begin(request)
@@ -74,12 +73,12 @@ class _Audited(FrontConnection):
         super().begin(head, length)
 
     def break_off(self) -> None:
-        self._recording.error = BROKEN_OFF
+        self._error = BROKEN_OFF
         self._record()
         super().break_off()
 
     def client_lost(self) -> None:
-        self._recording.error = CLIENT_GONE
+        self._error = CLIENT_GONE
         self._record()
         super().client_lost()
 
@@ -95,56 +94,54 @@ class _Audited(FrontConnection):
         super()._give_up(response)
 
     def _begin(self, request: Request | None) -> None:
-        recording = self._recording
-        recording.asked, recording.began = request, time.monotonic()
-        recording.status, recording.error, recording.request_id = None, "", ""
+        self._asked = request
+        self._source = "" if request is None else self.source(request)
+        self._began = time.monotonic()
+        self._status = None
+        self._error = self._request_id = ""
 
     def _note(self, head: bytes) -> None:
-        self._recording.status = int(head[_STATUS])
+        self._status = int(head[_STATUS])
         if (found := _REQUEST_ID.search(head)) is not None:
-            self._recording.request_id = found[1].decode("ascii")
+            self._request_id = found[1].decode("ascii")
         if (failed := _ERROR.search(head)) is not None:
-            self._recording.error = failed[1].decode("ascii")
+            self._error = failed[1].decode("ascii")
 
     def _record(self) -> None:
-        request, self._recording.asked = self._recording.asked, None
+        request, self._asked = self._asked, None
         named = endpoint_and_api(request.target) if request is not None and request.method == b"POST" else None
-        if request is None or named is None or (operation := OPERATIONS.get(named[1])) is None:
+        if request is None or named is None or (operation := operation_of(named[1])) is None:
             return  # what is control's to answer is control's to record
         front = self._front
         credential = claimed_credential(request.header(b"authorization"), request.query)
         region = front.region.decode() if credential is None or credential.region is None else credential.region
-        name = unquote_to_bytes(named[0]).decode("utf-8", "replace")
+        name = named[0].decode("utf-8", "replace")
         record = AuditRecord(
             service="sagemaker",
             operation=operation,
-            request_id=self._recording.request_id,
-            status=self._recording.status,
-            took_s=time.monotonic() - self._recording.began,
+            request_id=self._request_id,
+            status=self._status,
+            took_s=time.monotonic() - self._began,
             resource=Scope(front.account, region).arn("endpoint", name),
             region=region,
             key_id=credential.access_key_id if credential is not None else "",
-            source=self.source(request),
-            error=self._recording.error,
+            source=self._source,
+            error=self._error,
         )
-        self._recording.turn_log.add(record.line(time.time()))
+        self._turn_log.add(record.line(time.time()))
 
 
-class AuditedConnection(_Audited):
-    """One client, each of whose invocations is recorded."""
-
-    __slots__ = ("_recording",)
-
-    def __init__(self, front: Front, turn_log: TurnLog) -> None:
-        super().__init__(front)
-        self._recording = _Recording(turn_log)
+class AuditedConnection(Audited):
+    """One client of a gateway that needs no keys."""
 
 
-class AuditedGuardedConnection(_Audited, GuardedConnection):
-    """One client of a gateway that needs keys, each of whose invocations is recorded, also those that are refused."""
+class AuditedGuardedConnection(Audited, GuardedConnection):
+    """One client of a gateway that does; what is refused for want of one is recorded too."""
 
-    __slots__ = ("_recording",)
 
-    def __init__(self, front: Front, guard: Guard, turn_log: TurnLog) -> None:
-        GuardedConnection.__init__(self, front, guard)
-        self._recording = _Recording(turn_log)
+def audited(front: Front, guard: Guard | None, log: AuditLog) -> Callable[[], FrontConnection]:
+    """What makes the connections of a gateway that records invocations."""
+    turn_log = TurnLog(log)
+    if guard is None:
+        return lambda: AuditedConnection(front).audit(turn_log)
+    return lambda: AuditedGuardedConnection(front, guard).audit(turn_log)

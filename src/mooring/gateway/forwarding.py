@@ -61,13 +61,14 @@ class Forwarder:
 
     def forward(self, request: Request, client: ServerConnection) -> None:
         """Answer `client` with what control says. The call runs on when the client leaves."""
-        task = asyncio.create_task(self._forward(request, client), name="forward to control")
+        source = client.source(request)  # while the client is certainly there
+        task = asyncio.create_task(self._forward(request, client, source), name="forward to control")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _forward(self, request: Request, client: ServerConnection) -> None:
+    async def _forward(self, request: Request, client: ServerConnection, source: str) -> None:
         try:
-            answer = await self._call(request, client)
+            answer = await self._call(request, source)
         except (NotConnected, Interrupted) as error:
             log.warning("control did not answer %s %s: %s", request.method, request.path, error)
             away = faults.control_away(_is_form(request))
@@ -76,11 +77,11 @@ class Forwarder:
         headers = [header for header in answer.headers if header[0] not in PER_CONNECTION]
         client.respond(answer.status, headers, answer.body)
 
-    async def _call(self, request: Request, client: ServerConnection) -> Answer:
+    async def _call(self, request: Request, source: str) -> Answer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._wait_s
         delay = RETRY_AFTER_S
-        headers = [*control_headers(request), (SOURCE, client.source(request).encode("ascii", "replace"))]
+        headers = [*control_headers(request), (SOURCE, source.encode("ascii", "replace"))]
         method, target = request.method.decode("ascii"), request.target.decode("latin-1")
         while True:
             try:
@@ -100,7 +101,7 @@ def control_headers(request: Request) -> list[tuple[bytes, bytes]]:
     headers = [
         (name, value)
         for name, value in request.headers
-        if name in wanted or (name.startswith(_OWN_PREFIX) and name not in _OURS)
+        if name not in _OURS and (name in wanted or name.startswith(_OWN_PREFIX))
     ]
     return [*headers, (_REQUEST_ID, new_request_id())]
 

@@ -40,8 +40,6 @@ _OTHER_INVOCATIONS = {
     b"invocations-response-stream": "InvokeEndpointWithResponseStream",
     b"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream",
 }
-OPERATIONS = {b"invocations": "InvokeEndpoint", **_OTHER_INVOCATIONS}
-"""By the last part of a path: what a gateway answers itself."""
 _SMALL_BODY = 65_536
 LONGEST_REGION = 64
 """Of a region that a message repeats."""

@@ -143,17 +143,17 @@ class Gateway:
         self._ticker.stop()
 
     def _connection_maker(self) -> Callable[[], FrontConnection]:
-        """What makes the connection of a client: with what it does not need there is nothing of it in its way."""
+        """What a connection is, decided once: what is not wanted is not there."""
         front, guard = self._front, self._guard
-        if self._settings.audit.level != "all":
-            return lambda: FrontConnection(front) if guard is None else GuardedConnection(front, guard)
-        from mooring.gateway.auditing import AuditedConnection, AuditedGuardedConnection, TurnLog
-        from mooring.processes.audit_log import AuditLog
+        if self._settings.audit.level == "all":
+            from mooring.gateway.auditing import audited
+            from mooring.processes.audit_log import AuditLog
 
-        turns = TurnLog(AuditLog(self._paths, self._settings.audit, f"gateway-{self._inherited.index}"))
+            audit = AuditLog(self._paths, self._settings.audit, f"gateway-{self._inherited.index}")
+            return audited(front, guard, audit)
         if guard is None:
-            return lambda: AuditedConnection(front, turns)
-        return lambda: AuditedGuardedConnection(front, guard, turns)
+            return lambda: FrontConnection(front)
+        return lambda: GuardedConnection(front, guard)
 
     async def _wait_for_keys(self, stopping: asyncio.Event) -> None:
         """What queues meanwhile is served later; without keys it could only be refused."""

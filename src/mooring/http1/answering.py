@@ -182,10 +182,10 @@ class Answering(asyncio.Protocol):
 
     def source(self, request: Request) -> str:
         """The address that a request came from. On a Unix socket only Mooring's own call, and say for whom."""
-        peer = self.transport.get_extra_info("peername") if self.transport is not None else None
-        if isinstance(peer, tuple):
-            return str(peer[0])
-        return (request.header(SOURCE) or b"").decode("latin-1")
+        if self.transport is None:
+            return ""
+        peer = self.transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else (request.header(SOURCE) or b"").decode("latin-1")
 
     @property
     def closing(self) -> bool:

@@ -75,7 +75,7 @@ class Service:
 
     def answer(self, head: Head, body: Body, request_id: str, *, is_own: bool = False) -> Answer:
         """The answer to one request, which `is_own` when it is Mooring's; raises only `ClientGone`."""
-        operation = f"{head.method} request"  # until it is known more closely
+        operation = "-"
         try:
             address(head)
             caller: Caller = Anyone() if self._guard is None or is_own else self._guard.identify(head)
