@@ -8,6 +8,7 @@ import pytest
 
 from mooring.access import asking
 from mooring.access.asking import Asked
+from mooring.api.operations import OPERATIONS
 from mooring.hosting.naming import Scope
 from mooring.wire.service_models import service_model
 
@@ -49,6 +50,17 @@ def test_sagemakers_resources_are_its_required_names(
     assert sorted(asked, key=lambda each: each.resource or "") == [
         Asked(f"sagemaker:{operation}", resource) for resource in resources
     ]
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS["sagemaker"]))
+def test_every_operation_that_is_served_asks_for_itself(operation: str) -> None:
+    """A list, or one that names nothing, is asked of all resources; every other one of those that it names."""
+    required = service_model("sagemaker").operation(operation).input
+    assert required is not None
+    asked = of_sagemaker(operation, **dict.fromkeys(required.required, f"{ARN}x/n"))
+    assert {each.action for each in asked} == {f"sagemaker:{operation}"}
+    lists = operation.startswith("List") and operation != "ListTags"
+    assert all((each.resource == "*") is lists for each in asked)
 
 
 def test_the_quick_way_to_an_invocation_asks_the_same() -> None:

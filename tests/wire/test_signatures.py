@@ -200,6 +200,18 @@ def test_a_header_that_says_what_is_asked_must_be_signed() -> None:
     assert flaw_of(arrived) is Flaw.UNSIGNED_HEADERS
 
 
+def test_a_value_beyond_ascii_is_sent_in_latin_1_and_signed_in_utf_8() -> None:
+    arrived = usual(**{"X-Amzn-SageMaker-Custom-Attributes": "ü"})
+    assert dict(arrived.headers)[b"x-amzn-sagemaker-custom-attributes"] == b"\xfc"
+    arrived.verify(is_s3=False)
+
+
+def test_what_says_which_client_it_is_need_not_be_signed() -> None:
+    arrived = usual()
+    arrived.headers.append((b"x-amz-user-agent", b"aws-sdk-js/3"))
+    arrived.verify(is_s3=False)
+
+
 def test_the_host_must_be_signed() -> None:
     arrived = usual()
     name, value = next(line for line in arrived.headers if line[0] == b"authorization")

@@ -49,16 +49,22 @@ class Access:
         """Put the stored keys in force. Raises `DataDirectoryError` when there must be some and are none."""
         if not self.needed:
             own_keys.forget_local_key(self._paths)
+            if is_exposed(self._settings):
+                log.warning("whoever reaches %s may do everything: no access keys are asked for", self._host)
             return
         kept = await self._keeper.opened()
         if not kept and is_exposed(self._settings):
             raise DataDirectoryError(
-                f"{self._settings.server.host} can be reached over the network, and there is no access key: make one "
+                f"{self._host} can be reached over the network, and there is no access key: make one "
                 f"with `mooring keys create --data-dir {self._paths.root}`, or let everyone in with --insecure"
             )
         self._own = [self.replicas_key, own_keys.local_key(self._paths)]
         self._put_in_force(kept)
         log.info("access keys are needed; there are %d", len(kept))
+
+    @property
+    def _host(self) -> str:
+        return self._settings.server.host
 
     async def create(self, name: str | None, policy: Mapping[str, Any] | None) -> dict[str, Any]:
         """A new key, which works when this returns. Raises `BadInput`, or `AlreadyExists`."""

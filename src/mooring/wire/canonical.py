@@ -1,8 +1,8 @@
 """SigV4's canonical request: one spelling of a request, so that sender and receiver sign the same bytes.
 
 The sender's spelling of path and query is brought into AWS's: percent-encoded once more for all services but S3, whose
-path is encoded exactly once. A client that signed what it sent, in another spelling, is served too: `spellings` gives
-both, and each of them is a faithful copy of what came.
+path is encoded exactly once. A client that signed what it sent, in another spelling, is served too, and one that signs
+its header values as UTF-8 and sends them as Latin-1: `spellings` gives all, each a faithful copy of what came.
 """
 
 from __future__ import annotations
@@ -31,12 +31,15 @@ def spellings(
     is_s3: bool,
 ) -> Iterator[bytes]:
     """The canonical request, in AWS's spelling first and then as it was sent, where that is another one."""
-    tail = b"\n%b\n%b\n%b" % (canonical_headers(headers, signed), b";".join(signed), payload)
+    lines = canonical_headers(headers, signed)
+    tail = b"\n%b\n%b" % (b";".join(signed), payload)
     usual = canonical_path(path, is_s3=is_s3), canonical_query(query)
-    yield b"%b\n%b\n%b%b" % (method, *usual, tail)
+    yield b"%b\n%b\n%b\n%b%b" % (method, *usual, lines, tail)
     as_sent = (path if is_s3 else _encoded(_without_dots(path))), _sorted(_pairs(query))
     if as_sent != usual:
-        yield b"%b\n%b\n%b%b" % (method, *as_sent, tail)
+        yield b"%b\n%b\n%b\n%b%b" % (method, *as_sent, lines, tail)
+    if not lines.isascii():
+        yield b"%b\n%b\n%b\n%b%b" % (method, *usual, lines.decode("latin-1").encode(), tail)
 
 
 def canonical_path(path: bytes, *, is_s3: bool) -> bytes:

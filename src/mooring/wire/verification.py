@@ -23,6 +23,8 @@ MOST_SIGNING_KEYS: Final = 16
 """Kept of one access key: regions and services in use, of today and yesterday."""
 
 _AMZ = b"x-amz-"
+_HARMLESS = frozenset((b"x-amz-user-agent",))
+"""Of those, what changes nothing of a call."""
 
 
 class SigningKeys:
@@ -94,7 +96,7 @@ def check_signed_headers(signature: Signature, headers: Fields) -> None:
             Flaw.UNSIGNED_HEADERS, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
         )
     for name, _ in headers:
-        if name.startswith(_AMZ) and name not in signed:
+        if name.startswith(_AMZ) and name not in signed and name not in _HARMLESS:
             raise Unverified(
                 Flaw.UNSIGNED_HEADERS,
                 f"There were headers present in the request which were not signed: {name.decode('latin-1')}",
