@@ -24,10 +24,14 @@ from unittest import mock
 import pytest
 from botocore.exceptions import ClientError
 
-from mooring.access.keys import AccessKey, document_of
+from mooring.access.keys import AccessKey, Keyring, document_of
 from mooring.access.policies import policy_of
 from mooring.access.sessions import issue
+from mooring.objects.errors import S3Error
+from mooring.objects.guarding import Guard
+from mooring.objects.requests import parse_head
 from mooring.paths import Paths
+from mooring.settings import AccountSettings
 from mooring.wire.signing import Credentials, signed_headers
 from mooring.wire.verification import derive
 from tests.objects.conftest import ObjectsServer, exchange, listen
@@ -395,6 +399,13 @@ def test_headers_that_are_not_signed_do_not_count(keyed: Keyed) -> None:
     request = f"PUT /bucket/c HTTP/1.1\r\n{lines}\r\n"
     status, body = exchange(keyed.server.connect(), request.encode())
     assert (status, b"There were headers present in the request which were not signed" in body) == (403, True)
+
+
+def test_a_front_without_keys_refuses_nobody_for_good() -> None:
+    guard = Guard(AccountSettings(), Keyring(), time.time, lambda seconds: False)
+    with pytest.raises(S3Error) as caught:
+        guard.identify(parse_head(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+    assert (caught.value.code, caught.value.status) == ("SlowDown", 503)
 
 
 def test_mooring_s_own_socket_is_not_asked(keyed: Keyed) -> None:
