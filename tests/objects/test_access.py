@@ -210,6 +210,8 @@ def test_a_policy_is_heard_by_bucket_and_key(keyed: Keyed) -> None:
     assert refused(bob, "copy_object", Bucket="bucket", Key="own/3", CopySource="bucket/others/1")[0] == "AccessDenied"
     assert refused(bob, "list_buckets")[0] == "AccessDenied"
     assert refused(bob, "head_object", Bucket="bucket", Key="others/1")[:2] == ("403", 403)
+    tagged = {"Bucket": "bucket", "Key": "own/4", "Body": b"", "Tagging": "a=b"}
+    assert "s3:PutObjectTagging" in refused(bob, "put_object", **tagged)[2]
     gone = bob.delete_objects(Bucket="bucket", Delete={"Objects": [{"Key": "own/1"}, {"Key": "others/1"}]})
     assert [each["Key"] for each in gone["Deleted"]] == ["own/1"]
     assert [(each["Key"], each["Code"]) for each in gone["Errors"]] == [("others/1", "AccessDenied")]

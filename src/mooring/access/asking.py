@@ -82,6 +82,7 @@ _S3_ACTIONS = {
     "UploadPart": "PutObject",
     "UploadPartCopy": "PutObject",
     "CompleteMultipartUpload": "PutObject",
+    "DeleteBucketTagging": "PutBucketTagging",
     "ListParts": "ListMultipartUploadParts",
 }
 """S3's operations by the actions that allow them; all others are called as they are."""
@@ -132,6 +133,11 @@ def _queue(scope: Scope, url: str) -> str:
     return _named("sqs")(scope, url.rpartition("/")[2])
 
 
+def _log_group(scope: Scope, name: str) -> str:
+    plain = name.partition(":log-group:")[2].removesuffix(":*") if name.startswith("arn:") else name
+    return _named("logs")(scope, f"log-group:{plain}:*")
+
+
 def _subscription(_: Scope, arn: str) -> str:
     return arn.rpartition(":")[0]
 
@@ -145,9 +151,8 @@ _MEMBERS: dict[str, dict[str, Arn]] = {
         "PlatformApplicationArn": _named("sns"),
     },
     "logs": {
-        "logGroupName": _named("logs", "log-group:{}:*"), "logGroupNames": _named("logs", "log-group:{}:*"),
-        "logGroupIdentifier": _named("logs", "log-group:{}:*"), "logGroupIdentifiers": _named("logs", "log-group:{}:*"),
-        "logGroupArn": _named("logs"), "resourceArn": _named("logs"),
+        "logGroupName": _log_group, "logGroupNames": _log_group, "logGroupIdentifier": _log_group,
+        "logGroupIdentifiers": _log_group, "logGroupArn": _log_group, "resourceArn": _named("logs"),
         "destinationName": _named("logs", "destination:{}"),
     },
     "iam": {
@@ -161,7 +166,9 @@ _MEMBERS: dict[str, dict[str, Arn]] = {
     },
     "sts": {"RoleArn": _iam("role/{}")},
 }  # fmt: skip
-"""The members that name a resource, the first that is there counts; and the ARN of what each names."""
+"""The members that name a resource, and the ARN of what each names. All that are there are asked for, since who serves
+the call may heed any; of IAM the first, as on AWS, where a policy attached to a role is no resource of the call.
+"""
 _PREFIXES = {"monitoring": "cloudwatch"}
 """Where IAM's prefix is not the name that a call is signed for."""
 _WITHOUT_RESOURCE = ("List", "Describe", "Get", "PutMetricData", "CheckIfPhone", "DecodeAuthorizationMessage")
@@ -176,18 +183,18 @@ def of_neighbour(service: str, operation: str, params: Params | None, scope: Sco
         return []
     if params is None:
         return [Asked(action, None)]
-    if isinstance(params.get("logStreamName"), str) and isinstance(params.get("logGroupName"), str):
-        name = f"log-group:{params['logGroupName']}:log-stream:{params['logStreamName']}"
-        return [Asked(action, _named("logs")(scope, name))]
-    for member, arn in _MEMBERS.get(service, {}).items():
-        if (names := _texts(params.get(member))) is not None:
-            return [Asked(action, arn(scope, name)) for name in names]
+    named = _MEMBERS.get(service, {})
+    found = [arn(scope, name) for member, arn in named.items() for name in _texts(params.get(member))]
+    if service == "logs" and isinstance(stream := params.get("logStreamName"), str):
+        found = [f"{group.removesuffix(':*')}:log-stream:{stream}" for group in found]
+    if service == "iam":
+        del found[1:]
+    if found:
+        return [Asked(action, resource) for resource in found]
     return [Asked(action, ANY if operation.startswith(_WITHOUT_RESOURCE) else None)]
 
 
-def _texts(value: object) -> list[str] | None:
+def _texts(value: object) -> list[str]:
     if isinstance(value, str):
         return [value]
-    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
-        return value
-    return None
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []

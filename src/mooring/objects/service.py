@@ -127,6 +127,8 @@ def _require(call: Call, operation: str) -> None:
     if operation != "DeleteObjects":
         source = object_operations.source_of(call) if operation in ("CopyObject", "UploadPartCopy") else None
         call.caller.require(operation, call.bucket, call.key, source)
+    if tagging.HEADER in call.head.headers:
+        call.caller.require("PutObjectTagging", call.bucket, call.key)
 
 
 def _region(head: Head) -> str | None:
