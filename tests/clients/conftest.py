@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.running import Server
 from tests.clients import terraform
 from tests.clients.environments import Unreachable, node_modules_with, python_with
 from tests.clients.running import Runner
+from tests.clients.terraform import Terraform
 
 Tell = Callable[[str, str], None]
 NODE_PACKAGES = [f"@aws-sdk/client-{name}" for name in ("iam", "s3", "sagemaker", "sagemaker-runtime", "sts")]
-FLOW_S = 280
+FLOW_S = 400
 """MLflow looks at an endpoint every 20 s, and its models get an environment of their own."""
 
 
@@ -91,8 +93,11 @@ def javascript(tmp_path: Path, tell: Tell) -> Runner:
 
 
 @pytest.fixture
-def terraformed(tmp_path: Path, tell: Tell) -> Runner:
-    """Runs Terraform, with AWS's provider initialized for `scripts/terraform`."""
-    runner = Runner(None, tmp_path)
-    tell("Terraform", terraform.initialize(runner.directory))
-    return runner
+def terraform_with(tmp_path: Path, tell: Tell, shared_server: Server) -> Callable[[str], Terraform]:
+    """Terraform with AWS's provider, initialized for a configuration below `scripts`."""
+
+    def initialized(configuration: str) -> Terraform:
+        tell("Terraform", terraform.initialize(configuration, tmp_path))
+        return Terraform(Runner(None, tmp_path), shared_server)
+
+    return initialized

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from tests.acceptance.running import ECHO, Server, archive
-from tests.clients.running import Runner
+from tests.clients.terraform import CHANGES, Terraform
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(400)]
 
-CHANGES = 2
-"""The exit status of `terraform plan -detailed-exitcode` when there is something to do."""
 
-
-class Terraform:
-    """Its commands against one server."""
-
-    def __init__(self, runner: Runner, server: Server) -> None:
-        self._runner = runner
-        self._data = server.data
-
-    def run(self, *arguments: str, status: int = 0) -> str:
-        alone = ("env", "CHECKPOINT_DISABLE=1", "terraform")
-        return self._runner.run_command(self._data, *alone, *arguments, status=status)
-
-    def apply(self, *flags: str) -> str:
-        return self.run("apply", "-no-color", "-auto-approve", "-input=false", *flags)
-
-    def plan(self, status: int) -> str:
-        return self.run("plan", "-no-color", "-detailed-exitcode", "-input=false", status=status)
-
-    def destroy(self) -> str:
-        return self.run("destroy", "-no-color", "-auto-approve")
-
-    def plan_is_empty(self) -> None:
-        """Nothing that the provider reads differs from what it was told to make."""
-        assert "No changes." in self.plan(0)
-
-
-def test_resources_from_their_creation_to_their_destruction(terraformed: Runner, shared_server: Server) -> None:
+def test_resources_from_their_creation_to_their_destruction(
+    terraform_with: Callable[[str], Terraform], tmp_path: Path, shared_server: Server
+) -> None:
     """`apply` of a bucket, an object, a role, a model, four endpoint configurations and an endpoint; an empty second
     plan; what was deleted elsewhere is planned anew; `import`; `destroy`."""
-    (terraformed.directory / "model.tar.gz").write_bytes(archive({"code/inference.py": ECHO.format(name="tf")}))
-    terraform = Terraform(terraformed, shared_server)
+    (tmp_path / "model.tar.gz").write_bytes(archive({"code/inference.py": ECHO.format(name="tf")}))
+    terraform = terraform_with("terraform")
     assert "Apply complete! Resources: 9 added, 0 changed, 0 destroyed." in terraform.apply()
     runtime = shared_server.client("sagemaker-runtime")
     assert b"tf" in runtime.invoke_endpoint(EndpointName="tf-iris", ContentType="text/csv", Body=b"1")["Body"].read()
@@ -59,7 +36,7 @@ def test_resources_from_their_creation_to_their_destruction(terraformed: Runner,
     sagemaker.get_waiter("endpoint_deleted").wait(EndpointName="tf-iris")
     sagemaker.delete_endpoint_config(EndpointConfigName="tf-shadowed")
     sagemaker.delete_model(ModelName="tf-iris")
-    assert "Plan: 3 to add, 0 to change, 0 to destroy." in terraform.plan(CHANGES)
+    assert "Plan: 3 to add, 0 to change, 0 to destroy." in terraform.plan(status=CHANGES)
     terraform.apply()
     terraform.plan_is_empty()
     assert "Destroy complete! Resources: 9 destroyed." in terraform.destroy()
