@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.failing import PING_FAILURE
+from tests.acceptance.failing import PING_FAILURE, gone
 from tests.acceptance.running import ECHO, Deployment, Load, Server, wait_until
-from tests.acceptance.updating import HALF, MODES, Updating, generations, rolling, routed
+from tests.acceptance.updating import HALF, MODES, Updating, generations, rolling, routed, running
 
 FAILS = """
 import sys
@@ -241,3 +241,24 @@ def test_numbers_that_cannot_be_had_are_undone(shared: Deployment, tmp_path: Any
     assert "FailureReason" not in found
     assert found["ProductionVariants"][0]["CurrentInstanceCount"] == 2
     shared.sagemaker.delete_endpoint(EndpointName=updating.name)
+
+
+def test_a_forced_deletion_ends_a_rollback_that_hangs(make_server: Callable[..., Server], tmp_path: Any) -> None:
+    """The old fleet, which a rolling update had shrunk, does not come up again."""
+    own = Deployment(make_server(MOORING_DEPLOYMENTS_TIMEOUT_S="3").start())
+    updating = Updating(own, "hangs")
+    flag = tmp_path / "slow"
+    updating.prepare("slow", f"import os, time\nif os.path.exists({str(flag)!r}): time.sleep(600)\n" + _echo("slow"))
+    updating.update("slow")
+    updating.settled()
+    updating.prepare("new")
+    updating.update("new", rolling(2))
+    wait_until(lambda: "full capacity" in str(updating.pending()), what="the last batch")
+    flag.touch()
+    wait_until(lambda: updating.described()["EndpointStatus"] == "RollingBack", what="the time limit")
+    wait_until(lambda: any(each["state"] == "starting" for each in own.server.replicas(updating.name)))
+    assert updating.models(4) <= {updating.config("new"), "slow"}
+    forced = own.server.command("endpoints", "delete", updating.name, "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert gone(own, updating.name)
+    assert not running(own.server)

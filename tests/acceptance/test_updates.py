@@ -67,6 +67,8 @@ def test_a_canary_takes_its_share_and_is_described(shared: Deployment) -> None:
     for named in ({}, {"TargetVariant": "v"}):
         answers = [shared.invoke(updating.name, **named)["model"] for _ in range(100)]
         assert 20 < answers.count(updating.config("new")) < 80
+    words = f"from {updating.config('old')} to {updating.config('new')}, step 1 of 2: baking for 600 s"
+    assert f"{updating.name}: {words}" in shared.server.command("status").stdout
     refusal = f'Cannot update in-progress endpoint "{found["EndpointArn"]}".'
     for operation, more in (
         ("delete_endpoint", {}),

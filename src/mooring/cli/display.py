@@ -31,6 +31,8 @@ def show(status: dict[str, Any]) -> None:
     endpoints = status.get("endpoints", [])
     console.print(_endpoints(endpoints) if endpoints else "no endpoints")
     for endpoint in endpoints:
+        if endpoint.get("deployment"):
+            console.print(Text(f"{endpoint['name']}: {endpoint['deployment']}"))
         if endpoint.get("failure_reason"):
             console.print(Text(f"{endpoint['name']}: {endpoint['failure_reason']}", style="red"))
         for idle in endpoint.get("no_effect", []):

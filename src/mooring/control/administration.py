@@ -19,6 +19,7 @@ from mooring import __version__
 from mooring.control.endpoint_worker import EndpointWorker
 from mooring.engines.logs import read_after
 from mooring.hosting.endpoints import EndpointRecord, VariantState
+from mooring.hosting.progress import told
 from mooring.paths import Paths
 from mooring.processes import audit_log
 from mooring.settings import AuditSettings, TlsSettings
@@ -36,8 +37,15 @@ def endpoint_status(record: EndpointRecord, worker: EndpointWorker | None) -> di
         "account": record.scope.account,
         "status": record.status,
         "failure_reason": record.failure_reason,
-        "variants": [_variant_status(variant, worker) for variant in record.variants],
+        "deployment": told(record, record),
+        "variants": [_variant_status(variant, worker) for variant in _variants(record)],
     }
+
+
+def _variants(record: EndpointRecord) -> Iterable[VariantState]:
+    """Those of the endpoint's config, and those that only an update brings: each name once, with all its replicas."""
+    others = [each.variants for each in (record.rollout, record.remnant) if each is not None]
+    return {each.name: each for variants in (*others, record.variants) for each in variants}.values()
 
 
 def _variant_status(variant: VariantState, worker: EndpointWorker | None) -> dict[str, Any]:
