@@ -104,7 +104,7 @@ def test_it_dies_with_its_supervisor(tmp_path: Path) -> None:
         assert os.read(running.ready, 1) == b"1"
         os.close(running.lifeline)
         running.lifeline = -1
-        assert running.process.wait(5) != 0
+        assert running.process.wait(20) != 0
 
 
 def test_a_data_directory_of_a_newer_mooring_is_one_line(tmp_path: Path) -> None:

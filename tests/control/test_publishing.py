@@ -38,7 +38,7 @@ class FakeGateway:
         await self._writer.drain()
 
     async def receive(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             message: dict[str, Any] = json.loads(await self._reader.readline())
             return message
 
@@ -159,7 +159,7 @@ def test_nonsense_closes_the_link_and_nothing_else(tmp_path: Path) -> None:
         await gateway.connect()
         await gateway.receive()
         await gateway.send({"ack": 5})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while publisher.gateways:
                 await asyncio.sleep(0.01)
         other = FakeGateway(Paths(tmp_path))

@@ -101,7 +101,7 @@ def test_it_goes_at_once_when_its_lifeline_closes(tmp_path: Path) -> None:
     with neighbours(tmp_path / "data") as running:
         os.close(running.lifeline)
         running.lifeline = -1
-        assert running.process.wait(5) == ORPHANED
+        assert running.process.wait(20) == ORPHANED
 
 
 def test_a_second_one_waits_for_the_first_and_then_says_so(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_second_one_waits_for_the_first_and_then_says_so(tmp_path: Path) -> No
         assert running.said == b"1"
         with neighbours(tmp_path / "data", IMPATIENT) as second:
             assert second.said.endswith(b"neighbours.journal is in use by another process")
-            assert second.process.wait(5) == 1
+            assert second.process.wait(20) == 1
         assert running.ask("ListQueues").status == 200
 
 

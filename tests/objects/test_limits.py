@@ -42,7 +42,7 @@ class Running:
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(5)
+        connection.settimeout(20)
         connection.connect(os.fspath(self._path))
         return connection
 
@@ -189,9 +189,9 @@ def test_an_answer_that_is_hardly_taken_is_ended(running: Running, monkeypatch: 
 def handed_over(running: Running) -> Iterator[tuple[socket.socket, socket.socket]]:
     """A TCP connection that the front was given, and the listener that it came from: the gateway."""
     with socket.create_server(("127.0.0.1", 0)) as gateway:
-        gateway.settimeout(5)
+        gateway.settimeout(20)
         with socket.create_connection(gateway.getsockname()) as client:
-            client.settimeout(5)
+            client.settimeout(20)
             accepted, _ = gateway.accept()
             with accepted:
                 hand_over(running.handover_path, accepted, GET)

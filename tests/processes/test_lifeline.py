@@ -38,7 +38,7 @@ def test_reader_exits_when_the_holder_is_killed(start) -> None:
         assert child.stdout.readline() == b"up\n"
         assert child.poll() is None
         holder.send_signal(signal.SIGKILL)
-        assert child.wait(5) == lifeline.ORPHANED
+        assert child.wait(20) == lifeline.ORPHANED
     finally:
         child.kill()
         child.wait(10)

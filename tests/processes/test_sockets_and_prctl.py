@@ -33,7 +33,7 @@ def test_unix_socket_replaces_a_stale_one_and_is_private(tmp_path: Path) -> None
     with listen_unix(path) as listener, socket.socket(socket.AF_UNIX) as client:
         assert path.stat().st_mode & 0o777 == 0o600
         assert not listener.get_inheritable()
-        client.settimeout(5)
+        client.settimeout(20)
         client.connect(str(path))
 
 
