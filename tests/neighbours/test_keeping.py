@@ -24,7 +24,7 @@ def test_what_changes_a_resource_lasts(service: str) -> None:
                 *("PutLogEvents", "StartLiveTail", "StartQuery", "StopQuery"),
                 *("CreateExportTask", "CancelExportTask"),
             },
-            "monitoring": {"PutMetricData", "SetAlarmState"},
+            "monitoring": {"PutMetricData"},
             "sns": {"Publish", "PublishBatch"},
             "sqs": {
                 *("SendMessage", "SendMessageBatch", "ReceiveMessage", "DeleteMessage", "DeleteMessageBatch"),

@@ -10,7 +10,7 @@ _TRAFFIC: Final = {
     "logs": frozenset(
         ("PutLogEvents", "StartQuery", "StopQuery", "StartLiveTail", "CreateExportTask", "CancelExportTask")
     ),
-    "monitoring": frozenset(("PutMetricData", "SetAlarmState")),
+    "monitoring": frozenset(("PutMetricData",)),
     "sns": frozenset(("Publish", "PublishBatch")),
     "sqs": frozenset(
         (
@@ -27,7 +27,7 @@ _TRAFFIC: Final = {
         )
     ),
 }
-"""What must not be made again: a message would be sent twice."""
+"""What must not be made again: a message would be sent twice. The state of an alarm is kept, since updates obey it."""
 
 
 def is_kept(service: str, operation: str) -> bool:
