@@ -9,7 +9,17 @@ import pytest
 
 from tests.acceptance.failing import PING_FAILURE, gone
 from tests.acceptance.running import ECHO, Deployment, Load, Server, wait_until
-from tests.acceptance.updating import HALF, MODES, Updating, generations, rolling, routed, running
+from tests.acceptance.updating import (
+    HALF,
+    MODES,
+    Updating,
+    generations,
+    put_alarm,
+    rolling,
+    routed,
+    running,
+    with_alarms,
+)
 
 FAILS = """
 import sys
@@ -24,20 +34,6 @@ SLOW = "import time\ndef model_fn(d):\n    time.sleep(600)\n"
 def quick(make_server: Callable[..., Server]) -> Deployment:
     """A server that looks at alarms all the time."""
     return Deployment(make_server(MOORING_DEPLOYMENTS_ALARM_INTERVAL_S="0.1").start())
-
-
-def with_alarms(deployment_config: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {**deployment_config, "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in names]}}
-
-
-def put_alarm(deployment: Deployment, name: str, state: str = "OK") -> Any:
-    cloudwatch = deployment.server.client("cloudwatch", retries=3)
-    cloudwatch.put_metric_alarm(
-        AlarmName=name, Namespace="AWS/SageMaker", MetricName="Invocation5XXErrors", Statistic="Average", Period=60,
-        EvaluationPeriods=1, Threshold=0.5, ComparisonOperator="GreaterThanThreshold",
-    )  # fmt: skip
-    cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="test")
-    return cloudwatch
 
 
 def is_back(updating: Updating, found: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import Deployment, Load, Server, wait_until
-from tests.acceptance.updating import HALF, MODES, Updating, rolling, routed, running
+from tests.acceptance.updating import HALF, MODES, QUIET, Updating, put_alarm, rolling, routed, running
 
 DEATH_TRAP = """
 import os, signal, sys
@@ -120,9 +120,10 @@ def test_control_dies_in_a_rollback(make_server: Callable[..., Server], tmp_path
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("mode", ["all-at-once", "canary", "linear", "rolling"])
+@pytest.mark.parametrize("mode", ["all-at-once", "canary", "linear", "rolling", "alarmed"])
 def test_control_dies_at_each_step(make_server: Callable[..., Server], tmp_path: Path, mode: str, moment: str) -> None:
     trap = Trap(make_server, tmp_path)
+    put_alarm(trap.deployment, QUIET)
     updating = Updating(trap.deployment, mode)
     updating.prepare("new")
     updating.update("new", MODES[mode])

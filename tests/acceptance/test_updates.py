@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.acceptance.running import ECHO, Deployment, Load, Server, wait_until
-from tests.acceptance.updating import HALF, MODES, Updating, generations, rolling, routed, running
+from tests.acceptance.updating import HALF, MODES, QUIET, Updating, generations, put_alarm, rolling, routed, running
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_no_call_is_lost(shared: Deployment, mode: str) -> None:
+    put_alarm(shared, QUIET)
     updating = Updating(shared, f"{shared.prefix}-{mode}")
     updating.prepare("new")
     with Load(shared, updating.name) as load:
@@ -36,6 +37,7 @@ def test_no_call_is_lost(shared: Deployment, mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_no_call_is_lost_in_twenty_updates(make_server: Callable[..., Server], mode: str) -> None:
     own = Deployment(make_server().start("--workers", "2"))
+    put_alarm(own, QUIET)
     updating = Updating(own, mode)
     updating.prepare("new")
     with Load(own, updating.name, threads=4) as load:

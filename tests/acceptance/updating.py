@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.acceptance.running import Deployment, Server, wait_until
 
+QUIET = "quiet"
+"""The alarm of the mode `alarmed`, which a test has to make."""
 HALF = {"Type": "CAPACITY_PERCENT", "Value": 50}
 
 
@@ -21,13 +23,28 @@ def rolling(wait: int = 1, **more: Any) -> dict[str, Any]:
     return {"RollingUpdatePolicy": {"MaximumBatchSize": HALF, "WaitIntervalInSeconds": wait, **more}}
 
 
+def with_alarms(deployment_config: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {**deployment_config, "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in names]}}
+
+
 MODES: dict[str, dict[str, Any]] = {
     "plain": {},
     "all-at-once": routed("ALL_AT_ONCE", 0, 1),
     "canary": routed("CANARY", CanarySize=HALF),
     "linear": routed("LINEAR", LinearStepSize=HALF),
     "rolling": rolling(),
+    "alarmed": with_alarms(routed("CANARY", CanarySize=HALF), QUIET),
 }
+
+
+def put_alarm(deployment: Deployment, name: str, state: str = "OK") -> Any:
+    cloudwatch = deployment.server.client("cloudwatch", retries=3)
+    cloudwatch.put_metric_alarm(
+        AlarmName=name, Namespace="AWS/SageMaker", MetricName="Invocation5XXErrors", Statistic="Average", Period=60,
+        EvaluationPeriods=1, Threshold=0.5, ComparisonOperator="GreaterThanThreshold",
+    )  # fmt: skip
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="test")
+    return cloudwatch
 
 
 class Updating:

@@ -126,4 +126,4 @@ def test_most_of_the_generated_configs_are_created(account: Account) -> None:
         made.append(account.edge.call("CreateEndpointConfig", params, region=account.region).status == 200)
 
     count()
-    assert sum(made) > len(made) / 2
+    assert sum(made) >= 5
