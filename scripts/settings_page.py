@@ -11,19 +11,19 @@ import itertools
 import sys
 from pathlib import Path
 
-from mooring import settings
+from mooring.settings import topics, variable_name
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 HEAD = """# Settings
 
 Every setting is an environment variable of `mooring serve`; those of the first table are also its flags. Times are in
-seconds, sizes in bytes. This page is written by `scripts/settings_page.py` from `mooring/settings.py`.
+seconds, sizes in bytes. This page is written by `scripts/settings_page.py` from `mooring/settings/topics.py`.
 """
 
 
 def page() -> str:
     """The page as it should be."""
-    module = ast.parse(inspect.getsource(settings))
+    module = ast.parse(inspect.getsource(topics))
     classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
     parts = [HEAD]
     for field in classes["Settings"].body:
@@ -46,7 +46,7 @@ def _table(topic: str, cls: ast.ClassDef) -> str:
     for node, following in itertools.pairwise(body):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             said = following.value.value if isinstance(following, ast.Expr) else ""  # type: ignore[attr-defined]
-            variable = settings.variable_name(topic, node.target.id)
+            variable = variable_name(topic, node.target.id)
             lines.append(f"| `{variable}` | {_default(node)} | {' '.join(str(said).split())} |")
     return "\n".join([*lines, ""])
 

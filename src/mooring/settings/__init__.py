@@ -1,0 +1,53 @@
+"""Every setting, in frozen dataclasses by topic; one loader; one name in the environment for each.
+
+The environment variable of a setting is `MOORING_` + topic + `_` + field in capitals (`MOORING_REPLICAS_DRAIN_S`),
+except for the few in the topic `server`, which drop the topic (`MOORING_PORT`, `MOORING_DATA_DIR`), since they are the
+flags of `mooring serve`. A child process gets the resolved settings whole, as JSON, in `MOORING_RESOLVED_SETTINGS`:
+so every process of one Mooring agrees, whatever the environment says by then.
+"""
+
+from __future__ import annotations
+
+from mooring.settings.loading import LOG_LEVELS, RESOLVED, data_directory, load, variable_name
+from mooring.settings.topics import (
+    AccessSettings,
+    AccountSettings,
+    ApiSettings,
+    ArtifactSettings,
+    AuditSettings,
+    CapacitySettings,
+    DeploymentSettings,
+    GatewaySettings,
+    HostingSettings,
+    ImageSettings,
+    ObjectSettings,
+    QuotaSettings,
+    ReplicaSettings,
+    ServerSettings,
+    Settings,
+    TlsSettings,
+)
+
+__all__ = [
+    "LOG_LEVELS",
+    "RESOLVED",
+    "AccessSettings",
+    "AccountSettings",
+    "ApiSettings",
+    "ArtifactSettings",
+    "AuditSettings",
+    "CapacitySettings",
+    "DeploymentSettings",
+    "GatewaySettings",
+    "HostingSettings",
+    "ImageSettings",
+    "ObjectSettings",
+    "QuotaSettings",
+    "ReplicaSettings",
+    "ServerSettings",
+    "Settings",
+    "TlsSettings",
+    "data_directory",
+    "load",
+    "variable_name",
+]
