@@ -48,7 +48,7 @@ def request(secret: str = "s3cret", key_id: str = "MKIAKEY", token: str | None =
 
 
 def verify(head: RawHead, held: Keyring, payload: bytes = DIGEST) -> AccessKey:
-    return Verifier(held, lambda: float(NOW)).verify(head, payload, ["sagemaker"])
+    return Verifier(held, lambda: float(NOW)).verify(head, lambda: payload, ["sagemaker"])
 
 
 def flaw(head: RawHead, held: Keyring, payload: bytes = DIGEST) -> Flaw:
@@ -69,7 +69,7 @@ def test_a_request_is_its_keys_and_nobody_elses() -> None:
 def test_a_changed_key_is_another_one_at_once() -> None:
     held = keyring(key())
     verifier = Verifier(held, lambda: float(NOW))
-    verifier.verify(request(), DIGEST, ["sagemaker"])
+    verifier.verify(request(), lambda: DIGEST, ["sagemaker"])
     held.replace([key(secret="new")])
     assert flaw(request(), held) is Flaw.MISMATCH
     held.replace([])
@@ -78,7 +78,7 @@ def test_a_changed_key_is_another_one_at_once() -> None:
 
 def test_decisions_are_of_the_policy_in_force() -> None:
     held = keyring(key(MAY_INVOKE))
-    decisions = Decisions(held, "000000000000", "mooring")
+    decisions = Decisions("000000000000", "mooring")
     invoke, create = Asked("sagemaker:InvokeEndpoint", "arn:x"), Asked("sagemaker:CreateModel", "arn:y")
     found = held.find("MKIAKEY")
     assert found is not None

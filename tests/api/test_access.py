@@ -202,6 +202,52 @@ def test_the_admin_api_is_for_keys_too(edge: Serving) -> None:
     assert edge.stops == []
 
 
+def test_a_page_is_of_the_region_that_it_names(edge: Serving) -> None:
+    here = "arn:aws:mooring:us-east-1:*:endpoints/*"
+    edge.control.keys.hold(AccessKey(*NOBODY, "nobody", allowing("mooring:*", resource=here)))
+    assert admin(edge, NOBODY, "GET", "endpoints/e/events?region=us-east-1").status == 200
+    assert admin(edge, NOBODY, "GET", "endpoints/e/events?region=eu-west-1").status == 403
+    assert admin(edge, NOBODY, "DELETE", "endpoints/e?region=eu-west-1").status == 403
+
+
+def test_a_queue_is_the_one_of_the_path_and_of_the_call(edge: Serving) -> None:
+    mine = "arn:aws:sqs:*:*:mine"
+    edge.control.keys.hold(AccessKey(*NOBODY, "nobody", allowing("sqs:*", resource=mine)))
+    reached: list[bytes] = []
+
+    def answer(request: Any) -> WireResponse:
+        reached.append(request.path)
+        return WireResponse(200, (), b"{}")
+
+    def ask(path: str, body: bytes, **headers: str) -> int:
+        credentials, url = Credentials(*NOBODY), f"http://127.0.0.1:{edge.port}{path}"
+        digest = hashlib.sha256(body).hexdigest().encode()
+        made = signed_headers(credentials, "sqs", "us-east-1", "POST", url, headers, digest)
+        return edge.raw("POST", path, made, body).status
+
+    edge.control.neighbours = answer
+    try:
+        json_call = {"X-Amz-Target": "AmazonSQS.GetQueueAttributes", "Content-Type": "application/x-amz-json-1.0"}
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        assert ask("/000000000000/mine", b"{}", **json_call) == 200
+        assert ask("/000000000000/mine", b"Action=GetQueueAttributes&Version=2012-11-05", **form) == 200
+        for path, body, headers in (
+            ("/000000000000/other", b"{}", json_call),
+            ("/000000000000/other", b'{"QueueUrl": "http://x/0/mine"}', json_call),
+            ("/000000000000/mine", b'{"QueueUrl": "http://x/0/other"}', json_call),
+            ("/", b'{"QueueUrl": 1}', json_call),
+            ("/", b"[]", json_call),
+            ("/", b"{", json_call),
+            ("/000000000000/other", b"Action=SendMessage&Version=2012-11-05", form),
+            ("/", b"Action=SendMessage&Version=2012-11-05&QueueUrl=http://x/0/mine&QueueUrl=http://x/0/other", form),
+            ("/", b"Action=SendMessage&Version=2012-11-05&a=1&a.member.1=2", form),
+        ):
+            assert ask(path, body, **headers) in (400, 403), body
+        assert len(reached) == 2
+    finally:
+        edge.control.neighbours = None
+
+
 def test_keys_are_made_listed_and_revoked(edge: Serving) -> None:
     policy = {"Statement": {"Effect": "Allow", "Action": "sagemaker:ListModels", "Resource": "*"}}
     made = admin(edge, ADMIN, "POST", "keys", {"name": "new", "policy": policy}).json

@@ -1,7 +1,6 @@
 """The decision on a call whose signature is good: what the key's policy says of all that the call asks for.
 
-Decisions are kept by key, action and resource for as long as the keyring stays as it is, since every change of a key or
-of its policy makes it another one.
+Decisions are kept by policy, action and resource: a key whose policy has changed has another one, so none is stale.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mooring.access.asking import ANY, Asked
-from mooring.access.keys import AccessKey, Keyring
-from mooring.access.policies import Verdict
+from mooring.access.keys import AccessKey
+from mooring.access.policies import Policy, Verdict
 from mooring.hosting.naming import callers_arn
 
 MOST_KEPT = 10_000
@@ -26,12 +25,10 @@ class Denied(Exception):
 class Decisions:
     """Decides for one process. `role` is the role that every caller has, see `hosting.naming`."""
 
-    def __init__(self, keyring: Keyring, account: str, role: str) -> None:
-        self._keyring = keyring
+    def __init__(self, account: str, role: str) -> None:
         self._account = account
         self._role = role
-        self._kept: dict[tuple[str, str, str | None], Verdict] = {}
-        self._of_version = keyring.version
+        self._kept: dict[tuple[Policy, str, str | None], Verdict] = {}
 
     def require(self, key: AccessKey, asked: Iterable[Asked], region: str) -> None:
         """Raises `Denied` unless everything is allowed."""
@@ -43,12 +40,11 @@ class Decisions:
     def _verdict(self, key: AccessKey, asked: Asked) -> Verdict:
         if key.policy is None:
             return Verdict.ALLOWED
-        if self._of_version != self._keyring.version or len(self._kept) >= MOST_KEPT:
-            self._kept.clear()
-            self._of_version = self._keyring.version
-        question = key.id, asked.action, asked.resource
+        question = key.policy, asked.action, asked.resource
         verdict = self._kept.get(question)
         if verdict is None:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
             verdict = self._kept[question] = key.policy.decide(asked.action, asked.resource)
         return verdict
 

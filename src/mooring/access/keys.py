@@ -53,19 +53,13 @@ class AccessKey:
 class Keyring:
     """The keys that are in force. Until the first `replace` nothing is known, which is not the same as no keys."""
 
-    __slots__ = ("_keys", "_version", "known", "session_key")
+    __slots__ = ("_keys", "known", "session_key")
 
     def __init__(self) -> None:
         self.known = False
         self.session_key = b""
         """What temporary credentials are made and verified with."""
         self._keys: dict[str, AccessKey] = {}
-        self._version = 0
-
-    @property
-    def version(self) -> int:
-        """Grows with every change: what was concluded from an older one does not count any more."""
-        return self._version
 
     def find(self, key_id: str) -> AccessKey | None:
         """The key of this id."""
@@ -79,7 +73,6 @@ class Keyring:
             fresh[key.id] = held if held is not None and held.is_same(key) else key
         self._keys = fresh
         self.session_key = session_key
-        self._version += 1
         self.known = True
 
     def take(self, message: Mapping[str, Any]) -> int:

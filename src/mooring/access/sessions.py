@@ -43,24 +43,24 @@ class Sessions:
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._of_version = keyring.version
-        self._opened: dict[bytes, tuple[AccessKey, int]] = {}
+        self._opened: dict[bytes, tuple[AccessKey, int, AccessKey]] = {}
 
     def open(self, key_id: str, token: bytes, now: float) -> AccessKey:
         """The key of a session. Raises `Unverified` when the token is not of this key, is over, or its parent is."""
-        if self._of_version != self._keyring.version or len(self._opened) >= MOST_KEPT:
-            self._opened.clear()
-            self._of_version = self._keyring.version
-        found = self._opened.get(token) or self._read(token)
-        key, expires_at = found
+        found = self._opened.get(token)
+        if found is None or self._keyring.find(found[2].id) is not found[2]:  # its parent is not in force as it was
+            found = self._read(token)
+        key, expires_at, _ = found
         if not hmac.compare_digest(key.id.encode(), key_id.encode("utf-8", "replace")):
             raise _bad()
         if now >= expires_at:
             raise Unverified(Flaw.EXPIRED_TOKEN, "The security token included in the request is expired")
+        if len(self._opened) >= MOST_KEPT:
+            self._opened.clear()
         self._opened[token] = found
         return key
 
-    def _read(self, token: bytes) -> tuple[AccessKey, int]:
+    def _read(self, token: bytes) -> tuple[AccessKey, int, AccessKey]:
         session_key = self._keyring.session_key
         try:
             if len(token) > LONGEST_TOKEN:
@@ -76,7 +76,7 @@ class Sessions:
         if parent is None:
             raise _bad()
         secret = _secret(session_key, payload)
-        return AccessKey(key_id, secret, parent.name, parent.policy, parent=parent.id), expires_at
+        return AccessKey(key_id, secret, parent.name, parent.policy, parent=parent.id), expires_at, parent
 
 
 def _secret(session_key: bytes, payload: bytes) -> str:

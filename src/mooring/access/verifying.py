@@ -31,9 +31,10 @@ class Verifier:
         verification.check_signed_headers(signature, headers)
         return signature, key
 
-    def verify(self, head: RawHead, payload: bytes, services: Collection[str]) -> AccessKey:
-        """The key of a whole request; `payload` is the SHA-256 of its body. Raises `Unverified`."""
+    def verify(self, head: RawHead, digest: Callable[[], bytes], services: Collection[str]) -> AccessKey:
+        """The key of a whole request; `digest` tells the SHA-256 of its body. Raises `Unverified`."""
         signature, key = self.begin(head.headers, head.query, services)
+        payload = digest()
         verification.check_signature(signature, key.signing, head.method, head.path, head.query, head.headers, payload)
         return key
 

@@ -64,8 +64,7 @@ class Administration:
             return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error; the log of the server says more.")
 
     async def _routed(self, request: Request) -> Response:
-        query = dict(parse_qsl(request.query.decode("latin-1")))
-        scope = Scope(self._settings.account.id, query.get("region", self._settings.account.region))
+        query, scope = query_of(request), scope_of(request, self._settings)
         match request.method.decode("latin-1"), parts_of(request):
             case "GET", ["keys"]:
                 return _json(HTTPStatus.OK, await self._control.keys.listed())
@@ -108,6 +107,16 @@ class Administration:
 def parts_of(request: Request) -> list[str]:
     """The page that a request is for, cut at the slashes."""
     return [unquote(part) for part in request.path.decode("latin-1").removeprefix(PREFIX).split("/")]
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """What stands behind the page's name."""
+    return dict(parse_qsl(request.query.decode("latin-1")))
+
+
+def scope_of(request: Request, settings: Settings) -> Scope:
+    """Whose endpoints a page is about, whatever region it is signed for."""
+    return Scope(settings.account.id, query_of(request).get("region", settings.account.region))
 
 
 def refused(error: Unverified | Denied) -> Response:

@@ -20,7 +20,7 @@ from mooring.access.keys import AccessKey
 from mooring.access.refusals import refusal
 from mooring.api import sessions
 from mooring.api.absent import NOT_INSTALLED, absent, is_siblings
-from mooring.api.administration import Administration, parts_of, refused
+from mooring.api.administration import Administration, parts_of, refused, scope_of
 from mooring.api.auditing import Auditing, Progress
 from mooring.api.calls import ANYONE, Call, Control
 from mooring.api.endpoint_logs import LOGS, EndpointLogs
@@ -105,7 +105,7 @@ class Edge:
         if self._guard is not None:
             try:
                 progress.key = self._guard.identify(request, who)
-                scope = self._scope(who)
+                scope = scope_of(request, self._settings)
                 asked = of_administration(request.method.decode("latin-1"), parts_of(request), scope)
                 self._guard.require(progress.key, asked, scope)
             except (Unverified, Denied) as error:

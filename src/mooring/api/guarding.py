@@ -33,14 +33,14 @@ class Guard:
         self._settings = settings
         self._keyring = keyring
         self._verifier = Verifier(keyring, wall)
-        self._decisions = Decisions(keyring, settings.account.id, settings.account.role)
+        self._decisions = Decisions(settings.account.id, settings.account.role)
 
     def identify(self, request: Request, who: Recognition) -> AccessKey:
         """The key that a whole request is signed with. Raises `Unverified`."""
-        head = RawHead(request.method, request.path, request.query, request.headers)
         meant = targeted(request.headers) or who.service
         service = SAGEMAKER if meant == SAGEMAKER_RUNTIME else meant
-        return self._verifier.verify(head, hashlib.sha256(request.body).hexdigest().encode(), [service])
+        head = RawHead(request.method, request.path, request.query, request.headers)
+        return self._verifier.verify(head, lambda: hashlib.sha256(request.body).hexdigest().encode(), [service])
 
     def require(self, key: AccessKey, asked: Iterable[Asked], scope: Scope) -> None:
         """Raises `Denied` unless the key may do all of it."""
@@ -68,20 +68,25 @@ def neighbours_asked(request: Request, service: str, said: Spoken, scope: Scope)
 
 def _params(request: Request, service: str, said: Spoken) -> Mapping[str, Any] | None:
     """The members that a call gives, by no shape; None where two readers could read two things."""
+    found: dict[str, Any] | None = None
     try:
         if said.protocol == JSON:
             found = json.loads(request.body or b"{}")
-            return found if isinstance(found, dict) else None
-        if said.protocol == CBOR:
-            return rpc_v2_cbor.parameters(request.body)
-        if said.protocol == QUERY:
-            return _form(request, service)
+        elif said.protocol == CBOR:
+            found = rpc_v2_cbor.parameters(request.body)
+        elif said.protocol == QUERY:
+            found = _form(request)
     except (ValueError, RecursionError, WireError):
-        pass
-    return None
+        return None
+    if not isinstance(found, dict):
+        return None
+    if service == SQS and request.path != b"/":  # the queue's own address, beside what the call says
+        named = found.get("QueueUrl")
+        found["QueueUrl"] = [*([named] if isinstance(named, str) else []), request.path.decode("latin-1")]
+    return found
 
 
-def _form(request: Request, service: str) -> Mapping[str, Any] | None:
+def _form(request: Request) -> dict[str, Any] | None:
     pairs = [*query_protocol.fields(request.query), *query_protocol.fields(request.body)]
     found: dict[str, Any] = dict(pairs)
     if len(found) != len(pairs):
@@ -89,7 +94,8 @@ def _form(request: Request, service: str) -> Mapping[str, Any] | None:
     for name, value in pairs:
         whole, member, rest = name.partition(".member.")
         if member and rest.isdigit():
-            found.setdefault(whole, []).append(value)
-    if service == SQS and request.path != b"/":
-        found["QueueUrl"] = request.path.decode("latin-1")
+            listed = found.setdefault(whole, [])
+            if not isinstance(listed, list):
+                return None
+            listed.append(value)
     return found

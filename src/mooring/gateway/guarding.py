@@ -54,7 +54,7 @@ class Guard:
         self._account = account.id
         self._keyring = keyring
         self._verifier = Verifier(keyring, wall)
-        self._decisions = Decisions(keyring, account.id, account.role)
+        self._decisions = Decisions(account.id, account.role)
 
     def begin(self, request: Request) -> Response | None:
         """The answer to a head that no body could make good; None when the body may come."""

@@ -79,7 +79,7 @@ class Guard:
     ) -> None:
         self._keyring = keyring
         self._verifier = Verifier(keyring, wall)
-        self._decisions = Decisions(keyring, account.id, account.role)
+        self._decisions = Decisions(account.id, account.role)
         self._home = account.region
         self._wait_for_keys = wait_for_keys
 
