@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,9 +20,13 @@ from unittest import mock
 
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mooring.processes.identity import of
+from mooring.wire.signing import Credentials, signed_headers
 from tests.acceptance.running import MOORING, Deployment, Server, wait_until
+from tests.acceptance.test_fuzzing import assert_in_form, mutations, said_to
 
 ASKING = """
 import json
@@ -75,6 +81,12 @@ def open_to_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploymen
         yield deployment
     finally:
         server.end()
+
+
+@pytest.fixture(scope="module")
+def narrow(open_to_keys: Deployment) -> Credentials:
+    """A key that may read and invoke."""
+    return Credentials(*new_key(open_to_keys.server, "reader", allow("s3:Get*", "sagemaker:Invoke*", "logs:*")))
 
 
 def refused(call: Callable[..., Any], **params: Any) -> tuple[str, int]:
@@ -302,3 +314,53 @@ def test_a_server_on_the_network_needs_a_key_or_to_be_told(make_server: Callable
     server.start("--host", "0.0.0.0")
     server.client("sagemaker", key=key).list_models()
     assert refused(server.client("sagemaker").list_models)[0] == "UnrecognizedClientException"
+
+
+@given(message=mutations())
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(300)
+def test_whatever_a_stranger_sends_is_refused(open_to_keys: Deployment, message: bytes) -> None:
+    answer = said_to(open_to_keys.server, message)
+    assert_in_form(answer)
+    assert re.search(rb"(?m)^HTTP/1\.1 2", answer) is None, answer
+
+
+TARGETS = st.sampled_from(
+    ["/", "/?x=%00", "/endpoints/steady/invocations", "/a%2F..//b?uploads&x", "/-/mooring/v1/keys/%ff"]
+)
+SERVICES = st.sampled_from(["sagemaker", "s3", "sts", "sqs", "logs", "monitoring", "mooring", "kms"])
+KINDS = st.sampled_from(
+    ["application/x-amz-json-1.1", "application/x-www-form-urlencoded", "application/cbor", "text/csv"]
+)
+CALLED = st.sampled_from(
+    ["", "SageMaker.CreateModel", "AmazonSQS.SendMessage", "Logs_20140328.PutLogEvents", "X.\u00fc"]
+)
+BODIES = st.binary(max_size=60) | st.sampled_from(
+    [b"Action=AssumeRole&Version=2011-06-15", b"a&a=1&a.member.1=2&Action=DeleteAlarms&Version=2010-08-01", b"[" * 3000]
+)
+
+
+CALLS = st.tuples(SERVICES, TARGETS, KINDS, CALLED, st.sampled_from(["GET", "POST"]), BODIES)
+
+
+@given(call=CALLS)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(300)
+def test_what_a_narrow_key_signs_is_answered_in_form(
+    open_to_keys: Deployment, narrow: Credentials, call: tuple[str, str, str, str, str, bytes]
+) -> None:
+    service, target, kind, called, method, body = call
+    server = open_to_keys.server
+    headers = {"Content-Type": kind, "X-Mooring-Client": "test", **({"X-Amz-Target": called} if called else {})}
+    digest = hashlib.sha256(body).hexdigest().encode()
+    made = signed_headers(narrow, service, "us-east-1", method, server.url + target, headers, digest)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in made.items()) + f"Content-Length: {len(body)}\r\n"
+    head = f"{method} {target} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n".encode("latin-1")
+    answer = said_to(server, head + body, leaves=False)
+    assert re.match(rb"HTTP/1\.1 \d", answer), answer
+    assert_in_form(answer)
+
+
+def test_nothing_of_all_that_has_left_a_trace(open_to_keys: Deployment) -> None:
+    assert "Traceback" not in open_to_keys.server.log.read_text()
+    assert open_to_keys.sagemaker.describe_endpoint(EndpointName="steady")["EndpointStatus"] == "InService"
