@@ -65,8 +65,12 @@ def written(page: str, ran: dict[str, str]) -> str:
     place = PLACE.search(page)
     assert place, "the page has no <!-- last results -->"
     kept = {line.split("|")[1].strip(): line for line in re.findall(r"(?m)^\| (?!\||---).*\n", place[0])}
-    table = HEAD + "".join({**kept, **ran}.values())
+    table = HEAD + "".join(row for _, row in sorted({**kept, **ran}.items(), key=_by_name))
     return page[: place.end(1)] + table + page[place.start(2) :]
+
+
+def _by_name(item: tuple[str, str]) -> tuple[bool, str]:
+    return "/" in item[0], item[0].lower()  # files, which stand for themselves, at the end
 
 
 def main() -> None:

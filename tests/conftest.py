@@ -48,7 +48,7 @@ def _told(request: pytest.FixtureRequest, record_property: Callable[[str, object
     """For the table of `make clients` and `make soak` (scripts/last_results.py); a test may say something better."""
     if any(request.node.get_closest_marker(name) for name in ("clients", "soak")):
         record_property("subject", str(request.path.relative_to(Path(__file__).parent)))
-        did = request.function.__doc__ or request.node.name.removeprefix("test_").replace("_", " ")
+        did = request.function.__doc__ or request.function.__name__.removeprefix("test_").replace("_", " ")
         record_property("did", " ".join(did.split()).rstrip("."))
 
 
