@@ -43,3 +43,13 @@ def test_resources_from_their_creation_to_their_destruction(
     for listed in (sagemaker.list_models, sagemaker.list_endpoint_configs, sagemaker.list_endpoints):
         found = listed(NameContains="tf-")
         assert not next(each for member, each in found.items() if member.endswith("s"))
+
+
+def test_what_stands_around_a_model(terraform_with: Callable[[str], Terraform], tmp_path: Path) -> None:
+    """Default tags, the caller's identity, the image as data, policies of a role, an alarm, a topic; an empty second
+    plan."""
+    (tmp_path / "model.tar.gz").write_bytes(archive({"code/inference.py": ECHO.format(name="around")}))
+    terraform = terraform_with("terraform-around")
+    assert "Apply complete! Resources: 8 added, 0 changed, 0 destroyed." in terraform.apply()
+    terraform.plan_is_empty()
+    assert "Destroy complete! Resources: 8 destroyed." in terraform.destroy()
