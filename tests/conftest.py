@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.acceptance.running import Deployment, Server
 from tests.clients.environments import Unreachable, python_with
@@ -19,6 +20,10 @@ from tests.clients.running import Runner
 from tests.models.installing import kept_environments, server_settings
 
 _numbers = itertools.count()
+
+# A machine that is busy with other tests makes nothing wrong.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -317,7 +317,7 @@ def test_a_server_on_the_network_needs_a_key_or_to_be_told(make_server: Callable
 
 
 @given(message=mutations())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @pytest.mark.timeout(300)
 def test_whatever_a_stranger_sends_is_refused(open_to_keys: Deployment, message: bytes) -> None:
     answer = said_to(open_to_keys.server, message)
@@ -344,7 +344,7 @@ CALLS = st.tuples(SERVICES, TARGETS, KINDS, CALLED, st.sampled_from(["GET", "POS
 
 
 @given(call=CALLS)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @pytest.mark.timeout(300)
 def test_what_a_narrow_key_signs_is_answered_in_form(
     open_to_keys: Deployment, narrow: Credentials, call: tuple[str, str, str, str, str, bytes]

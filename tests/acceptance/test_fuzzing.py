@@ -100,7 +100,7 @@ def assert_in_form(answer: bytes) -> None:
 
 
 @given(message=mutations())
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @pytest.mark.timeout(300)
 def test_broken_messages(shared: Deployment, message: bytes) -> None:
     assert_in_form(said_to(shared.server, message))
@@ -113,7 +113,7 @@ def test_broken_messages(shared: Deployment, message: bytes) -> None:
                      ["EndpointName", "ModelName", "PrimaryContainer", "Containers", "ResourceArn", "Tags"]), inner,
                      max_size=4), max_leaves=12).map(lambda value: json.dumps(value).encode()),
 ))  # fmt: skip
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @pytest.mark.timeout(300)
 def test_any_body_gets_an_answer(shared: Deployment, head: bytes, body: bytes) -> None:
     answer = said_to(shared.server, called(head, body, b"Connection: close"), leaves=False)
@@ -125,7 +125,7 @@ def test_the_server_has_written_no_trace_and_still_serves(make_server: Callable[
     server = make_server().start()
 
     @given(message=mutations())
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
     def break_it(message: bytes) -> None:
         said_to(server, message)
 

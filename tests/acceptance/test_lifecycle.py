@@ -168,7 +168,6 @@ def run(own: Deployment, examples: int, steps: int, *, derandomize: bool) -> Non
             max_examples=examples,
             stateful_step_count=steps,
             derandomize=derandomize,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=[Phase.generate],  # to shrink takes a server's time for every try
         ),

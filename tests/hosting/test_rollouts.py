@@ -366,7 +366,7 @@ MODES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     before=st.integers(1, 6),
     after=st.integers(1, 6),

@@ -89,7 +89,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(edges) if a != b]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(messages(), min_size=1, max_size=4), st.lists(st.integers(0, 10_000), max_size=8), st.booleans())
 def test_messages_do_not_depend_on_how_they_arrive(
     sent: list[tuple[bytes, tuple[bytes, list[tuple[bytes, bytes]], bytes]]], places: list[int], at_once: bool
@@ -110,7 +110,7 @@ def test_messages_do_not_depend_on_how_they_arrive(
     assert not transport.closed
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=4))
 def test_nonsense_is_refused_and_never_raises(data: bytes, places: list[int]) -> None:
     connection = Collector(limits=Limits(header_bytes=100))

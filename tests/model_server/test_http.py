@@ -226,13 +226,13 @@ def messages(draw: st.DrawFn) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(message=messages(), cuts=st.lists(st.integers(0, 500), max_size=6))
 def test_own_parser_reads_as_httptools_does(message: bytes, cuts: list[int]) -> None:
     assert read(Events(), message, cuts) == read(Events(httptools.HttpRequestParser), message, [])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.one_of(st.binary(max_size=200), messages().map(lambda m: m.replace(b"\r\n", b"\n", 1))))
 def test_own_parser_refuses_or_waits_but_never_breaks(data: bytes) -> None:
     try:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring_model_server import leading
@@ -170,7 +170,6 @@ class Broken(Kept):
 heads = st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3)
 
 
-@settings(deadline=None)
 @given(frames=st.lists(st.tuples(heads, st.binary(max_size=30)), max_size=4), size=st.integers(1, 40))
 def test_frames_come_out_as_they_went_in_however_they_are_cut(
     frames: list[tuple[dict[str, str], bytes]], size: int

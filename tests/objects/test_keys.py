@@ -126,7 +126,7 @@ class Bucket:
     after=st.one_of(st.just(b""), tight.map(str.encode), tight.map(lambda key: key.encode() + ABOVE)),
     limit=st.integers(1, 5),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_listings_are_those_of_a_sorted_map(
     names: set[str], prefix: str, delimiter: str, after: bytes, limit: int
 ) -> None:

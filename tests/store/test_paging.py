@@ -70,7 +70,7 @@ def expected(records: list[EndpointRecord], wanted: Selection) -> list[str]:
     limit=st.integers(1, 5),
     late=NAMES,
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pages_put_together_are_the_sorted_filtered_list(
     fleet: list[EndpointRecord], filters: dict[str, Any], sort_by: Any, descending: bool, limit: int, late: str
 ) -> None:

@@ -25,7 +25,7 @@ HOSTING = [
     *("CreateEndpoint", "DescribeEndpoint", "ListEndpoints", "DeleteEndpoint", "UpdateEndpoint"),
     *("UpdateEndpointWeightsAndCapacities", "AddTags", "ListTags", "DeleteTags"),
 ]
-CALM = settings(deadline=None, derandomize=True)
+CALM = settings(derandomize=True)
 """The same examples each time, however slow the machine."""
 
 RUNTIME = ["InvokeEndpoint", "InvokeEndpointAsync"]

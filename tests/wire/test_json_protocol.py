@@ -15,7 +15,7 @@ from mooring.wire.validation import violations
 from tests.wire.botocore_half import CALM, HOSTING, botocore_operation, inputs, plain, request_of, understood
 
 MODEL = service_model("sagemaker")
-SLOW_TO_DRAW = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SLOW_TO_DRAW = settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def parsed(operation: str, body: Any) -> dict[str, Any]:

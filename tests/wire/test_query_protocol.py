@@ -14,7 +14,7 @@ from tests.wire.botocore_half import CALM, botocore_operation, inputs, plain, re
 
 MODEL = service_model("sts")
 OPERATIONS = ["GetCallerIdentity", "AssumeRole", "GetSessionToken", "AssumeRoleWithWebIdentity", "GetFederationToken"]
-SLOW_TO_DRAW = settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SLOW_TO_DRAW = settings(max_examples=20, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def refusal(query: bytes, body: bytes = b"") -> WireError:

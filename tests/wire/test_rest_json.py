@@ -26,7 +26,7 @@ from tests.wire.botocore_half import (
 
 MODEL = service_model("sagemaker-runtime")
 CHECKS = InvocationChecks(MODEL, "InvokeEndpoint")
-SLOW_TO_DRAW = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SLOW_TO_DRAW = settings(max_examples=30, derandomize=True, suppress_health_check=list(HealthCheck))
 INVOKE = b"/endpoints/e/invocations"
 VARIANT = b"x-amzn-sagemaker-target-variant"
 NAME = "^[a-zA-Z0-9](-*[a-zA-Z0-9])*"

@@ -265,7 +265,7 @@ def breakages(shape: Any, params: dict[str, Any], path: str = "") -> list[tuple[
 
 
 @pytest.mark.parametrize("operation", [name for name in HOSTING if botocore_operation("sagemaker", name).input_shape])
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_violation_is_told_at_its_place_and_counted(operation: str, data: st.DataObject) -> None:
     shape = botocore_operation("sagemaker", operation).input_shape
