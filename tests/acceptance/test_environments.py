@@ -80,7 +80,7 @@ def test_over_the_limit_those_go_that_nobody_uses(make_server: Callable[..., Ser
     wait_until(lambda: server.replicas("first")[0]["pid"] not in (None, replica["pid"]), what="another replica")
     deployment.wait("first")
     deployment.sagemaker.delete_endpoint(EndpointName="first")
-    wait_until(lambda: not list((server.data / "artifacts").glob("*/first")), what="first to be gone")
+    wait_until(lambda: not list((server.data / "artifacts").glob("*/*/first")), what="first to be gone")
     third = archive({"code/serve.py": SCRIPT, "code/requirements.txt": "iniconfig  # a third\n"})
     deployment.model("third", data=third, Image=IMAGE)
     deployment.endpoint("third", deployment.variant("third"))

@@ -145,6 +145,7 @@ def test_a_cancelled_change_that_has_not_begun_is_dropped(tmp_path: Path) -> Non
         second = asyncio.ensure_future(store.write(lambda conn: models.insert(conn, a_model("dropped"))))
         await asyncio.sleep(0)
         second.cancel()
+        await asyncio.wait([second])  # only then has the queue heard of it
         gate.set()
         await first
         await store.write(lambda _conn: None)

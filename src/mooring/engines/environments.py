@@ -156,7 +156,9 @@ class Environments:
 
     def _held(self) -> set[str]:
         found = set()
-        for link in self._artifacts.glob(f"*/*/{HOLD}"):
+        # An owner is endpoint, generation and variant; one whom an older Mooring left has no generation.
+        links = (*self._artifacts.glob(f"*/*/*/{HOLD}"), *self._artifacts.glob(f"*/*/{HOLD}"))
+        for link in links:
             with contextlib.suppress(OSError):  # its endpoint is being deleted
                 found.add(link.readlink().name)
         return found
