@@ -9,6 +9,7 @@ from mooring.api.limits import check_count
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects
 from mooring.hosting.config_rules import check_config, check_models, completed_config, models_of
+from mooring.hosting.listing import Listed
 from mooring.hosting.resources import Resource
 from mooring.hosting.tag_rules import tags_of
 from mooring.store import Connection, endpoint_configs, models, tags
@@ -50,7 +51,7 @@ def delete_endpoint_config(conn: Connection, call: Call) -> dict[str, Any]:
     return {}
 
 
-def _summary(config: Resource) -> dict[str, Any]:
+def _summary(config: Listed) -> dict[str, Any]:
     return {
         "EndpointConfigName": config.name,
         "EndpointConfigArn": config.arn,

@@ -18,6 +18,7 @@ from mooring.hosting.deployment_rules import check_deployment
 from mooring.hosting.describing import described
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.events import EventKind, event
+from mooring.hosting.listing import Listed
 from mooring.hosting.progress import told
 from mooring.hosting.tag_rules import tags_of
 from mooring.hosting.updates import updated
@@ -130,11 +131,11 @@ def _tell_without_effect(conn: Connection, call: Call, record: EndpointRecord, i
         _log.warning("endpoint %r: no effect yet: %s", record.name, each)
 
 
-def _summary(record: EndpointRecord) -> dict[str, Any]:
+def _summary(endpoint: Listed) -> dict[str, Any]:
     return {
-        "EndpointName": record.name,
-        "EndpointArn": record.arn,
-        "CreationTime": record.created_at,
-        "LastModifiedTime": record.modified_at,
-        "EndpointStatus": str(record.status),
+        "EndpointName": endpoint.name,
+        "EndpointArn": endpoint.arn,
+        "CreationTime": endpoint.created_at,
+        "LastModifiedTime": endpoint.modified_at,
+        "EndpointStatus": endpoint.status,
     }

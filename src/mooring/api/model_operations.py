@@ -9,6 +9,7 @@ from mooring.api.limits import check_count
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects
 from mooring.hosting.image_rules import check_images
+from mooring.hosting.listing import Listed
 from mooring.hosting.model_rules import check_model, completed_model
 from mooring.hosting.resources import Resource
 from mooring.hosting.tag_rules import tags_of
@@ -61,5 +62,5 @@ def delete_model(conn: Connection, call: Call) -> dict[str, Any]:
     return {}
 
 
-def _summary(model: Resource) -> dict[str, Any]:
+def _summary(model: Listed) -> dict[str, Any]:
     return {"ModelName": model.name, "ModelArn": model.arn, "CreationTime": model.created_at}

@@ -41,6 +41,17 @@ class Selection:
     status: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list shows of one resource; only endpoints change, and have a status."""
+
+    arn: str
+    name: str
+    created_at: float
+    modified_at: float | None = None
+    status: str | None = None
+
+
 def next_token(selection: Selection, cursor: Cursor) -> str:
     """The opaque NextToken for the page behind `cursor`."""
     document = [selection.sort_by, selection.descending, cursor.key, cursor.name]

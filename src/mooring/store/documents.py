@@ -10,7 +10,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
 
 from mooring.errors import AlreadyExists, NotFound
-from mooring.hosting.listing import Cursor, Selection
+from mooring.hosting.listing import Cursor, Listed, Selection
 from mooring.hosting.naming import Kind, Scope, already_exists, not_found
 from mooring.hosting.resources import Resource
 from mooring.store import tags
@@ -63,10 +63,9 @@ class Documents:
         conn.execute(delete_from(self._table).where(self._table.c.id == row.id))
         tags.delete_all(conn, arn)
 
-    def page(self, conn: Connection, scope: Scope, wanted: Selection) -> tuple[list[Resource], Cursor | None]:
+    def page(self, conn: Connection, scope: Scope, wanted: Selection) -> tuple[list[Listed], Cursor | None]:
         """One page, and where the next begins when there is one."""
-        rows, cursor = page(conn, self._table, scope, wanted)
-        return [self._resource(row) for row in rows], cursor
+        return page(conn, self._table, self._kind, scope, wanted)
 
     def count(self, conn: Connection, scope: Scope) -> int:
         """How many this scope has."""

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from mooring.errors import AlreadyExists, NotFound
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Phase, Remnant, Rollout, Turn, VariantState
 from mooring.hosting.events import EventKind, event
-from mooring.hosting.listing import Cursor, Selection
+from mooring.hosting.listing import Cursor, Listed, Selection
 from mooring.hosting.naming import Scope, already_exists, not_found
 from mooring.store import events, paging, tags
 from mooring.store.names import ByName
@@ -91,10 +91,9 @@ def delete(conn: Connection, uid: str) -> bool:
     return True
 
 
-def page(conn: Connection, scope: Scope, wanted: Selection) -> tuple[list[EndpointRecord], Cursor | None]:
+def page(conn: Connection, scope: Scope, wanted: Selection) -> tuple[list[Listed], Cursor | None]:
     """One page, and where the next begins when there is one."""
-    rows, cursor = paging.page(conn, table, scope, wanted)
-    return [_record(row) for row in rows], cursor
+    return paging.page(conn, table, "endpoint", scope, wanted)
 
 
 def _tell(conn: Connection, record: EndpointRecord, at: float) -> None:

@@ -1,27 +1,47 @@
-"""A `Selection` as SQL: the filters, the order, and the place where the page begins."""
+"""A `Selection` as SQL: the filters, the order, and the place where the page begins.
+
+Only what a list shows is read: the documents stay where they are. Statements are made once for each form of selection,
+since to make one takes longer than to run it.
+"""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, func, select, tuple_
+from sqlalchemy import Connection, Select, Table, bindparam, func, select, tuple_
 
-from mooring.hosting.listing import Cursor, Selection
-from mooring.hosting.naming import Scope
+from mooring.hosting.listing import Cursor, Listed, Selection, SortKey
+from mooring.hosting.naming import Kind, Scope
 
-_COLUMNS = {"CreationTime": "created_at", "Name": "name", "Status": "status"}
+_COLUMNS: dict[SortKey, str] = {"CreationTime": "created_at", "Name": "name", "Status": "status"}
+_FILTERS: dict[str, Callable[[Table], Any]] = {
+    "name_contains": lambda table: func.instr(table.c.name, bindparam("name_contains")) > 0,
+    "created_before": lambda table: table.c.created_at < bindparam("created_before"),
+    "created_after": lambda table: table.c.created_at >= bindparam("created_after"),
+    "modified_before": lambda table: table.c.modified_at < bindparam("modified_before"),
+    "modified_after": lambda table: table.c.modified_at >= bindparam("modified_after"),
+    "status": lambda table: table.c.status == bindparam("status"),
+}
+"""By the name of a selection's member, which is the name of its parameter too."""
 
 
-def page(conn: Connection, table: Table, scope: Scope, wanted: Selection) -> tuple[list[Row[Any]], Cursor | None]:
+def page(
+    conn: Connection, table: Table, kind: Kind, scope: Scope, wanted: Selection
+) -> tuple[list[Listed], Cursor | None]:
     """The rows of one page, and the place of its last when more follow."""
-    key = table.c[_COLUMNS[wanted.sort_by]]
-    order = (key.desc(), table.c.name.desc()) if wanted.descending else (key, table.c.name)
-    query = select(table).where(*_conditions(table, scope, wanted)).order_by(*order).limit(wanted.limit + 1)
-    rows = list(conn.execute(query))
+    given = {name: value for name in _FILTERS if (value := getattr(wanted, name)) is not None}
+    query = _query(table, wanted.sort_by, wanted.descending, tuple(given), wanted.after is not None)
+    values = {**given, "account": scope.account, "region": scope.region, "most": wanted.limit + 1}
+    if wanted.after is not None:
+        values["after_key"], values["after_name"] = wanted.after
+    rows = list(conn.execute(query, values).mappings())
+    shown = [Listed(arn=scope.arn(kind, row["name"]), **row) for row in rows[: wanted.limit]]
     if len(rows) <= wanted.limit:
-        return rows, None
+        return shown, None
     last = rows[wanted.limit - 1]
-    return rows[: wanted.limit], Cursor(getattr(last, key.name), last.name)
+    return shown, Cursor(last[_COLUMNS[wanted.sort_by]], last["name"])
 
 
 def count(conn: Connection, table: Table, scope: Scope) -> int:
@@ -32,22 +52,16 @@ def count(conn: Connection, table: Table, scope: Scope) -> int:
     return int(conn.execute(here).scalar_one())
 
 
-def _conditions(table: Table, scope: Scope, wanted: Selection) -> list[Any]:
-    found = [table.c.account == scope.account, table.c.region == scope.region]
-    if wanted.name_contains is not None:
-        found.append(func.instr(table.c.name, wanted.name_contains) > 0)
-    if wanted.created_before is not None:
-        found.append(table.c.created_at < wanted.created_before)
-    if wanted.created_after is not None:
-        found.append(table.c.created_at >= wanted.created_after)
-    if wanted.modified_before is not None:
-        found.append(table.c.modified_at < wanted.modified_before)
-    if wanted.modified_after is not None:
-        found.append(table.c.modified_at >= wanted.modified_after)
-    if wanted.status is not None:
-        found.append(table.c.status == wanted.status)
-    if wanted.after is not None:
-        here = tuple_(table.c[_COLUMNS[wanted.sort_by]], table.c.name)
-        there = tuple_(*wanted.after)
-        found.append(here < there if wanted.descending else here > there)
-    return found
+@functools.lru_cache(maxsize=256)
+def _query(
+    table: Table, sort_by: SortKey, descending: bool, filters: tuple[str, ...], goes_on: bool
+) -> Select[tuple[Any, ...]]:
+    shown = [table.c[name] for name in ("name", "created_at", "modified_at", "status") if name in table.c]
+    key = table.c[_COLUMNS[sort_by]]
+    order = (key.desc(), table.c.name.desc()) if descending else (key, table.c.name)
+    conditions = [table.c.account == bindparam("account"), table.c.region == bindparam("region")]
+    conditions += [_FILTERS[name](table) for name in filters]
+    if goes_on:
+        here, there = tuple_(key, table.c.name), tuple_(bindparam("after_key"), bindparam("after_name"))
+        conditions.append(here < there if descending else here > there)
+    return select(*shown).where(*conditions).order_by(*order).limit(bindparam("most"))
