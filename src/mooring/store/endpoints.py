@@ -5,6 +5,7 @@ Whoever writes a row with another status also writes an event, in the same chang
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +24,7 @@ from mooring.store import events, paging, tags
 from mooring.store.names import ByName
 from mooring.store.schema import endpoints as table
 
+RECORDS_REMEMBERED = 256
 MOST_REGIONS = 5
 """That a message names."""
 _NAMED = ByName(table)
@@ -115,13 +117,19 @@ def _values(record: EndpointRecord) -> dict[str, Any]:
 
 
 def _record(row: Row[Any]) -> EndpointRecord:
-    members = json.loads(row.document)
     columns = {name: getattr(row, name) for name in _COLUMNS}
     columns["status"] = EndpointStatus(row.status)
+    return EndpointRecord(**columns, **_members(row.document), scope=Scope(row.account, row.region))
+
+
+@functools.lru_cache(maxsize=RECORDS_REMEMBERED)
+def _members(document: str) -> dict[str, Any]:
+    """Remembered, as an endpoint is read far more often than it changes. Nobody alters what a record holds."""
+    members: dict[str, Any] = json.loads(document)
     members["variants"] = _variants(members["variants"])
     members["rollout"] = _rollout(members["rollout"])
     members["remnant"] = _remnant(members["remnant"])
-    return EndpointRecord(**columns, **members, scope=Scope(row.account, row.region))
+    return members
 
 
 def _variants(documents: list[dict[str, Any]]) -> tuple[VariantState, ...]:
