@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import queue
@@ -218,6 +219,23 @@ def test_a_policy_is_heard_by_bucket_and_key(keyed: Keyed) -> None:
     assert keyed.ann.head_object(Bucket="bucket", Key="others/1")["ContentLength"] == 1
 
 
+@pytest.mark.parametrize("bucket", [".", "..", "%2e", "../buckets", "bucket/..", "./bucket"])
+def test_a_name_that_no_bucket_has_leads_around_no_deny(keyed: Keyed, bucket: str) -> None:
+    keyed.ann.put_object(Bucket="bucket", Key="own/secret.txt", Body=b"secret")
+    wide = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    denied = {"Effect": "Deny", "Action": "s3:*", "Resource": ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"]}
+    eve = AccessKey("MKIAEVE", "secret-eve", "eve", policy_of({"Statement": [wide, denied]}))
+    keyed.control.hold(ANN, eve)
+    keys = ("bucket/own/secret.txt", "buckets/bucket/own/secret.txt", "own/secret.txt")
+    for method, key in itertools.product(("GET", "DELETE", "PUT"), keys):
+        path, caller = f"/{bucket}/{key}", Credentials(eve.id, "secret-eve")
+        signed = signed_headers(caller, "s3", "us-east-1", method, f"http://localhost{path}")
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in signed.items())]
+        head = "\r\n".join([*lines, "Content-Length: 0", "Connection: close", "", ""])
+        assert exchange(keyed.server.connect(), head.encode())[0] in (400, 403, 404)
+    assert keyed.ann.get_object(Bucket="bucket", Key="own/secret.txt")["Body"].read() == b"secret"
+
+
 def fetch(url: str, method: str = "GET", data: bytes | None = None, **headers: str) -> tuple[int, bytes]:
     request = urllib.request.Request(url, data, {n.replace("_", "-"): v for n, v in headers.items()}, method=method)
     try:
@@ -255,6 +273,20 @@ def test_presigned_urls_hold_for_what_they_name_and_as_long_as_they_say(keyed: K
     assert (status, b"Request has expired" in body) == (403, True)
     keyed.control.hold(BOB)
     assert b"InvalidAccessKeyId" in fetch(get)[1]
+
+
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+@pytest.mark.parametrize("name", ["x-amz-copy-source", "X-Amz-Copy-Source", "x-amz-copy%2Dsource"])
+def test_a_presigned_copy_reads_what_was_signed(keyed: Keyed, version: str, name: str) -> None:
+    for key in ("shared", "private"):
+        keyed.ann.put_object(Bucket="bucket", Key=key, Body=key.encode())
+    s3 = keyed.client(ANN, signature_version=version)
+    params = {"Bucket": "bucket", "Key": "copied", "CopySource": {"Bucket": "bucket", "Key": "shared"}}
+    url = s3.generate_presigned_url("copy_object", params)
+    more = {"x-amz-copy-source": "bucket/shared"} if version == "s3v4" else {}
+    assert fetch(url, "PUT", Content_Type="", **more)[0] == 200
+    assert fetch(f"{url}&{name}=bucket%2Fprivate", "PUT", Content_Type="", **more)[0] in (400, 403)
+    assert keyed.ann.get_object(Bucket="bucket", Key="copied")["Body"].read() == b"shared"
 
 
 @pytest.mark.parametrize("version", ["s3", "s3v4"])

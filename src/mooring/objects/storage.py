@@ -133,7 +133,9 @@ class Storage:
             self._records.drop_bucket(bucket)
 
     def bucket_path(self, bucket: str) -> bytes:
-        """The directory of a bucket's objects."""
+        """The directory of a bucket's objects. Raises NoSuchBucket for a name that none may have, such as `..`."""
+        if not _is_bucket(bucket):
+            raise S3Error("NoSuchBucket", BucketName=bucket)
         return os.fsencode(self._buckets / bucket)
 
     def region_of(self, bucket: str) -> str | None:

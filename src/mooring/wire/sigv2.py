@@ -52,13 +52,25 @@ def read(headers: Fields, query: bytes) -> OldSignature | None:
         return OldSignature(key.decode("latin-1"), value.strip(), known.get(b"date", b"").strip(), expires=False)
     if authorization or b"AWSAccessKeyId=" not in query:
         return None
-    given = dict(query_pairs(query))
+    given = _once(query)
     try:
         key, value, date = given[b"AWSAccessKeyId"], given[b"Signature"], given[b"Expires"]
     except KeyError:
         text = "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
         raise Unverified(Flaw.INCOMPLETE, text) from None
     return OldSignature(key.decode("latin-1"), value, date, expires=True)
+
+
+def _once(query: bytes) -> dict[bytes, bytes]:
+    """The parameters of a URL. Raises `Unverified` when one is there twice: what is signed might not be what counts."""
+    found: dict[bytes, bytes] = {}
+    names: set[bytes] = set()
+    for name, value in query_pairs(query):
+        if (lowered := name.lower()) in names:
+            raise Unverified(Flaw.INCOMPLETE, f"The query has {lowered.decode('latin-1')[:64]!a} more than once.")
+        names.add(lowered)
+        found[name] = value
+    return found
 
 
 def check_time(signature: OldSignature, headers: Fields, now: float) -> None:
