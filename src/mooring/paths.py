@@ -179,7 +179,7 @@ class Paths:
         return self.sockets / "neighbours.sock"
 
     def gateway_socket(self, index: int) -> Path:
-        """Where gateway `index` takes plain HTTP from the objects front, while its port speaks TLS."""
+        """Where gateway `index` takes plain HTTP from the objects front."""
         return self.sockets / f"gateway-{index}.sock"
 
     def replica_socket(self, replica_id: str) -> Path:

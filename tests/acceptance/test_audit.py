@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -113,6 +114,23 @@ def test_a_caller_cannot_choose_its_address(make_server: Callable[..., Server]) 
     assert line["source"] == "127.0.0.1"
     assert line["request_id"] != "mine"
     assert "key_id" not in line, "nobody signed it"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
+def test_nor_hide_it_behind_a_call_of_s3(make_server: Callable[..., Server]) -> None:
+    """After S3's, a connection's request comes to the gateway from the objects front."""
+    server = make_server().start()
+    address = urlsplit(server.url)
+    connection = http.client.HTTPConnection(
+        str(address.hostname), address.port, timeout=20, source_address=("127.0.0.77", 0)
+    )
+    with contextlib.closing(connection):
+        connection.request("GET", "/bucket/key")
+        assert connection.getresponse().read().startswith(b"<?xml")
+        headers = {"X-Amz-Target": "SageMaker.ListModels", "Content-Type": "application/x-amz-json-1.1"}
+        connection.request("POST", "/", b"{}", {**headers, "X-Mooring-Source": "6.6.6.6"})
+        assert connection.getresponse().status == 200
+    assert [line["source"] for line in of(server, "ListModels")] == ["127.0.0.77"]
 
 
 def test_only_what_is_wanted_is_recorded(make_server: Callable[..., Server]) -> None:

@@ -164,15 +164,15 @@ class Gateway:
             wait.cancel()
 
     async def _listen(self, listener: socket.socket) -> asyncio.Server:
-        """Serve the port; where it speaks TLS, also a socket for what the objects front passes back."""
+        """Serve the port, and a private socket for what the objects front passes back."""
         loop = asyncio.get_running_loop()
         connection = self._connection_maker()
-        if self._tls is None:
-            return await loop.create_server(connection, sock=listener, backlog=BACKLOG)
         plain = listen_unix(self._paths.gateway_socket(self._inherited.index))
         plain.setblocking(False)
         # Kept, or it would be collected.
         self._plain = await loop.create_unix_server(connection, sock=plain, backlog=BACKLOG)
+        if self._tls is None:
+            return await loop.create_server(connection, sock=listener, backlog=BACKLOG)
         context, within_s = self._tls.context, self._tls.handshake_s
         return await loop.create_server(
             connection, sock=listener, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=within_s

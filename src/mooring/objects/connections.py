@@ -46,7 +46,7 @@ class Limits:
     loopback: bool = True
     allowed_hosts: frozenset[str] = frozenset()
     gateway_socket: str = ""
-    """Where a gateway takes requests that came over TLS and are not S3's."""
+    """Where a gateway takes requests that are not S3's."""
 
 
 class Connection:

@@ -1,9 +1,9 @@
 """Passing a request on: what a client sends to another service on a connection that S3 was given.
 
 The gateway gives a connection away whole when its first request is S3's. A client that then speaks to another service
-on it gets through all the same: the request goes to the gateway's own address, the connection's local one, and the
-answer comes back. A connection over TLS comes by a pipe of the gateway's, and then a gateway's socket for plain HTTP is
-that address.
+on it gets through all the same: the request goes to a gateway's private socket, which is told whose it is, and the
+answer comes back. Where that gateway is away, it goes to the connection's local address, which any gateway answers; a
+connection over TLS, which comes by a pipe, has none.
 
 One request is passed on, as the connection's last: it tells the gateway, and so the answer tells the client, that the
 connection closes. Were the connection passed on for good, its next request of S3 would be handed over to this process
@@ -17,6 +17,7 @@ import re
 import selectors
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from mooring.http1.messages import SOURCE
 
@@ -39,14 +40,31 @@ def relay(
     Ends early when either side fails, or nothing passes for `_SILENCE_S`, or when `goes_on`, which is asked whenever
     something has moved, says no.
     """
-    piped = client.family == socket.AF_UNIX
-    with socket.socket(client.family, socket.SOCK_STREAM) as gateway:
-        gateway.settimeout(CONNECT_TIMEOUT_S)
-        gateway.connect(gateway_socket if piped else client.getsockname())
+    with _connected(client, gateway_socket) as gateway:
         gateway.settimeout(_SILENCE_S)
         client.settimeout(_SILENCE_S)
-        gateway.sendall(as_last(head, source if piped else "") + rest)
+        gateway.sendall(as_last(head, source if gateway.family == socket.AF_UNIX else "") + rest)
         _relay_both(client, gateway, goes_on)
+
+
+def _connected(client: socket.socket, gateway_socket: str) -> socket.socket:
+    try:
+        return _connection(socket.AF_UNIX, gateway_socket)
+    except OSError:
+        if client.family == socket.AF_UNIX:
+            raise
+    return _connection(client.family, client.getsockname())
+
+
+def _connection(family: int, address: Any) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.settimeout(CONNECT_TIMEOUT_S)
+        made.connect(address)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def as_last(head: bytes, source: str = "") -> bytes:
