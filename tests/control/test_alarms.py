@@ -122,6 +122,10 @@ def test_an_answer_counts_for_what_came_before_it_only() -> None:
         assert watch.heard(HERE, ("a",), 102.0) == Heard(102.0)
         assert await heard(102.0) == Heard(110.0)
         assert cloudwatch.questions == 3
+        # The clock was set back: what was heard in its future must not keep the alarms from being asked.
+        clock.now, cloudwatch.ringing = 60.0, ("a",)
+        assert watch.heard(HERE, ("a",), 50.0) is None
+        assert await heard(50.0) == Heard(60.0, ringing=("a",))
         watch.forget()
 
     asyncio.run(run())

@@ -219,6 +219,24 @@ def test_a_bake_lasts_as_long_as_the_policy_says() -> None:
     assert ended[1] - began[1] >= 5
 
 
+@pytest.mark.parametrize("after", range(1, 30, 2))
+@pytest.mark.parametrize("back_s", [2.0, 3600.0, 90_000.0])
+def test_a_clock_that_is_set_back_makes_nothing_longer(after: int, back_s: float) -> None:
+    deployment = blue_green("CANARY", CanarySize=size("#", 1)) | ALARMS
+    world = World(update(in_service({"v": 2}), {"v": 2}, deployment))
+    ticks = 0
+    while world.record.rollout is not None:
+        if ticks == after:
+            world.now -= back_s
+        world.heard = Heard(world.now)
+        world.tick()
+        ticks += 1
+        assert ticks < 60, world.moves
+    assert ticks >= 10 + 5
+    assert world.record.config_name == "new"
+    assert world.record.failure_reason is None
+
+
 def test_variants_that_come_and_go_move_at_once() -> None:
     deployment = blue_green("CANARY", CanarySize=size("%", 50))
     world = World(update(in_service({"a": 2, "b": 2}), {"b": 2, "c": 2}, deployment))

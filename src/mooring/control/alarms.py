@@ -17,7 +17,7 @@ from mooring.clock import Clock
 from mooring.control.neighbours import Neighbours
 from mooring.errors import MooringError, NotInstalled, Unavailable
 from mooring.hosting.naming import Scope
-from mooring.hosting.rollouts import Heard
+from mooring.hosting.rollouts import CLOCK_SLACK_S, Heard
 from mooring.http1.messages import Request
 
 log = logging.getLogger("mooring.control")
@@ -105,8 +105,10 @@ class AlarmWatch:
             self._names = names
         if self._asking is not None and self._asking.done():
             self._heard, self._asking = self._asking.result(), None
-        held = self._heard
         now = self._clock.wall()
+        if self._heard is not None and self._heard.at > now + CLOCK_SLACK_S:  # the clock was set back since
+            self._heard = None
+        held = self._heard
         if self._asking is None and (held is None or held.at < since <= now or now - held.at >= self._interval_s):
             self._asking = asyncio.create_task(self._cloudwatch.hear(scope, names), name="a look at alarms")
             self._asking.add_done_callback(lambda done: done.cancelled() or self._on_change())

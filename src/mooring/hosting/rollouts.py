@@ -15,6 +15,8 @@ from mooring.hosting.failures import failure_reason
 from mooring.hosting.targets import effective_policy, farthest, old_counts, standing, steps_of
 from mooring.hosting.transitions import in_effect
 
+CLOCK_SLACK_S = 1.0
+"""So far a clock may be set back without being noticed: what NTP does all day, and rounding."""
 BACK_WITHOUT = "The endpoint still serves with a part of each fleet: update it again, or delete it."
 
 
@@ -77,6 +79,8 @@ def moved(record: EndpointRecord, seen: Seen, now: float, patience_s: float) -> 
     """The record after the next move; None when it is not time for one. `patience_s`: with a silent CloudWatch."""
     rollout = record.rollout
     assert rollout is not None
+    if (back_s := rollout.phase_since - now) > CLOCK_SLACK_S:
+        return replace(record, rollout=_set_back(rollout, back_s))
     if rollout.turned is None and not _past_return(record, rollout):
         reason = _reason_to_turn(rollout, seen, now, patience_s)
         if reason is not None:
@@ -90,6 +94,17 @@ def moved(record: EndpointRecord, seen: Seen, now: float, patience_s: float) -> 
     if rollout.turned is not None and rollout.phase is Phase.LAUNCHING and seen.old_failure is not None:
         return _stranded(record, rollout, seen.old_failure, now)
     return _onward(record, rollout, seen, now)
+
+
+def _set_back(rollout: Rollout, back_s: float) -> Rollout:
+    """With the times of a clock that was set back: waits and limits would else be longer by so much."""
+    return replace(
+        rollout,
+        started_at=rollout.started_at - back_s,
+        phase_since=rollout.phase_since - back_s,
+        wait_until=None if rollout.wait_until is None else rollout.wait_until - back_s,
+        unheard_since=None if rollout.unheard_since is None else rollout.unheard_since - back_s,
+    )
 
 
 def next_look(rollout: Rollout, now: float) -> float | None:
