@@ -236,6 +236,20 @@ def test_a_name_that_no_bucket_has_leads_around_no_deny(keyed: Keyed, bucket: st
     assert keyed.ann.get_object(Bucket="bucket", Key="own/secret.txt")["Body"].read() == b"secret"
 
 
+@pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1", "eu-west-1"])
+def test_a_bucket_is_the_same_in_every_region_that_is_signed_for(keyed: Keyed, region: str) -> None:
+    keyed.ann.put_object(Bucket="bucket", Key="own/secret", Body=b"x")
+    wide = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    denied = {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/own/secret"}
+    eve = AccessKey("MKIAEVE", "secret-eve", "eve", policy_of({"Statement": [wide, denied]}))
+    keyed.control.hold(ANN, eve)
+    s3 = keyed.client(eve, region=region)
+    for operation in ("get_object", "delete_object"):
+        assert refused(s3, operation, Bucket="bucket", Key="own/secret")[0] == "AccessDenied"
+    s3.put_object(Bucket="bucket", Key="own/other", Body=b"x")
+    assert s3.get_object(Bucket="bucket", Key="own/other")["Body"].read() == b"x"
+
+
 def fetch(url: str, method: str = "GET", data: bytes | None = None, **headers: str) -> tuple[int, bytes]:
     request = urllib.request.Request(url, data, {n.replace("_", "-"): v for n, v in headers.items()}, method=method)
     try:

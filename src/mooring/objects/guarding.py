@@ -56,13 +56,15 @@ class KeyHolder:
 
     key: AccessKey
     region: str
+    home: str
+    """The account's region: it says the partition of all buckets, whatever region a caller signs for."""
     decisions: Decisions
     chain: Chain | None
 
     def require(self, operation: str, bucket: str, key: str, source: tuple[str, str] | None = None) -> None:
         """Raises `S3Error` unless the key's policy allows it."""
         try:
-            self.decisions.require(self.key, asking.of_s3(operation, bucket, key, source, self.region), self.region)
+            self.decisions.require(self.key, asking.of_s3(operation, bucket, key, source, self.home), self.region)
         except Denied as error:
             raise S3Error("AccessDenied", str(error)) from None
 
@@ -101,7 +103,7 @@ class Guard:
         bucket = bucket_of_host(head.headers.get("host", "")).encode()
         request = head.method.encode(), head.raw_path, head.raw_query, head.fields
         sigv2.check_signature(signature, key.signing.secret, *request, bucket)
-        return KeyHolder(key, self._home, self._decisions, None)
+        return KeyHolder(key, self._home, self._home, self._decisions, None)
 
     def _of_sigv4(self, head: Head) -> KeyHolder:
         signature, key = self._verifier.begin(head.fields, head.raw_query, ("s3",), S3_SKEW_S)
@@ -109,7 +111,7 @@ class Guard:
         request = head.method.encode(), head.raw_path, head.raw_query, head.fields
         check_signature(signature, key.signing, *request, payload, is_s3=True)
         chain = Chain(signature, key.signing) if payload in _CHAINED else None
-        return KeyHolder(key, signature.claim.region, self._decisions, chain)
+        return KeyHolder(key, signature.claim.region, self._home, self._decisions, chain)
 
 
 def _payload(head: Head, signature: Signature) -> bytes:
