@@ -210,6 +210,19 @@ def test_a_page_is_of_the_region_that_it_names(edge: Serving) -> None:
     assert admin(edge, NOBODY, "DELETE", "endpoints/e?region=eu-west-1").status == 403
 
 
+@pytest.mark.parametrize("query", ["", "?region=eu-west-1", "?region=cn-north-1"])
+def test_a_page_of_the_whole_server_has_one_name(edge: Serving, query: str) -> None:
+    statements = [
+        {"Effect": "Allow", "Action": "mooring:*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "mooring:*", "Resource": "arn:aws:mooring:us-east-1:*:keys*"},
+    ]
+    edge.control.keys.hold(AccessKey(*NOBODY, "nobody", policy_of({"Statement": statements})))
+    assert admin(edge, NOBODY, "GET", f"status{query}").status == 200
+    for page in (f"keys{query}", f"%6beys{query}"):
+        assert admin(edge, NOBODY, "GET", page).status == 403
+    assert admin(edge, NOBODY, "DELETE", f"keys/MKIAADMIN{query}").status == 403
+
+
 def test_a_queue_is_the_one_of_the_path_and_of_the_call(edge: Serving) -> None:
     mine = "arn:aws:sqs:*:*:mine"
     edge.control.keys.hold(AccessKey(*NOBODY, "nobody", allowing("sqs:*", resource=mine)))

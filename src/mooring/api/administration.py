@@ -31,6 +31,8 @@ from mooring.wire.signatures import Unverified
 
 PREFIX = "/-/mooring/v1/"
 CLIENT_HEADER = b"x-mooring-client"
+_REGIONAL = frozenset(("endpoints", "images"))
+"""Pages of which each region has its own. The others have one name only, or a policy could be led around by another."""
 
 _log = logging.getLogger("mooring.api")
 
@@ -115,8 +117,10 @@ def query_of(request: Request) -> dict[str, str]:
 
 
 def scope_of(request: Request, settings: Settings) -> Scope:
-    """Whose endpoints a page is about, whatever region it is signed for."""
-    return Scope(settings.account.id, query_of(request).get("region", settings.account.region))
+    """Whose endpoints or images a page is about, whatever region it is signed for; all else is of no region."""
+    home = settings.account.region
+    regional = parts_of(request)[0] in _REGIONAL
+    return Scope(settings.account.id, query_of(request).get("region", home) if regional else home)
 
 
 def refused(error: Unverified | Denied) -> Response:
