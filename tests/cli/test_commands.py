@@ -106,6 +106,19 @@ def test_last_lines(fake, capsys, flags: list[str], shown: Sequence[int]) -> Non
     assert err == ""
 
 
+def test_last_lines_are_of_each_replica(fake, capsys) -> None:
+    pages = {"": (["a/r1 1", "a/r1 2", "b/r2 3", "b/r2 4"], "t1"), "t1": (["b/r2 5", "a/r1 6"], "t2"), "t2": ([], "t2")}
+
+    def answer(query: str, body: bytes) -> tuple[int, object]:
+        lines, token = pages[dict(parse_qsl(query)).get("after", "")]
+        split = [line.replace("/", " ").split() for line in lines]
+        return 200, {"lines": [{"variant": v, "replica": r, "text": text} for v, r, text in split], "next": token}
+
+    fake.answers[LOGS] = answer
+    assert main(["logs", "fleet", "-n", "2", "--url", fake.url]) == 0
+    assert capsys.readouterr().out == "a/r1 | 2\na/r1 | 6\nb/r2 | 4\nb/r2 | 5\n"
+
+
 def test_log_that_is_written_without_a_pause_has_an_end(fake, capsys) -> None:
     numbered(fake, 10**9)
     assert main(["logs", "fleet", "-n", "1", "--url", fake.url]) == 0

@@ -96,7 +96,8 @@ def show_logs(
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     last: Annotated[
-        int | None, typer.Option("--lines", "-n", help="Of what there is, only the last so many lines.", min=0)
+        int | None,
+        typer.Option("--lines", "-n", help="Of what there is, only the last so many lines of each replica.", min=0),
     ] = None,
     region: Region = None,
     url: Url = None,

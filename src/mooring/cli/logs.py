@@ -22,7 +22,7 @@ there was but what is being written, which may never pause.
 
 
 def show(client: Client, name: str, region: str, *, follow: bool, last: int | None = None) -> None:
-    """Print all lines so far, or the `last` of them; with `follow` go on until interrupted, or until it is gone."""
+    """Print all lines so far, or the `last` of each replica; with `follow` go on until interrupted or it is gone."""
     after = _so_far(client, name, region, last, patient=follow)
     while follow:
         answer = waiting.patiently(partial(client.logs, name, region, after), POLL_S)
@@ -32,7 +32,7 @@ def show(client: Client, name: str, region: str, *, follow: bool, last: int | No
 
 
 def tail(client: Client, name: str, region: str, count: int) -> list[str]:
-    """The last `count` lines so far."""
+    """The last `count` lines so far, which are those of the replica that was told of last."""
     kept: deque[Mapping[str, Any]] = deque(maxlen=count)
     for lines, _ in _answers(client, name, region, patient=False):
         kept.extend(lines)
@@ -41,18 +41,34 @@ def tail(client: Client, name: str, region: str, count: int) -> list[str]:
 
 def _so_far(client: Client, name: str, region: str, last: int | None, *, patient: bool) -> str:
     """Print what there is and return the token of its end."""
-    kept: deque[Mapping[str, Any]] = deque(maxlen=last)
+    kept = _Last(last or 0)
     after, silent = "", True
     for lines, after in _answers(client, name, region, patient=patient):  # noqa: B007 - the last one is returned
         silent = silent and not lines
         if last is None:
             _printed(lines)
         else:
-            kept.extend(lines)
-    _printed(kept)
+            kept.add(lines)
+    _printed(kept.lines())
     if silent:
         _explain_silence(client, name, region)
     return after
+
+
+class _Last:
+    """The newest lines of each replica: lines come a replica at a time, so the newest of all would be of one alone."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._kept: dict[tuple[Any, Any], deque[Mapping[str, Any]]] = {}
+
+    def add(self, lines: Collection[Mapping[str, Any]]) -> None:
+        for line in lines:
+            replica = line.get("variant"), line.get("replica")
+            self._kept.setdefault(replica, deque(maxlen=self._count)).append(line)
+
+    def lines(self) -> list[Mapping[str, Any]]:
+        return [line for kept in self._kept.values() for line in kept]
 
 
 def _answers(
