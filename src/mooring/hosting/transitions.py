@@ -80,7 +80,7 @@ def reweighted(record: EndpointRecord, changes: Sequence[Members], now: float) -
 
 def started(record: EndpointRecord, now: float) -> EndpointRecord:
     """As `mooring endpoints start` leaves a stopped endpoint. Raises `Refused` for one that is not."""
-    refuse_in_progress(record)
+    _refuse_busy(record)
     if record.status is not EndpointStatus.OUT_OF_SERVICE:
         raise Refused(f'Endpoint "{record.name}" is {record.status}: only one that is OutOfService can be started.')
     return replace(record, status=EndpointStatus.UPDATING, starting=True, modified_at=now, failure_reason=None)
@@ -88,7 +88,7 @@ def started(record: EndpointRecord, now: float) -> EndpointRecord:
 
 def stopped(record: EndpointRecord, now: float) -> EndpointRecord:
     """As `mooring endpoints stop` leaves it: OutOfService. Raises `Refused` for one that is not InService."""
-    refuse_in_progress(record)
+    _refuse_busy(record)
     if record.status is not EndpointStatus.IN_SERVICE:
         raise Refused(f'Endpoint "{record.name}" is {record.status}: only one that is InService can be stopped.')
     variants = tuple(replace(each, current_weight=0.0, current_count=0) for each in record.variants)
@@ -145,6 +145,15 @@ def refuse_in_progress(record: EndpointRecord) -> None:
     """Raises `InProgress` while an operation runs on the endpoint."""
     if record.status in IN_PROGRESS:
         raise InProgress(in_progress(record.arn))
+
+
+def _refuse_busy(record: EndpointRecord) -> None:
+    """The same in Mooring's words, of an operation that AWS does not have."""
+    if record.status in IN_PROGRESS:
+        raise InProgress(
+            f'Endpoint "{record.name}" is {record.status}: wait until that is over. '
+            f"`mooring endpoints events {record.name} --follow` shows how far it is."
+        )
 
 
 def refuse_failed(record: EndpointRecord) -> None:
