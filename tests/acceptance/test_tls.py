@@ -265,9 +265,13 @@ def _commands(server: Secured) -> None:
     by_url = [MOORING, "status", "--url", server.url]
     stranger = subprocess.run(by_url, env=environment, capture_output=True, text=True, check=False)
     assert stranger.returncode != 0
-    assert "certificate" in stranger.stderr
+    assert stranger.stderr.startswith(f"mooring: the certificate of {server.url} is not trusted (")
+    assert stranger.stderr.endswith("set AWS_CA_BUNDLE to a file with that certificate, or with its issuer's\n")
     told = {**environment, "AWS_CA_BUNDLE": str(server.trusted)}
     assert subprocess.run(by_url, env=told, capture_output=True, check=False).returncode == 0
+    by_address = [MOORING, "status", "--url", f"https://127.0.0.1:{server.port}"]
+    elsewhere = subprocess.run(by_address, env=told, capture_output=True, text=True, check=False)
+    assert elsewhere.stderr.endswith(": call it by a name that its certificate is for\n")
     assert f"answers at {server.url}" in server.command("doctor").stdout
 
 

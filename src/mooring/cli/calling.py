@@ -114,6 +114,10 @@ class Caller:
         except TimeoutError:
             raise
         except OSError as error:
+            if self._secure:
+                from mooring.cli.trusting import refuse_untrusted
+
+                refuse_untrusted(self.url, error)
             raise self._unreachable(error) from None
         source = _Source(body) if body is not None and not isinstance(body, bytes) else body
         broken: OSError | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 from mooring.errors import BadInput, Unavailable
 
 _own: dict[str, Path] = {}
+_OTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
 def is_own(url: str, certificate: Path) -> None:
@@ -35,3 +36,17 @@ def context_for(url: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=bundle)
     except OSError as error:
         raise BadInput(f"AWS_CA_BUNDLE={bundle}: {error.strerror or error}") from None
+
+
+def refuse_untrusted(url: str, error: OSError) -> None:
+    """Say what to do about a certificate that was not believed, if that is what went wrong. Raises `Unavailable`."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return
+    reason = error.verify_message.rstrip(".")
+    if url in _own:
+        advice = "it is not the one in the data directory of the server"
+    elif error.verify_code in _OTHER_NAME:
+        advice = "call it by a name that its certificate is for"
+    else:
+        advice = "set AWS_CA_BUNDLE to a file with that certificate, or with its issuer's"
+    raise Unavailable(f"the certificate of {url} is not trusted ({reason}): {advice}") from None
