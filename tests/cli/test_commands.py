@@ -74,6 +74,19 @@ def test_url_from_the_environment(fake, capsys, monkeypatch) -> None:
     assert fake.asked[0][1] == "/-/mooring/v1/status"
 
 
+@pytest.mark.parametrize(
+    ("words", "help_of"),
+    [
+        (["nope"], "mooring"),
+        (["endpoints", "list"], "mooring endpoints"),
+        (["keys", "create", "--x"], "mooring keys create"),
+    ],
+)
+def test_a_wrong_command_line_names_the_help_that_tells_more(capsys, words: list[str], help_of: str) -> None:
+    assert main(words) == 2
+    assert capsys.readouterr().err.endswith(f" (`{help_of} --help` tells more)\n")
+
+
 def test_logs_are_read_to_the_end(fake, capsys) -> None:
     pages = {"region=eu-west-1": ("one", "t1"), "region=eu-west-1&after=t1": ("two\x1b[2J", "t2")}
 

@@ -31,7 +31,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = app(list(arguments) or ["--help"], prog_name="mooring", standalone_mode=False)
     except USAGE_ERROR as error:
-        print(f"mooring: {_sentence(error)} (`mooring --help` tells more)", file=sys.stderr)
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "mooring"
+        print(f"mooring: {_sentence(error)} (`{command} --help` tells more)", file=sys.stderr)
         return 2
     except typer.Abort:
         return 130
