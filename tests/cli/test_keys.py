@@ -44,7 +44,7 @@ def test_what_cannot_be_is_one_line(capsys, tmp_path: Path) -> None:
     broken = tmp_path / "broken.json"
     broken.write_text("[")
     for words, said in (
-        (("revoke", "nobody"), 'there is no access key "nobody"'),
+        (("revoke", "nobody"), 'there is no access key "nobody": `mooring keys list` shows those that are'),
         (("create", "--name", "x"), "is not 2 to 64 letters"),
         (("create", "--policy", str(broken)), "is not valid JSON"),
         (("create", "--policy", str(tmp_path / "absent.json")), "cannot read the policy"),

@@ -26,7 +26,7 @@ def test_keys_come_back_as_they_were_and_go_by_id_or_name(tmp_path: Path) -> Non
 
         await store.write(insert)
         assert await store.read(access_keys.all) == [record(1), record(2), record(3)]
-        with pytest.raises(AlreadyExists, match='of the name "n1"'):
+        with pytest.raises(AlreadyExists, match='of the name "n1".*`mooring keys revoke n1`'):
             await store.write(lambda connection: access_keys.insert(connection, record(4, "n1")))
         assert await store.write(lambda connection: access_keys.remove(connection, "n1")) == "MKIA1"
         assert await store.write(lambda connection: access_keys.remove(connection, "MKIA3")) == "MKIA3"

@@ -118,7 +118,7 @@ def region_of(client: Client, name: str, region: str | None, preferred: str | No
         return region
     found = {str(each["region"]) for each in client.status().get("endpoints", []) if each.get("name") == name}
     if not found:
-        raise NotFound(f'there is no endpoint "{name}" at {client.url}')
+        raise NotFound(f'there is no endpoint "{name}" at {client.url}: `mooring status` shows those that are')
     if len(found) == 1:
         return found.pop()
     if preferred in found:

@@ -29,7 +29,10 @@ def insert(conn: Connection, record: KeyRecord) -> None:
     try:
         conn.execute(insert_into(table).values({name: getattr(record, name) for name in KeyRecord.__slots__}))
     except IntegrityError:
-        raise AlreadyExists(f'there is an access key of the name "{record.name}" already: revoke it first') from None
+        raise AlreadyExists(
+            f'there is an access key of the name "{record.name}" already: '
+            f"`mooring keys revoke {record.name}` makes room, or take another name"
+        ) from None
 
 
 def all(conn: Connection) -> list[KeyRecord]:  # noqa: A001 - read as `access_keys.all`
@@ -47,6 +50,6 @@ def remove(conn: Connection, id_or_name: str) -> str:
     named = or_(table.c.id == id_or_name, table.c.name == id_or_name)
     found = conn.execute(select(table.c.id).where(named)).scalar()
     if found is None:
-        raise NotFound(f'there is no access key "{id_or_name}"')
+        raise NotFound(f'there is no access key "{id_or_name}": `mooring keys list` shows those that are')
     conn.execute(delete(table).where(table.c.id == found))
     return str(found)
