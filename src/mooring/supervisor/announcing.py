@@ -23,6 +23,7 @@ from mooring.settings import Settings
 
 logger = logging.getLogger("mooring.supervisor")
 
+EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - the URL names one of many addresses
 PATIENCE_S = 1.0
 REPEAT_S = 5.0
 
@@ -76,7 +77,8 @@ class Announcer:
     def _announce(self) -> None:
         self.announced = True
         self._write()
-        say(f"Mooring {__version__} is ready at {self._settings.url} (data in {self._paths.root})", sys.stdout)
+        others = " and at every other address of this machine" if self._settings.server.host in EVERYWHERE else ""
+        say(f"Mooring {__version__} is ready at {self._settings.url}{others} (data in {self._paths.root})", sys.stdout)
 
     def _write(self) -> None:
         me = identity.of(os.getpid())
