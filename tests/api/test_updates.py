@@ -145,14 +145,19 @@ def test_a_failed_endpoint_can_only_be_deleted(ready: Account) -> None:
         ),
         (
             routed("CANARY", CanarySize=instances(3)),
-            "CanarySize must be less than or equal to 50% of the variant's total instance count.",
+            ("CanarySize must be less than or equal to 50% of the variant's total instance count. "
+            'Variant "v" has 4: give 1 to 2 of them, or a CAPACITY_PERCENT.'),
         ),
         (
             routed("LINEAR", LinearStepSize=percent(9)),
             "LinearStepSize must be 10-50% of the variant's total instance count.",
         ),
         (rolling(percent(4)), "MaximumBatchSize must be 5-50% of the variant's total instance count."),
-        (rolling(instances(3)), "MaximumBatchSize must be 5-50% of the variant's total instance count."),
+        (
+            rolling(instances(3)),
+            ("MaximumBatchSize must be 5-50% of the variant's total instance count. "
+            'Variant "v" has 4: give 1 to 2 of them, or a CAPACITY_PERCENT.'),
+        ),
         (
             rolling(percent(50), RollbackMaximumBatchSize=percent(101)),
             "RollbackMaximumBatchSize must be less than or equal to 100% of the variant's total instance count.",
@@ -176,6 +181,14 @@ def test_a_deployment_that_is_none(ready: Account, deployment: dict[str, Any], m
     call = {"EndpointName": "other", "EndpointConfigName": "new", "DeploymentConfig": deployment}
     assert ready.refused("create_endpoint", **call) == message
     assert ready.client.describe_endpoint(EndpointName="e")["EndpointStatus"] == "InService"
+
+
+@pytest.mark.parametrize(("count", "fitting"), [(1, "a CAPACITY_PERCENT"), (3, "1 of them, or a CAPACITY_PERCENT")])
+def test_a_batch_that_is_refused_says_which_would_do(ready: Account, count: int, fitting: str) -> None:
+    make_config(ready, "few", variants(v=count))
+    batch = rolling(instances(count))
+    assert refusal(ready, "few", DeploymentConfig=batch).endswith(f' Variant "v" has {count}: give {fitting}.')
+    update(ready, "few", DeploymentConfig=rolling(percent(50)))
 
 
 @pytest.mark.parametrize(

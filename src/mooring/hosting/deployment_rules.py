@@ -5,7 +5,7 @@ AWS's documentation has the bounds and not the words, which are Mooring's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mooring.errors import Refused
@@ -131,18 +131,25 @@ def every_alarm_has_a_name(deployment: Deployment) -> str | None:
 
 def _outside(deployment: Deployment, member: str, size: Members | None, least: int, most: int) -> str | None:
     """What to tell when a size is not `least` to `most` per cent of every variant's instances."""
-    if size is None or all(least <= percent <= most for percent in _percentages(deployment, size)):
+    if size is None:
         return None
-    bounds = f"{least}-{most}%" if least else f"less than or equal to {most}%"
-    return f"{member} must be {bounds} of the variant's total instance count."
-
-
-def _percentages(deployment: Deployment, size: Members) -> Iterator[float]:
     wanted = size_of(size)
+    bounds = f"{least}-{most}%" if least else f"less than or equal to {most}%"
+    told = f"{member} must be {bounds} of the variant's total instance count."
     if wanted.percent:
-        yield wanted.value
-    else:
-        yield from (100 * wanted.value / count for count in deployment.variants.values() if count)
+        return None if least <= wanted.value <= most else told
+    for name, count in deployment.variants.items():
+        if count and not least <= 100 * wanted.value / count <= most:
+            return f'{told} Variant "{name}" has {count}: give {_fitting(count, least, most)}.'
+    return None
+
+
+def _fitting(count: int, least: int, most: int) -> str:
+    """Which sizes are within the bounds of so many instances; of one instance a half is none."""
+    low, high = max(1, -(-count * least // 100)), count * most // 100
+    if low > high:
+        return "a CAPACITY_PERCENT"
+    return f"{low} of them, or a CAPACITY_PERCENT" if low == high else f"{low} to {high} of them, or a CAPACITY_PERCENT"
 
 
 RULES: tuple[Rule, ...] = (
