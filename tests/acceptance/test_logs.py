@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from mooring.engines import log_times
 from tests.acceptance.running import Deployment, Server, wait_until
 
 PRINTING = r"""
-import sys, threading, time
+import os, sys, threading, time
 def model_fn(model_dir):
     print("loaded the model")
     print("ERROR: no such thing [42]", file=sys.stderr, flush=True)
@@ -317,6 +318,29 @@ def test_times_and_ids_survive_control(own: Deployment) -> None:
     after = filtered(logs)
     assert after[: len(before)] == before
     assert after[-1]["timestamp"] > before[-1]["timestamp"]
+
+
+def test_last_words_are_told_before_what_others_say_later(own: Deployment) -> None:
+    last_words = PRINTING.replace(
+        "    return data\ndef output", "    return data if data != b'die' else os._exit(1)\ndef output"
+    )
+    own.model("mortal", last_words)
+    own.endpoint("printing", own.variant("mortal", "AllTraffic"), own.variant("mortal", "Other"))
+    own.wait("printing")
+    (other,) = own.server.data.glob("logs/*/Other/i-*.log")
+
+    def looked_at() -> bool:
+        mark = log_times.last_mark(other)
+        return mark is not None and mark[0] == other.stat().st_size
+
+    wait_until(looked_at, what="the first look, which is at all logs")
+    with pytest.raises(ClientError, match="closed the connection"):
+        printed(own, "die")
+    for line in ("later", "much later"):
+        printed(own, line, variant="Other")
+        wait_until(looked_at, what="the next look at the logs")
+    events = filtered(own.server.client("logs"), filterPattern="?die ?much")
+    assert [event["message"] for event in events] == ["die", "much later"]
 
 
 def test_a_group_lives_as_long_as_its_endpoint(own: Deployment) -> None:

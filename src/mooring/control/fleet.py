@@ -65,6 +65,8 @@ class Fleet:
         self._on_change = on_change
         self._note = note
         self._history: dict[Place, _VariantHistory] = {}
+        self._last_words: list[Path] = []
+        """Logs that were written to the end since `written_logs` was asked."""
 
     def adopt(self, replica: Replica, variant: VariantState | None, region: str) -> None:
         """Take over a replica that an earlier control started; `variant` is None for one that is no longer wanted."""
@@ -85,12 +87,13 @@ class Fleet:
         lives = [life for life in self._of(place) if life.state in (ReplicaState.STARTING, ReplicaState.HEALTHY)]
         return sorted(lives, key=lambda life: life.state is ReplicaState.STARTING)[:count]
 
-    def growing_logs(self) -> list[Path]:
-        """Those that somebody may be writing to."""
-        growing = [life.replica.log for life in self.lives if life.replica is not None]
+    def written_logs(self) -> list[Path]:
+        """Those that somebody may have written to since this was asked before."""
+        growing = [*self._last_words, *(life.replica.log for life in self.lives if life.replica is not None)]
+        self._last_words.clear()
         for place, history in self._history.items():
             if history.preparation is not None and not history.preparation.done():
-                growing.append(self._logs / self._uid / place.variant / f"{PREPARATION}.log")
+                growing.append(self._log(place.variant, PREPARATION))
         return growing
 
     def start_missing(self, generation: int, variant: VariantState, count: int, region: str) -> float | None:
@@ -125,6 +128,7 @@ class Fleet:
         """Count the failures of those that have gone, and forget them."""
         for life in [life for life in self.lives if life.state is ReplicaState.GONE]:
             self.lives.remove(life)
+            self._last_words.append(self._log(life.place.variant, life.id))
             self._prune_logs(life.place.variant)
             if life.failure is not None:
                 self._count_failure(self._history.setdefault(life.place, _VariantHistory()), life)
@@ -148,6 +152,9 @@ class Fleet:
             await life.ended()
         self.lives.clear()
 
+    def _log(self, variant: str, stream: str) -> Path:
+        return self._logs / self._uid / variant / f"{stream}.log"
+
     def _of(self, place: Place) -> list[ReplicaLife]:
         return [life for life in self.lives if life.place == place]
 
@@ -158,7 +165,7 @@ class Fleet:
             place=place,
             region=region,
             owner={"endpoint_uid": self._uid, **place._asdict()},
-            log_path=lambda replica_id: self._logs / self._uid / place.variant / f"{replica_id}.log",
+            log_path=lambda replica_id: self._log(place.variant, replica_id),
             on_change=self._on_change,
             note=self._note,
             adopted=adopted,
@@ -172,7 +179,7 @@ class Fleet:
         task = history.preparation
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             download = variant.config.get("ModelDataDownloadTimeoutInSeconds") or self._settings.download_timeout_s
-            log_path = self._logs / self._uid / variant.name / f"{PREPARATION}.log"
+            log_path = self._log(variant.name, PREPARATION)
             task = history.preparation = asyncio.create_task(
                 self._engine.prepare(
                     f"{self._uid}/{place.generation}/{variant.name}",
@@ -186,6 +193,7 @@ class Fleet:
             )
             # Its failure is reported by every life that awaits it; without one there is nobody to tell.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            task.add_done_callback(lambda done: self._last_words.append(log_path))
         return task
 
     def _startup_timeout(self, variant: VariantState) -> float:

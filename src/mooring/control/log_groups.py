@@ -1,9 +1,9 @@
 """What the replicas of an endpoint wrote, as a log group: a stream a replica, events with times, read in bounded parts.
 
-The times are control's (`mooring.engines.log_times`): it looks at the logs of living replicas every `LOOK_S`, and at
-all logs of a group before it reads from them. What a look finds new was written by the file's own time of change, and
-after everything that any look before it told of. So whoever follows a group by time misses nothing: what appears later
-is later than all that was seen.
+The times are control's (`mooring.engines.log_times`): every `LOOK_S` it looks at the logs of living replicas and of
+those that went since, and at all logs of a group before it reads from them. What a look finds new was written by the
+file's own time of change, and after everything that any look before it told of. So whoever follows a group by time
+misses nothing: what appears later is later than all that was seen.
 """
 
 from __future__ import annotations
@@ -250,11 +250,11 @@ class LogGroups:
         """An endpoint has gone."""
         self._groups.pop(uid, None)
 
-    async def keep(self, living: Callable[[], Mapping[str, list[Path]]]) -> None:
-        """Look at the logs of `living()`, by uid, again and again."""
+    async def keep(self, written: Callable[[], Mapping[str, list[Path]]]) -> None:
+        """Look at the logs of `written()`, by uid, again and again."""
         while True:
             await asyncio.sleep(LOOK_S)
-            await asyncio.to_thread(self._look, {self.of(uid): logs for uid, logs in living().items()})
+            await asyncio.to_thread(self._look, {self.of(uid): logs for uid, logs in written().items()})
 
     @staticmethod
     def _look(logs: Mapping[LogGroup, list[Path]]) -> None:

@@ -208,7 +208,7 @@ class ControlService:
             worker.wake()  # now that gateways can be asked what they follow
         self._housekeeping = [
             asyncio.create_task(self._keep_house(), name="housekeeping"),
-            asyncio.create_task(self._log_groups.keep(self._growing_logs), name="times of logs"),
+            asyncio.create_task(self._log_groups.keep(self._written_logs), name="times of logs"),
         ]
 
     async def _first_passes(self, workers: list[EndpointWorker]) -> None:
@@ -223,8 +223,8 @@ class ControlService:
             self._around.engine.zygotes.evict_idle()
             await self._around.engine.zygotes.reap()
 
-    def _growing_logs(self) -> dict[str, list[Path]]:
-        found = ((uid, worker.fleet.growing_logs()) for uid, worker in self._workers.items())
+    def _written_logs(self) -> dict[str, list[Path]]:
+        found = ((uid, worker.fleet.written_logs()) for uid, worker in self._workers.items())
         return {uid: logs for uid, logs in found if logs}
 
 
