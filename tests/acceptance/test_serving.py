@@ -5,12 +5,13 @@ from __future__ import annotations
 import collections
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.acceptance.running import ECHO, IMAGE, ROLE, Deployment, Load, archive, wait_until
+from tests.acceptance.running import ECHO, IMAGE, ROLE, Deployment, Load, Server, archive, wait_until
 
 SUBSTANTIAL = 400
 
@@ -299,3 +300,21 @@ def transform_fn(model, body, content_type, accept):
     elsewhere.simple(name, script.format(bucket=elsewhere.bucket))
     response = elsewhere.runtime.invoke_endpoint(EndpointName=name, Body=b"x", ContentType="text/csv")
     assert json.loads(response["Body"].read()) == {"read": "from S3", "region": "eu-west-1", "endpoints": [name]}
+
+
+def test_what_one_worker_wrote_every_other_one_reads(make_server: Callable[..., Server]) -> None:
+    """AWS may say "Could not find" for a while. Each client has a connection of its own, to one of the workers."""
+    own = Deployment(make_server().start("--workers", "3"))
+    own.model("m")
+    clients = [own.server.client("sagemaker") for _ in range(6)]
+    variant = own.variant("m", "v")
+    for number in range(18):
+        writer, reader, deleter = (clients[(number + each) % 6] for each in (0, 1, 2))
+        writer.create_endpoint_config(EndpointConfigName=f"c{number}", ProductionVariants=[variant])
+        assert reader.describe_endpoint_config(EndpointConfigName=f"c{number}")["ProductionVariants"]
+        if number % 6 == 0:
+            reader.create_endpoint(EndpointName=f"e{number}", EndpointConfigName=f"c{number}")
+            assert deleter.describe_endpoint(EndpointName=f"e{number}")["EndpointStatus"] in ("Creating", "InService")
+        deleter.delete_endpoint_config(EndpointConfigName=f"c{number}")
+        with pytest.raises(writer.exceptions.ClientError, match="Could not find endpoint configuration"):
+            writer.describe_endpoint_config(EndpointConfigName=f"c{number}")
