@@ -304,6 +304,19 @@ def test_a_presigned_copy_reads_what_was_signed(keyed: Keyed, version: str, name
 
 
 @pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_a_signed_put_cannot_be_made_a_copy(keyed: Keyed, version: str) -> None:
+    """By a parameter that counts as a header, on its way."""
+    keyed.ann.put_object(Bucket="bucket", Key="private", Body=b"private")
+    s3 = keyed.client(ANN, signature_version=version)
+
+    def change(request: Any, **_: Any) -> None:
+        request.url += "?x-amz-copy-source=bucket%2Fprivate"
+
+    s3.meta.events.register("before-send.s3.PutObject", change)
+    assert refused(s3, "put_object", Bucket="bucket", Key="own", Body=b"")[0] == "SignatureDoesNotMatch"
+
+
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
 def test_temporary_credentials_end(keyed: Keyed, version: str) -> None:
     params = {"Bucket": "bucket", "Key": "temporary"}
     keyed.ann.put_object(**params, Body=b"x")

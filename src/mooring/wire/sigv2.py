@@ -48,6 +48,7 @@ def read(headers: Fields, query: bytes) -> OldSignature | None:
     known = dict(headers)
     authorization = known.get(b"authorization", b"").strip()
     if authorization.startswith(_SCHEME):
+        _once(query)
         key, _, value = authorization[len(_SCHEME) :].strip().partition(b":")
         return OldSignature(key.decode("latin-1"), value.strip(), known.get(b"date", b"").strip(), expires=False)
     if authorization or b"AWSAccessKeyId=" not in query:
@@ -112,11 +113,10 @@ def string_to_sign(signature: OldSignature, method: bytes, resource: bytes, quer
     fields: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         fields.setdefault(name, []).append(value.strip())
-    if signature.expires:  # headers of the sender's may be in the URL
-        for name, value in query_pairs(query):
-            lowered = name.lower()
-            if lowered.startswith(_AMZ) or lowered in _PRESIGNED_FIELDS:
-                fields.setdefault(lowered, [value.strip()])
+    for name, value in query_pairs(query):  # headers of the sender's may be in the URL
+        lowered = name.lower()
+        if lowered.startswith(_AMZ) or lowered in _PRESIGNED_FIELDS:
+            fields.setdefault(lowered, [value.strip()])
     known = {name: b",".join(values) for name, values in fields.items()}
     amz = sorted(name for name in known if name.startswith(_AMZ))
     date = signature.date if signature.expires or b"x-amz-date" not in known else b""
