@@ -210,6 +210,14 @@ def test_a_page_is_of_the_region_that_it_names(edge: Serving) -> None:
     assert admin(edge, NOBODY, "DELETE", "endpoints/e?region=eu-west-1").status == 403
 
 
+@pytest.mark.parametrize("body", [b"nonsense", b"[]", b'{"policy":' + b"[" * 50_000, b"\xff"])
+def test_a_key_of_no_document_is_refused(edge: Serving, body: bytes) -> None:
+    url, digest = f"http://127.0.0.1:{edge.port}/-/mooring/v1/keys", hashlib.sha256(body).hexdigest().encode()
+    headers = {"X-Mooring-Client": "test"}
+    headers = signed_headers(Credentials(*ADMIN), "mooring", "us-east-1", "POST", url, headers, digest)
+    assert edge.raw("POST", "/-/mooring/v1/keys", headers, body).status == 400
+
+
 @pytest.mark.parametrize("query", ["", "?region=eu-west-1", "?region=cn-north-1"])
 def test_a_page_of_the_whole_server_has_one_name(edge: Serving, query: str) -> None:
     statements = [

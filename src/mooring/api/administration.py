@@ -132,7 +132,7 @@ def wanted_key(body: bytes) -> tuple[str | None, Mapping[str, Any] | None]:
     """Name and policy of a key to make. Raises `BadInput`."""
     try:
         document = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or not document.keys() <= {"name", "policy"}:
         raise BadInput('A key is a JSON object with "name" and "policy", or without either.')
