@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import time
 from pathlib import Path
@@ -76,6 +77,10 @@ def test_a_bad_pair_leaves_the_good_one(paths: Paths) -> None:
     key.unlink()
     key.mkdir()
     with pytest.raises(BadPair, match="Is a directory"):
+        certificates.take(str(certificate), str(key), paths)
+    key.rmdir()
+    os.mkfifo(key)  # to which nobody writes
+    with pytest.raises(BadPair, match="is not a file"):
         certificates.take(str(certificate), str(key), paths)
     assert (paths.served_pair.read_bytes(), paths.certificate.read_bytes()) == kept
     assert sorted(path.name for path in paths.run.iterdir() if path.is_file()) == [

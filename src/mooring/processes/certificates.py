@@ -13,6 +13,7 @@ import json
 import os
 import re
 import ssl
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -149,13 +150,20 @@ def _copied(certificate: str, key: str, pair: Path) -> tuple[Path, list[bytes], 
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - the text is what a person gave, and is shown so
+        # Opening a pipe, or reading one, would wait for who writes to it, and with it all who look at the pair.
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BadPair(f"{path} is not a file")
             data = file.read(LARGEST_BYTES + 1)
     except OSError as error:
         raise BadPair(f"{path}: {error.strerror}") from None
     if len(data) > LARGEST_BYTES:
         raise BadPair(f"{path} is too large to be a certificate or a key")
     return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _tried(pair: Path, chain: list[bytes], what: str) -> Certificate:
