@@ -67,7 +67,7 @@ def test_a_bad_pair_leaves_the_good_one(paths: Paths) -> None:
         (other.key_pem, "the key is not that of the certificate"),
         (b"", "one of them is not"),
         (b"\xff" * 100, "one of them is not"),
-        (other.locked_key_pem, "the key is encrypted"),
+        (other.locked_key_pem, "the key is encrypted; write it without its password"),
         (b"x" * (certificates.LARGEST_BYTES + 1), "too large"),
     ):
         key.write_bytes(content)

@@ -173,7 +173,8 @@ def _tried(pair: Path, chain: list[bytes], what: str) -> Certificate:
     except ssl.SSLError as error:
         raise BadPair(f"{what}: {_reason(error)}") from None
     except _Encrypted:
-        raise BadPair(f"{what}: the key is encrypted, and nobody could tell its password at a start") from None
+        advice = "write it without its password: openssl pkey -in KEY -out PLAIN"
+        raise BadPair(f"{what}: the key is encrypted; {advice}") from None
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     try:
