@@ -19,8 +19,12 @@ def refusal(deployment: Deployment, region: str = "us-east-1", code: str = "Vali
 
 
 def test_an_object_or_a_bucket_that_is_not_there(shared: Deployment) -> None:
-    for place in (f"{shared.bucket}/none.tar.gz", "no-such-bucket-here/m.tar.gz"):
-        assert refusal(shared, ModelDataUrl=f"s3://{place}") == f"Could not find model data at s3://{place}."
+    place = f"{shared.bucket}/none.tar.gz"
+    assert refusal(shared, ModelDataUrl=f"s3://{place}") == f"Could not find model data at s3://{place}."
+    message = refusal(shared, ModelDataUrl="s3://one-of-aws/m.tar.gz")
+    assert message.startswith(
+        "Could not find model data at s3://one-of-aws/m.tar.gz. There is no such bucket: Mooring's"
+    )
     url = f"https://{shared.bucket}.s3.us-east-1.amazonaws.com/none.tar.gz"
     assert refusal(shared, ModelDataUrl=url) == f"Could not find model data at s3://{shared.bucket}/none.tar.gz."
 

@@ -13,7 +13,7 @@ from typing import Any
 from mooring.engines.containers import ObjectSource, model_data_of
 from mooring.errors import Refused, StartFailure, Unavailable
 from mooring.hosting.model_rules import containers_of
-from mooring.objects.client import S3Source, SourceError, open_source
+from mooring.objects.client import OWN_STORE, S3Source, SourceError, open_source
 from mooring.paths import Paths
 from mooring.settings import Settings
 
@@ -45,14 +45,18 @@ class ModelDataCheck:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _look(self, source: ObjectSource, multi: bool, region: str, role: str | None) -> None:
+        advice = ""
         try:
             # Only the embedded store's regions are this server's own; elsewhere they may mean anything.
-            if self._embedded and self._source.region_of(source.bucket) != region:
-                raise Refused(_no_access(source, region, role))
+            if self._embedded:
+                advice = f" There is no such bucket: {OWN_STORE}."
+                if self._source.region_of(source.bucket) != region:
+                    raise Refused(_no_access(source, region, role))
+                advice = ""
             _find(self._source, source, multi)
         except SourceError as error:
             if error.code in _ABSENT:
-                raise Refused(f"Could not find model data at s3://{source.bucket}/{source.key}.") from None
+                raise Refused(f"Could not find model data at s3://{source.bucket}/{source.key}.{advice}") from None
             if error.code == "Unreachable":
                 raise Unavailable(f"The model data could not be looked at: {error}.") from None
             raise Refused(_no_access(source, region, role)) from None
