@@ -214,6 +214,35 @@ def test_a_large_body_of_a_stranger_is_not_even_taken(keyed: Keyed) -> None:
     assert client.receive().status == 403
 
 
+@pytest.mark.parametrize("framing", [b"Content-Length: 8000000", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    ("head", "status", "words"),
+    [
+        (b"X-Amz-Target: SageMaker.CreateModel", 400, b"MissingAuthenticationTokenException"),
+        (b"Content-Type: application/x-www-form-urlencoded", 403, b"<Code>MissingAuthenticationToken</Code>"),
+    ],
+)
+def test_nor_is_that_of_an_api_call(keyed: Keyed, framing: bytes, head: bytes, status: int, words: bytes) -> None:
+    """What is received is counted, and would take the place of the bodies of those who have keys."""
+    client = keyed.client()
+    client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\n%b\r\n%b\r\n\r\n" % (head, framing))
+    response = client.receive()
+    assert (response.status, words in response.body) == (status, True)
+
+
+def test_a_large_api_call_of_a_key_goes_to_control(keyed: Keyed) -> None:
+    edge = keyed.stage.control_edge(lambda seen, _: answer(b"%d" % len(seen.body)))
+    try:
+        data = request(body=b"x" * 1_000_000, path="/")
+        client = keyed.client()
+        client.send(data[:2_000])
+        time.sleep(0.05)
+        client.send(data[2_000:])
+        assert good(client.receive()) == b"1000000"
+    finally:
+        edge.close()
+
+
 @pytest.mark.parametrize("path", [PATH, "/endpoints/absent/invocations"])
 def test_a_stranger_does_not_learn_what_is_there(keyed: Keyed, path: str) -> None:
     """Also when the head comes before the body, and the key's id is known."""

@@ -40,7 +40,8 @@ _OTHER_INVOCATIONS = {
     b"invocations-response-stream": "InvokeEndpointWithResponseStream",
     b"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream",
 }
-_SMALL_BODY = 65_536
+SMALL_BODY = 65_536
+"""Up to this size a body's place is not counted."""
 LONGEST_REGION = 64
 """Of a region that a message repeats."""
 
@@ -169,7 +170,7 @@ class FrontConnection(ServerConnection):
             if length is not None and length > limit:
                 return faults.body_too_long(limit)
         expected = limit if length is None else min(length, limit)
-        if expected > _SMALL_BODY:
+        if expected > SMALL_BODY:
             if self._front.reserved + expected > self._front.buffered_limit:
                 return faults.no_memory()
             self.reserve(request, expected)

@@ -3,7 +3,8 @@
 The class of a connection is chosen when the gateway starts, so that where no keys are needed nothing of this is there.
 Every request is judged for itself, also one whose headers are those of the last on its connection. Of a large body the
 head is judged before any of it is taken, and its digest is made while it comes. API calls go to control, which judges
-them; S3's connections leave for the objects front, which judges its own.
+them; only the head of a large one is judged here, since strangers' bodies would take the place of others'. S3's
+connections leave for the objects front, which judges its own.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from mooring.access.keys import Keyring
 from mooring.access.refusals import refusal
 from mooring.access.verifying import Verifier
 from mooring.gateway import faults
-from mooring.gateway.front import Front, FrontConnection, endpoint_and_api, operation_of
+from mooring.gateway.front import SMALL_BODY, Front, FrontConnection, endpoint_and_api, operation_of
+from mooring.gateway.headers import AUTHORIZATION
+from mooring.gateway.request_ids import new_request_id
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
 from mooring.settings import Settings
 from mooring.wire.canonical import EMPTY_SHA256
-from mooring.wire.dialects import REST_JSON
+from mooring.wire.dialects import REST_JSON, failure, spoken
 from mooring.wire.recognition import ENDPOINTS_PREFIX, SAGEMAKER
 from mooring.wire.signatures import Unverified
+from mooring.wire.sigv4 import claimed_credential
 from mooring.wire.verification import check_signature
 
 if TYPE_CHECKING:
@@ -64,6 +68,19 @@ class Guard:
             self._verifier.begin(request.headers, request.query, _SERVICES)
         except Unverified as error:
             return _refused(error)
+        return None
+
+    def begin_api_call(self, request: Request) -> Response | None:
+        """As `begin`, of a call that control will judge: what is kept of it meanwhile must not be a stranger's."""
+        if not self._keyring.known:
+            return faults.keys_missing()
+        credential = claimed_credential(request.header(AUTHORIZATION), request.query)
+        try:
+            self._verifier.begin(request.headers, request.query, (credential.service if credential else "",))
+        except Unverified as error:
+            said = spoken(request.path, request.query, request.headers, b"")
+            told = failure(said, refusal(error, said.protocol), new_request_id().decode())
+            return Response(told.status, told.headers, told.body)
         return None
 
     def judge(self, request: Request, payload: bytes) -> Response | Good:
@@ -120,9 +137,12 @@ class GuardedConnection(FrontConnection):
         super().on_message_complete()
 
     def head_received(self, request: Request, length: int | None) -> Response | int:
-        if request.target.startswith(ENDPOINTS_PREFIX) and (refused := self._guard.begin(request)) is not None:
-            return refused
-        return super().head_received(request, length)
+        refused = None
+        if request.target.startswith(ENDPOINTS_PREFIX):
+            refused = self._guard.begin(request)
+        elif length is None or length > SMALL_BODY:
+            refused = self._guard.begin_api_call(request)
+        return refused or super().head_received(request, length)
 
     def _limit_of(self, request: Request, name: bytes) -> Response | int:
         """The same whether the endpoint is there or not: who asks is not known before the body has come."""
