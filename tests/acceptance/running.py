@@ -110,8 +110,15 @@ class Server:
         return found
 
     def process(self, name: str) -> int:
-        """The pid of a process that `mooring status` names."""
-        return next(each["pid"] for each in self.status()["processes"] if each["name"] == name)
+        """The pid of a process that `mooring status` names; a control that has just begun learns of the others anew."""
+        found: list[int] = []
+
+        def named() -> bool:
+            found[:] = [each["pid"] for each in self.status()["processes"] if each["name"] == name]
+            return bool(found)
+
+        wait_until(named, what=f"status to name {name}")
+        return found[0]
 
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:
