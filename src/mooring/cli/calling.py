@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +17,8 @@ from urllib.parse import urlsplit
 from mooring.errors import BadInput, Unavailable
 
 TIMEOUT_S = 30.0
+RENEWAL_S = 2.5
+"""Gateways look at the files of their certificate each second, each by itself."""
 BLOCK_BYTES = 1024 * 1024
 """Of a body that is sent from a file; http.client's own is 8 KiB."""
 
@@ -79,7 +82,10 @@ class Caller:
         timeout_s: float | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
         """The answer as it comes; reading it raises what `http.client` raises."""
-        connection = self._connection(timeout_s or self._timeout_s)
+        try:
+            connection = self._connected(timeout_s or self._timeout_s)
+        except TimeoutError:
+            raise self._late() from None
         try:
             try:
                 response = self._sent(connection, method, target, headers, body)
@@ -101,6 +107,26 @@ class Caller:
             self._host, self._port, timeout=timeout_s, blocksize=BLOCK_BYTES, context=context_for(self.url)
         )
 
+    def _connected(self, timeout_s: float) -> http.client.HTTPConnection:
+        """A connection that is there. Of a server's gateways one may still show the certificate of before."""
+        deadline = time.monotonic() + RENEWAL_S
+        while True:
+            connection = self._connection(timeout_s)
+            try:
+                connection.connect()
+            except TimeoutError:
+                raise
+            except OSError as error:
+                if self._secure:
+                    from mooring.cli.trusting import may_be_renewed, refuse_untrusted
+
+                    if may_be_renewed(self.url, error) and time.monotonic() < deadline:
+                        time.sleep(0.1)
+                        continue
+                    refuse_untrusted(self.url, error)
+                raise self._unreachable(error) from None
+            return connection
+
     def _sent(
         self,
         connection: http.client.HTTPConnection,
@@ -109,16 +135,6 @@ class Caller:
         headers: Mapping[str, str],
         body: bytes | Readable | None,
     ) -> http.client.HTTPResponse:
-        try:
-            connection.connect()
-        except TimeoutError:
-            raise
-        except OSError as error:
-            if self._secure:
-                from mooring.cli.trusting import refuse_untrusted
-
-                refuse_untrusted(self.url, error)
-            raise self._unreachable(error) from None
         source = _Source(body) if body is not None and not isinstance(body, bytes) else body
         broken: OSError | None = None
         try:

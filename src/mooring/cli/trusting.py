@@ -38,6 +38,11 @@ def context_for(url: str) -> ssl.SSLContext:
         raise BadInput(f"AWS_CA_BUNDLE={bundle}: {error.strerror or error}") from None
 
 
+def may_be_renewed(url: str, error: OSError) -> bool:
+    """Whether a server of this machine has shown another certificate than the one that it keeps."""
+    return url in _own and isinstance(error, ssl.SSLCertVerificationError)
+
+
 def refuse_untrusted(url: str, error: OSError) -> None:
     """Say what to do about a certificate that was not believed, if that is what went wrong. Raises `Unavailable`."""
     if not isinstance(error, ssl.SSLCertVerificationError):
