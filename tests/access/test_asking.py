@@ -132,3 +132,14 @@ def test_pages_of_the_admin_api_are_read_or_changed() -> None:
     page = "arn:aws:mooring:eu-west-1:000000000000:endpoints/e/logs"
     assert asking.of_administration("GET", ["endpoints", "e", "logs"], SCOPE) == [Asked("mooring:Read", page)]
     assert asking.of_administration("DELETE", ["keys", "K"], SCOPE)[0].action == "mooring:Write"
+
+
+def test_a_subscription_asks_for_the_queue_that_it_fills() -> None:
+    topic, queue = f"arn:aws:sns:eu-west-1:{A}:t", f"arn:aws:sqs:eu-west-1:{A}:q"
+    params = {"TopicArn": topic, "Protocol": "sqs", "Endpoint": queue}
+    assert asking.of_neighbour("sns", "Subscribe", params, SCOPE) == [
+        Asked("sns:Subscribe", topic),
+        Asked("sqs:SendMessage", queue),
+    ]
+    to_a_person = {**params, "Protocol": "email", "Endpoint": "ann@example.com"}
+    assert asking.of_neighbour("sns", "Subscribe", to_a_person, SCOPE) == [Asked("sns:Subscribe", topic)]

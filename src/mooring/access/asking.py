@@ -190,8 +190,16 @@ def of_neighbour(service: str, operation: str, params: Params | None, scope: Sco
     if service == "iam":
         del found[1:]
     if found:
-        return [Asked(action, resource) for resource in found]
+        return [Asked(action, resource) for resource in found] + _delivered_to(action, params)
     return [Asked(action, ANY if operation.startswith(_WITHOUT_RESOURCE) else None)]
+
+
+def _delivered_to(action: str, params: Params) -> list[Asked]:
+    """What a subscription sends to. On AWS a queue's own policy decides who may; here nothing but keys does."""
+    endpoint = params.get("Endpoint")
+    if action == "sns:Subscribe" and isinstance(endpoint, str) and endpoint.startswith("arn:"):
+        return [Asked("sqs:SendMessage", endpoint)]
+    return []
 
 
 def _texts(value: object) -> list[str]:
