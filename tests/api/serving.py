@@ -28,7 +28,7 @@ from mooring.control.log_groups import LogGroup
 from mooring.errors import NotFound, NotInstalled, Refused
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.naming import Scope, not_found
-from mooring.hosting.rollouts import Heard, Seen, moved
+from mooring.hosting.rollout.rollouts import Heard, Seen, moved
 from mooring.http1.application import serve
 from mooring.http1.messages import Request
 from mooring.settings import Settings

@@ -11,7 +11,7 @@ import pytest
 from mooring.control.alarms import AlarmWatch, CloudWatch
 from mooring.errors import NotInstalled, Unavailable
 from mooring.hosting.naming import Scope
-from mooring.hosting.rollouts import Heard
+from mooring.hosting.rollout.rollouts import Heard
 from mooring.http1.messages import Request
 from mooring.wire.errors import WireResponse
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from mooring.control.routing import Routed, route_of
+from mooring.hosting.rollout.targets import VariantTarget
 from mooring.hosting.routes import RouteVariant
-from mooring.hosting.targets import VariantTarget
 from mooring.settings import GatewaySettings
 from tests.store.making import an_endpoint
 

@@ -12,8 +12,8 @@ from botocore.validate import ParamValidator
 
 from mooring.hosting.describing import described
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Phase
-from mooring.hosting.progress import told
-from mooring.hosting.rollouts import Heard, Seen, moved
+from mooring.hosting.rollout.progress import told
+from mooring.hosting.rollout.rollouts import Heard, Seen, moved
 from tests.hosting.test_rollouts import ALARMS, World, blue_green, in_service, rolling, size, update
 
 OUTPUT = botocore.session.get_session().get_service_model("sagemaker").shape_for("DescribeEndpointOutput")

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from mooring.hosting.config_rules import completed_config
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Phase
 from mooring.hosting.naming import Scope
-from mooring.hosting.rollouts import Heard, Seen, moved
-from mooring.hosting.targets import FleetTarget, most_instances, targets
+from mooring.hosting.rollout.rollouts import Heard, Seen, moved
+from mooring.hosting.rollout.targets import FleetTarget, most_instances, targets
+from mooring.hosting.rollout.updates import updated
 from mooring.hosting.transitions import created, settled, stopped
-from mooring.hosting.updates import updated
 
 HERE = Scope("000000000000", "us-east-1")
 MODELS: dict[str, dict[str, Any]] = {"m": {"ModelName": "m", "PrimaryContainer": {"Image": "i"}}}

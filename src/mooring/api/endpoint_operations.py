@@ -14,14 +14,14 @@ from mooring.api.limits import check_quotas, fitted
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects, transitions
 from mooring.hosting.config_rules import models_of
-from mooring.hosting.deployment_rules import check_deployment
 from mooring.hosting.describing import described
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.events import EventKind, event
 from mooring.hosting.listing import Listed
-from mooring.hosting.progress import told
+from mooring.hosting.rollout.progress import told
+from mooring.hosting.rollout.rules import check_deployment
+from mooring.hosting.rollout.updates import updated
 from mooring.hosting.tag_rules import tags_of
-from mooring.hosting.updates import updated
 from mooring.processes import machine
 from mooring.store import Connection, endpoint_configs, endpoints, events, models, tags
 

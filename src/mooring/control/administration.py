@@ -19,7 +19,7 @@ from mooring import __version__
 from mooring.control.endpoint_worker import EndpointWorker
 from mooring.engines.logs import read_after
 from mooring.hosting.endpoints import EndpointRecord, VariantState
-from mooring.hosting.progress import told
+from mooring.hosting.rollout.progress import told
 from mooring.paths import Paths
 from mooring.processes import audit_log
 from mooring.settings import AuditSettings, TlsSettings

@@ -17,7 +17,7 @@ from mooring.clock import Clock
 from mooring.control.neighbours import Neighbours
 from mooring.errors import MooringError, NotInstalled, Unavailable
 from mooring.hosting.naming import Scope
-from mooring.hosting.rollouts import CLOCK_SLACK_S, Heard
+from mooring.hosting.rollout.rollouts import CLOCK_SLACK_S, Heard
 from mooring.http1.messages import Request
 
 log = logging.getLogger("mooring.control")

@@ -16,8 +16,8 @@ from mooring.control.replica_life import Place, ReplicaLife, ReplicaState
 from mooring.control.routing import Routed, route_of
 from mooring.control.surroundings import Surroundings
 from mooring.hosting.endpoints import EndpointRecord
+from mooring.hosting.rollout.targets import FleetTarget, targets
 from mooring.hosting.routes import Version, route_key
-from mooring.hosting.targets import FleetTarget, targets
 
 log = logging.getLogger("mooring.control")
 

@@ -22,9 +22,9 @@ from mooring.hosting import transitions
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Rollout, VariantState
 from mooring.hosting.events import Event, EventKind, event
 from mooring.hosting.failures import failure_reason
-from mooring.hosting.progress import told
+from mooring.hosting.rollout.progress import told
+from mooring.hosting.rollout.targets import running
 from mooring.hosting.routes import route_key
-from mooring.hosting.targets import running
 from mooring.store import Connection, endpoints, events
 
 log = logging.getLogger("mooring.control")

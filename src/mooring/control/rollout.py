@@ -14,10 +14,10 @@ from mooring.control.converging import Convergence, Reached
 from mooring.control.fleet import Fleet
 from mooring.control.replica_life import Place
 from mooring.control.surroundings import Surroundings
-from mooring.hosting import rollouts
 from mooring.hosting.endpoints import EndpointRecord, Phase, Rollout
-from mooring.hosting.rollouts import Heard, Seen
-from mooring.hosting.targets import effective_policy, running
+from mooring.hosting.rollout import rollouts
+from mooring.hosting.rollout.rollouts import Heard, Seen
+from mooring.hosting.rollout.targets import effective_policy, running
 
 log = logging.getLogger("mooring.control")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from mooring.control.replica_life import ReplicaLife
 from mooring.hosting.endpoints import EndpointRecord
+from mooring.hosting.rollout.targets import VariantTarget
 from mooring.hosting.routes import Route, RouteReplica, RouteVariant, Version
-from mooring.hosting.targets import VariantTarget
 from mooring.settings import GatewaySettings
 
 

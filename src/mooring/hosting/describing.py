@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Rollout, VariantState
 from mooring.hosting.model_rules import containers_of
-from mooring.hosting.progress import new_statuses, old_statuses
+from mooring.hosting.rollout.progress import new_statuses, old_statuses
+from mooring.hosting.rollout.targets import standing
 from mooring.hosting.rules import Members
-from mooring.hosting.targets import standing
 
 ECHOED_OF_CONFIG = ("AsyncInferenceConfig", "ExplainerConfig", "MetricsConfig")
 ECHOED_OF_VARIANT = ("ManagedInstanceScaling", "RoutingConfig")

@@ -72,7 +72,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """An update under way. What runs and what is routed follows from this alone (`mooring.hosting.targets`)."""
+    """An update under way. What runs and what is routed follows from this alone (`mooring.hosting.rollout.targets`)."""
 
     generation: int
     """Of the new fleet."""

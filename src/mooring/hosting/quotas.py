@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from mooring.errors import LimitExceeded
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Rollout, VariantState
-from mooring.hosting.targets import most_instances
+from mooring.hosting.rollout.targets import most_instances
 from mooring.settings import QuotaSettings
 
 _TAIL = (

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mooring.errors import Refused
-from mooring.hosting.deployment_rules import check_deployment
-from mooring.hosting.deployments import may_be_guarded, policy_of
 from mooring.hosting.endpoints import EndpointRecord, Phase, Rollout, VariantState
 from mooring.hosting.naming import not_found
-from mooring.hosting.rollouts import begun, first_phase
+from mooring.hosting.rollout.deployments import may_be_guarded, policy_of
+from mooring.hosting.rollout.rollouts import begun, first_phase
+from mooring.hosting.rollout.rules import check_deployment
+from mooring.hosting.rollout.targets import running
 from mooring.hosting.rules import Members
-from mooring.hosting.targets import running
 from mooring.hosting.transitions import UNSUPPORTED, failed_at_once, variant_states
 from mooring.hosting.variant_rules import variants_of
 

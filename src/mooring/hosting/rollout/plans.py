@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from mooring.hosting.deployments import Mode, Policy, Size
+from mooring.hosting.rollout.deployments import Mode, Policy, Size
 
 Counts = Mapping[str, int]
 """Replicas by the name of their variant."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Phase, Remnant, Rollout, Turn
 from mooring.hosting.failures import failure_reason
-from mooring.hosting.targets import effective_policy, farthest, old_counts, standing, steps_of
+from mooring.hosting.rollout.targets import effective_policy, farthest, old_counts, standing, steps_of
 from mooring.hosting.transitions import in_effect
 
 CLOCK_SLACK_S = 1.0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mooring.hosting.endpoints import EndpointRecord, Phase, Rollout, VariantState
-from mooring.hosting.plans import Counts, Standing, Step
+from mooring.hosting.rollout.plans import Counts, Standing, Step
+from mooring.hosting.rollout.targets import farthest, standing, steps_of
 from mooring.hosting.rules import Members
-from mooring.hosting.targets import farthest, standing, steps_of
 
 
 def new_statuses(record: EndpointRecord, rollout: Rollout, variant: VariantState) -> list[Members]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mooring.errors import Refused
-from mooring.hosting import plans
-from mooring.hosting.deployments import policy_of, size_of
+from mooring.hosting.rollout import plans
+from mooring.hosting.rollout.deployments import policy_of, size_of
 from mooring.hosting.rules import Members
 
 CANARY_MOST = 50

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from mooring.hosting import plans
-from mooring.hosting.deployments import Policy, policy_of
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Phase, Rollout, Turn, VariantState
-from mooring.hosting.plans import Standing, Step
+from mooring.hosting.rollout import plans
+from mooring.hosting.rollout.deployments import Policy, policy_of
+from mooring.hosting.rollout.plans import Standing, Step
 
 NOTHING_RUNS = frozenset({EndpointStatus.FAILED, EndpointStatus.OUT_OF_SERVICE, EndpointStatus.DELETING})
 
