@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from time import perf_counter
 from urllib.parse import unquote_to_bytes
 
 from mooring.gateway import faults
@@ -19,6 +20,7 @@ from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.handover import Handover
 from mooring.gateway.headers import AUTHORIZATION, KNOWN, TARGET_VARIANT, container_head, unfit, violation
 from mooring.gateway.invocation import Invocation
+from mooring.gateway.observed import ObservedInvocation
 from mooring.gateway.pipeline import Pipeline
 from mooring.gateway.routes import RouteTable
 from mooring.http1.connection import ServerConnection
@@ -115,7 +117,7 @@ def endpoint_and_api(target: bytes) -> tuple[bytes, bytes] | None:
 class FrontConnection(ServerConnection):
     """One client."""
 
-    __slots__ = ("_front", "_head", "_held", "_invocation", "_known", "_leaving")
+    __slots__ = ("_arrived", "_front", "_head", "_held", "_invocation", "_known", "_leaving")
 
     def __init__(self, front: Front) -> None:
         super().__init__(front)
@@ -125,8 +127,10 @@ class FrontConnection(ServerConnection):
         self._known: dict[bytes, bytes] = {}  # of the last invocation: clients repeat their headers
         self._head = container_head({})
         self._leaving = False  # being handed over
+        self._arrived = 0.0  # when the last bytes came
 
     def data_received(self, data: bytes) -> None:
+        self._arrived = perf_counter()
         if self._request is None and (
             self._held or not (data.startswith(_PREFIX) and data.find(_SUFFIX, 17, _SUFFIX_BEFORE) > 0)
         ):
@@ -209,7 +213,9 @@ class FrontConnection(ServerConnection):
                 return
             self._known = known
             self._head = container_head(known)
-        invocation = Invocation(self, pipeline, b"%b%d\r\n\r\n" % (self._head, len(body)), body)
+        kind = ObservedInvocation if pipeline.observed else Invocation
+        head = b"%b%d\r\n\r\n" % (self._head, len(body))
+        invocation = kind(self, pipeline, head, body, known, self._arrived)
         self._invocation = invocation
         invocation.invoke(known.get(TARGET_VARIANT))
 

@@ -6,12 +6,17 @@ cannot be reached has seen nothing, so another is tried; after that every failur
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Protocol
+
 from mooring.gateway import faults
 from mooring.gateway.pipeline import OUT_OF_SERVICE, Pipeline, Variant, failed_longest_ago
 from mooring.gateway.request_ids import new_request_id
-from mooring.http1.connection import ServerConnection
-from mooring.http1.messages import Response
+from mooring.http1.listening import Listening
+from mooring.http1.messages import Headers, Response
 from mooring.upstream.call import Call, Failure
+from mooring.upstream.observing import ReplyHeaders
 from mooring.upstream.replica import Replica
 
 ATTEMPTS = 3
@@ -40,21 +45,66 @@ def _without_variant(pipeline: Pipeline, target: bytes | None) -> Response:
     return faults.no_weight(endpoint) if target is None else faults.no_such_variant(target.decode(), endpoint)
 
 
+class Client(Protocol):
+    """Who waits for the answer: a connection, or what writes to one in another form (`mooring.http1.answering`)."""
+
+    @property
+    def listening(self) -> Listening: ...
+
+    def respond(self, status: int, headers: Headers = (), body: bytes = b"") -> None: ...
+
+    def send(self, head: bytes, body: bytes) -> None: ...
+
+    def begin(self, head: bytes, length: int | None) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+    def break_off(self) -> None: ...
+
+
 class Invocation(Call):
     """Made by the front for one request; lives until its answer."""
 
-    __slots__ = ("_answering", "_attempts", "_client", "_pipeline", "_tried", "_variant")
+    __slots__ = (
+        "_answering",
+        "_attempts",
+        "_client",
+        "_pipeline",
+        "_replied",
+        "_variant",
+        "arrived",
+        "known",
+        "operation",
+        "request_id",
+        "sent",
+    )
 
-    def __init__(self, client: ServerConnection, pipeline: Pipeline, head: bytes, body: bytes) -> None:
+    def __init__(
+        self,
+        client: Client,
+        pipeline: Pipeline,
+        head: bytes,
+        body: bytes,
+        known: Mapping[bytes, bytes],
+        arrived: float,
+        operation: str = "InvokeEndpoint",
+    ) -> None:
         super().__init__(pipeline.timeout_s)
         self.head = head
         self.body = body
+        self.known = known
+        self.arrived = arrived
+        self.sent = 0.0
+        self.operation = operation
+        self.request_id = b""
         self._client = client
         self._pipeline = pipeline
         self._variant: Variant | None = None
         self._attempts = 0
-        self._tried: list[Replica] = []
         self._answering = False
+        self._replied = 0.0
 
     def invoke(self, target: bytes | None) -> None:
         """Choose a variant, or take the one that the client names, and send the request to one of its replicas."""
@@ -69,38 +119,44 @@ class Invocation(Call):
         if replica is None:
             self._refuse(faults.no_replica(pipeline.route.endpoint, variant.name))
         else:
+            self.sent = perf_counter()
             replica.begin(self)
 
     # upstream.Call
 
-    def replied(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def replied(self, status: int, headers: ReplyHeaders, body: bytes) -> None:
         self.body = b""  # the client's connection keeps this object until its next call
+        self._replied = perf_counter()
         if 200 <= status < 300:
             self._client.send(self._head(headers) + b"Content-Length: %d\r\n" % len(body), body)
+            self._count()
         else:
-            self._refuse(faults.model_error(self._pipeline.route, self._container, status, body))
+            self._model_failed(status, headers, body)
 
-    def reply_began(self, status: int, headers: list[tuple[bytes, bytes]], length: int | None) -> None:
+    def reply_began(self, status: int, headers: ReplyHeaders, length: int | None) -> None:
         if 200 <= status < 300:
             self._answering = True
             self._client.begin(self._head(headers), length)
         else:
-            self.cancel()
-            self._refuse(faults.model_error(self._pipeline.route, self._container, status, None))
+            super().cancel()
+            self._model_failed(status, headers, None)
 
     def reply_data(self, data: bytes) -> None:
         self._client.write(data)
 
     def reply_ended(self) -> None:
+        self._replied = perf_counter()
         self._client.end()
+        self._count()
 
     def failed(self, failure: Failure) -> None:
         if self._answering:
-            self._client.break_off()
+            self._fail(None, 0, failure, [], None)
         elif failure is Failure.UNREACHABLE:
             self._try_another()
         else:
-            self._refuse(faults.no_answer(self._pipeline.route, self._container, _REASONS[failure]))
+            response = faults.no_answer(self._pipeline.route, self._container, _REASONS[failure])
+            self._fail(response, 0, failure, [], None)
 
     # Inside
 
@@ -108,15 +164,36 @@ class Invocation(Call):
     def _container(self) -> str:
         return self._variant.container if self._variant is not None else "primary"
 
-    def _head(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+    def _head(self, headers: ReplyHeaders) -> bytes:
         assert self._variant is not None
         date = self._client.listening.ticker.date_header
-        head = b"%b%b\r\n%b" % (self._variant.answer_head, new_request_id(), date)
+        head = b"%b%b\r\n%b" % (self._variant.answer_head, self.request_id or new_request_id(), date)
         for name, value in headers:
             line = _RELAYED.get(name)
             if line is not None:
                 head += line % value
         return head
+
+    def _count(self) -> None:
+        """A call that succeeded."""
+        variant, replied, sent = self._variant, self._replied, self.sent
+        assert variant is not None
+        variant.counters.answered(replied - sent, perf_counter() - replied + sent - self.arrived)
+
+    def _model_failed(self, status: int, headers: ReplyHeaders, body: bytes | None) -> None:
+        response = faults.model_error(self._pipeline.route, self._container, status, body)
+        self._fail(response, status, None, headers, body)
+
+    def _fail(
+        self, response: Response | None, status: int, failure: Failure | None, headers: ReplyHeaders, body: bytes | None
+    ) -> None:
+        """The call has failed at the replica; without a `response` its answer has begun and breaks off."""
+        if self._variant is not None:
+            self._variant.counters.failed(status, failure)
+        if response is None:
+            self._client.break_off()
+        else:
+            self._refuse(response)
 
     def _refuse(self, response: Response) -> None:
         self._client.respond(response.status, response.headers, response.body)
@@ -129,7 +206,7 @@ class Invocation(Call):
         if self._attempts < min(ATTEMPTS, max(2, len(variant.replicas))):
             self._choose_again(variant).begin(self)
         else:
-            self._refuse(faults.no_replica(self._pipeline.route.endpoint, variant.name))
+            self._fail(faults.no_replica(self._pipeline.route.endpoint, variant.name), 0, Failure.UNREACHABLE, [], None)
 
     def _choose_again(self, variant: Variant) -> Replica:
         # Those that refused are ejected by now; when all are, the one that failed longest ago is the best guess.

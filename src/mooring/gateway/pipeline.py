@@ -12,7 +12,10 @@ from functools import partial
 from itertools import accumulate
 from random import random, randrange
 
+from mooring.gateway.counting import VariantCounters
+from mooring.gateway.instruments import Instruments
 from mooring.hosting.routes import Route, RouteVariant
+from mooring.upstream.observing import Observer
 from mooring.upstream.replica import Replica
 
 NOT_IN_SERVICE = frozenset({"Creating", "Failed"})
@@ -20,16 +23,27 @@ NOT_IN_SERVICE = frozenset({"Creating", "Failed"})
 OUT_OF_SERVICE = "OutOfService"
 """The status of an endpoint that was stopped."""
 
+OBSERVED_BODY_BYTES = 64 * 1024 * 1024
+"""What is kept of an answer for who watches it."""
+
 Pick = Callable[[], Replica | None]
 
 
 class Variant:
     """One production variant: its replicas, and the head of its successful answers."""
 
-    __slots__ = ("answer_head", "container", "name", "pick", "replicas")
+    __slots__ = ("answer_head", "container", "counters", "name", "observers", "pick", "replicas")
 
-    def __init__(self, variant: RouteVariant, replicas: tuple[Replica, ...]) -> None:
+    def __init__(
+        self,
+        variant: RouteVariant,
+        replicas: tuple[Replica, ...],
+        counters: VariantCounters,
+        observers: tuple[Observer, ...],
+    ) -> None:
         self.name = variant.name
+        self.counters = counters
+        self.observers = observers
         self.container = variant.container
         self.replicas = replicas
         self.pick: Pick = _picker(variant.strategy, replicas)
@@ -41,13 +55,23 @@ class Variant:
 class Pipeline:
     """One endpoint, ready to serve."""
 
-    __slots__ = ("body_limit", "by_name", "choose", "route", "timeout_s", "variants")
+    __slots__ = ("body_limit", "by_name", "choose", "observed", "route", "timeout_s", "variants")
 
-    def __init__(self, route: Route, replicas: Mapping[str, Replica]) -> None:
+    def __init__(self, route: Route, replicas: Mapping[str, Replica], instruments: Instruments) -> None:
         self.route = route
         self.body_limit = route.body_limit_bytes
         self.timeout_s = route.invocation_timeout_s
-        self.variants = tuple(Variant(v, tuple(replicas[each.id] for each in v.replicas)) for v in route.variants)
+        self.variants = tuple(
+            Variant(
+                each,
+                tuple(replicas[replica.id] for replica in each.replicas),
+                instruments.counting.of(route.key, each.name),
+                instruments.observers(route, each),
+            )
+            for each in route.variants
+        )
+        self.observed = any(variant.observers for variant in self.variants)
+        """Whether its calls are of the kind that tells of itself."""
         both = list(zip(self.variants, route.variants, strict=True))
         self.choose = _chooser([(variant, v.weight) for variant, v in both])
         self.by_name = {

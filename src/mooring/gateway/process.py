@@ -26,6 +26,7 @@ from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.front import Front, FrontConnection
 from mooring.gateway.guarding import Guard, GuardedConnection
 from mooring.gateway.handover import Handover
+from mooring.gateway.instruments import Instruments
 from mooring.gateway.route_channel import RouteChannel
 from mooring.gateway.routes import RouteTable
 from mooring.hosting.routes import RouteReplica
@@ -81,8 +82,13 @@ class Gateway:
 
             self._tls = Tls(settings.tls, paths)
         self._channel = RouteChannel(str(paths.routes_socket), inherited.index, keyring)
+        self._instruments = Instruments()
         self._routes = RouteTable(
-            paths.gateway_routes(inherited.index), settings.account.id, self._replica, self._channel.replica_idle
+            paths.gateway_routes(inherited.index),
+            settings.account.id,
+            self._replica,
+            self._channel.replica_idle,
+            self._instruments,
         )
         limits = settings.gateway
         self._front = Front(

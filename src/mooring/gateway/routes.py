@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from mooring.gateway.instruments import Instruments
 from mooring.gateway.pipeline import Pipeline
 from mooring.hosting.routes import Route, RouteReplica, Version
 from mooring.processes.files import write_atomically
@@ -38,6 +39,7 @@ class RouteTable:
         account: str,
         new_replica: Callable[[RouteReplica], Replica],
         on_idle: Callable[[str], None],
+        instruments: Instruments,
     ) -> None:
         self.by_target: dict[tuple[bytes, bytes], Pipeline] = {}
         """(region, raw target of an invocation) → pipeline: one look-up, no parsing of the path."""
@@ -45,6 +47,7 @@ class RouteTable:
         self._account = account
         self._new_replica = new_replica
         self._on_idle = on_idle
+        self._instruments = instruments
         self._held: dict[str, Pipeline] = {}
         self._by_name: dict[tuple[bytes, bytes], Pipeline] = {}
         self._replicas: dict[str, Replica] = {}
@@ -97,6 +100,7 @@ class RouteTable:
         del self._held[key]
         self._index(held, None)
         self._retire(key, {replica.id for replica in _replicas_of(held.route)})
+        self._instruments.forget(key)
         return self._acknowledgement(key, version)
 
     def _take(self, route: Route) -> None:
@@ -105,7 +109,7 @@ class RouteTable:
         before = {replica.id for replica in _replicas_of(held.route)} if held is not None else set()
         for replica in wanted.values():
             self._keep(route.key, replica)
-        pipeline = Pipeline(route, self._replicas)
+        pipeline = Pipeline(route, self._replicas, self._instruments)
         self._held[route.key] = pipeline
         self._index(held, pipeline)
         self._retire(route.key, before - wanted.keys())

@@ -1,0 +1,28 @@
+"""What pipelines are compiled with, besides their route: counters, and the features that watch calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mooring.gateway.counting import Counting
+from mooring.hosting.routes import Route, RouteVariant
+from mooring.upstream.observing import Feature, Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """One for all pipelines of a gateway."""
+
+    counting: Counting = field(default_factory=Counting)
+    features: tuple[Feature, ...] = ()
+
+    def observers(self, route: Route, variant: RouteVariant) -> tuple[Observer, ...]:
+        """Who watches the calls of a variant."""
+        found = (feature.observer(route, variant) for feature in self.features)
+        return tuple(observer for observer in found if observer is not None)
+
+    def forget(self, route_key: str) -> None:
+        """The endpoint is gone."""
+        self.counting.forget(route_key)
+        for feature in self.features:
+            feature.forget(route_key)
