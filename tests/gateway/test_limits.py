@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 
 import pytest
 
-from tests.gateway.running import Client, Stage, answer, eventually, invocation, signed
+from tests.gateway.running import Stage, answer, invocation, signed
 
 LIMIT = 6_291_456
 
@@ -181,17 +182,39 @@ def test_a_request_in_single_bytes(stage: Stage) -> None:
 
 def test_idle_and_half_sent_connections_are_closed(stage: Stage) -> None:
     stage.environment["MOORING_GATEWAY_IDLE_TIMEOUT_S"] = "0.3"
+    stage.environment["MOORING_GATEWAY_BODY_GRACE_S"] = "0.3"
     stage.served(lambda *_: answer())
     idle, half_head, half_body = stage.client(), stage.client(), stage.client()
     half_head.send(b"GET /a HTTP/1.1\r\nX")
     half_body.send(invocation(body=b"12345")[:-2])
     assert idle.at_end()
     assert half_head.at_end()
+    assert half_body.receive().status == 408
     assert half_body.at_end()
 
 
-def test_large_bodies_together_are_bounded(stage: Stage) -> None:
+def test_large_bodies_wait_for_each_other(stage: Stage) -> None:
     stage.environment["MOORING_GATEWAY_BUFFERED_LIMIT_BYTES"] = "5000000"
+    replica = stage.served(lambda seen, _: answer(b"%d" % len(seen.body)))
+    large = invocation(body=b"x" * 3_000_000)
+    clients = [stage.client() for _ in range(6)]
+    clients[0].send(large[:2000])
+    time.sleep(0.1)
+    senders = [threading.Thread(target=client.send, args=(large,)) for client in clients[1:]]
+    for sender in senders:
+        sender.start()
+    small = stage.client().call(invocation(body=b"x" * 300))
+    assert small.status == 200, "what is small does not wait"
+    assert len(replica.seen) == 1
+    assert clients[0].call(large[2000:]).body == b"3000000"
+    assert [client.receive().body for client in clients[1:]] == [b"3000000"] * 5
+    for sender in senders:
+        sender.join()
+
+
+def test_a_large_body_does_not_wait_for_ever(stage: Stage) -> None:
+    stage.environment["MOORING_GATEWAY_BUFFERED_LIMIT_BYTES"] = "5000000"
+    stage.environment["MOORING_GATEWAY_BUFFERED_WAIT_S"] = "0.5"
     stage.served(lambda *_: answer())
     first, second = stage.client(), stage.client()
     large = invocation(body=b"x" * 3_000_000)
@@ -200,12 +223,7 @@ def test_large_bodies_together_are_bounded(stage: Stage) -> None:
     refused = second.call(large)
     assert (refused.status, refused.headers["x-amzn-errortype"]) == (503, "ServiceUnavailable")
     assert first.call(large[2000:]).status == 200
-
-    def room_again() -> bool:
-        with Client(stage.port) as client:
-            return client.call(large).status == 200
-
-    eventually(room_again)
+    assert stage.client().call(large).status == 200
 
 
 @pytest.mark.parametrize("outcome", ["answered", "refused", "broken", "lost"])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mooring.http1.budget import Budget
 from mooring.http1.connection import ServerConnection
 from mooring.http1.listening import Limits, Listening
 from mooring.http1.messages import Request
@@ -48,8 +49,8 @@ class Collector(ServerConnection):
 
     __slots__ = ("at_once", "requests")
 
-    def __init__(self, at_once: bool = True, limits: Limits | None = None) -> None:
-        super().__init__(Listening(limits or Limits(), Ticker()))
+    def __init__(self, at_once: bool = True, limits: Limits | None = None, budget: Budget | None = None) -> None:
+        super().__init__(Listening(limits or Limits(), Ticker(), budget))
         self.at_once = at_once
         self.requests: list[Request] = []
         self.connection_made(Recorder())  # type: ignore[arg-type]
@@ -155,51 +156,132 @@ def test_a_head_has_ten_seconds_from_its_first_byte(began: bytes) -> None:
     assert transport.closed
 
 
-def test_a_body_may_take_longer_than_a_head() -> None:
-    connection = Collector()
+def test_a_body_has_a_grace_and_what_its_bytes_earn() -> None:
+    connection = Collector(limits=Limits(body_grace_s=20, body_rate=100))
     transport: Recorder = connection.transport  # type: ignore[assignment]
+    head = b"POST / HTTP/1.1\r\nContent-Length: 9000\r\n\r\n"
+    connection.data_received(head + b"x" * (5000 - len(head)))
+    connection.sweep(69.0)
+    assert not transport.written
+    connection.sweep(71.0)
+    assert transport.written.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_rate_of_zero_is_any() -> None:
+    connection = Collector(limits=Limits(body_grace_s=20, body_rate=0))
     connection.data_received(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nx")
-    connection.sweep(119.0)
+    connection.sweep(1e6)
+    transport: Recorder = connection.transport  # type: ignore[assignment]
+    assert not transport.written
     assert not transport.closed
-    connection.sweep(121.0)
-    assert transport.closed
 
 
-class Reserving(Collector):
-    """Counts every body that it waits for."""
+def counting(budget: Budget, at_once: bool = False) -> Collector:
+    """A connection of which every body counts."""
+    return Collector(at_once, Limits(uncounted_bytes=0, body_bytes=100), budget)
 
-    __slots__ = ()
 
-    def head_received(self, request: Request, length: int | None) -> int:
-        self.reserve(request, length or 100)
-        return 1000
+TEN = b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n"
 
 
 def test_a_reservation_ends_with_its_message() -> None:
-    connection = Reserving(at_once=False)
-    one = b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n"
+    budget = Budget()
+    connection = counting(budget)
     for _ in range(2):
-        connection.data_received(one)
-        connection.data_received(b"x" * 10 + one)
-        assert connection.listening.reserved == 20, "one is worked on, one is being read"
+        connection.data_received(TEN)
+        connection.data_received(b"x" * 10 + TEN)
+        assert budget.held == 20, "one is worked on, one is being read"
         connection.respond(200)
-        assert connection.listening.reserved == 10
+        assert budget.held == 10
         connection.data_received(b"x" * 10)
         connection.respond(200)
-        assert connection.listening.reserved == 0
+        assert budget.held == 0
     connection.data_received(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx")
-    assert connection.listening.reserved == 100
+    assert budget.held == 100
     connection.data_received(b"nonsense\r\n")
-    assert connection.listening.reserved == 0
+    assert budget.held == 0
 
 
 def test_a_reservation_ends_with_its_connection() -> None:
-    connection = Reserving(at_once=False)
-    one = b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n"
-    connection.data_received(one)
-    connection.data_received(b"x" * 10 + one)
+    budget = Budget()
+    connection = counting(budget)
+    connection.data_received(TEN)
+    connection.data_received(b"x" * 10 + TEN)
     connection.connection_lost(None)
-    assert connection.listening.reserved == 0
+    assert budget.held == 0
+
+
+def test_a_body_that_there_is_no_room_for_is_not_read_until_there_is() -> None:
+    budget = Budget(15)
+    first, second, third = (counting(budget, at_once=True) for _ in range(3))
+    for connection in (first, second, third):
+        connection.data_received(TEN.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+    transports: list[Recorder] = [each.transport for each in (first, second, third)]  # type: ignore[misc]
+    assert [each.paused for each in transports] == [False, True, True]
+    assert [each.written for each in transports] == [b"HTTP/1.1 100 Continue\r\n\r\n", b"", b""]
+    second.connection_lost(None)
+    first.data_received(b"x" * 10)
+    assert not transports[2].paused
+    assert transports[2].written == b"HTTP/1.1 100 Continue\r\n\r\n"
+    third.data_received(b"x" * 10)
+    assert third.requests[0].body == b"x" * 10
+    assert budget.held == 0
+
+
+def test_a_body_waits_for_room_for_a_while() -> None:
+    budget = Budget(15)
+    first, second = counting(budget), counting(budget)
+    first.data_received(TEN)
+    second.data_received(TEN)
+    transport: Recorder = second.transport  # type: ignore[assignment]
+    second.sweep(29.0)
+    assert not transport.written
+    second.sweep(31.0)
+    assert transport.written.startswith(b"HTTP/1.1 503 ")
+    assert budget.held == 10
+
+
+def test_a_body_larger_than_all_room_does_not_wait() -> None:
+    connection = counting(Budget(5))
+    connection.data_received(TEN)
+    transport: Recorder = connection.transport  # type: ignore[assignment]
+    assert transport.written.startswith(b"HTTP/1.1 503 ")
+
+
+@given(st.lists(st.tuples(st.integers(1, 10), st.sampled_from(["take", "give", "leave"])), max_size=60))
+def test_room_is_given_in_the_order_of_asking_and_never_twice(steps: list[tuple[int, str]]) -> None:
+    budget = Budget(10)
+    asked: list[Asking] = []
+    given_to: list[Asking] = []
+    for size, step in steps:
+        if step == "take":
+            one = Asking(size, given_to)
+            asked.append(one)
+            if budget.take(size, one):
+                given_to.append(one)
+        elif step == "give" and (holding := [one for one in given_to if not one.done]):
+            holding[size % len(holding)].done = True
+            budget.give_back(holding[size % len(holding)].size)
+        elif step == "leave" and (waiting := [one for one in asked if one not in given_to]):
+            asked.remove(waiting[size % len(waiting)])
+            budget.withdraw(waiting[size % len(waiting)])
+        assert budget.held == sum(one.size for one in given_to if not one.done) <= 10
+        assert given_to == [one for one in asked if one in given_to]
+        waiting = [one for one in asked if one not in given_to]
+        assert asked == given_to + waiting
+        assert not waiting or budget.held + waiting[0].size > 10, "whoever is next fits, and waits all the same"
+
+
+class Asking:
+    """Remembers that it was given room."""
+
+    def __init__(self, size: int, given_to: list[Asking]) -> None:
+        self.size = size
+        self.done = False
+        self._given_to = given_to
+
+    def room_given(self) -> None:
+        self._given_to.append(self)
 
 
 def test_an_answer_to_a_client_that_left_is_dropped() -> None:

@@ -23,6 +23,7 @@ from mooring.gateway.invocation import Invocation
 from mooring.gateway.observed import ObservedInvocation
 from mooring.gateway.pipeline import Pipeline
 from mooring.gateway.routes import RouteTable
+from mooring.http1.budget import Budget
 from mooring.http1.connection import ServerConnection
 from mooring.http1.listening import Limits, Listening, plain_text
 from mooring.http1.messages import Request, Response
@@ -42,8 +43,6 @@ _OTHER_INVOCATIONS = {
     b"invocations-response-stream": "InvokeEndpointWithResponseStream",
     b"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream",
 }
-SMALL_BODY = 65_536
-"""Up to this size a body's place is not counted."""
 LONGEST_REGION = 64
 """Of a region that a message repeats."""
 
@@ -55,7 +54,6 @@ class Front(Listening):
         "_allowed_hosts",
         "_loopback",
         "account",
-        "buffered_limit",
         "forwarder",
         "handover",
         "region",
@@ -72,17 +70,16 @@ class Front(Listening):
         *,
         account: str,
         region: str,
-        buffered_limit: int,
+        buffered_limit: float,
         host: str,
         allowed_hosts: str,
     ) -> None:
-        super().__init__(limits, ticker)
+        super().__init__(limits, ticker, Budget(buffered_limit))
         self.routes = routes
         self.forwarder = forwarder
         self.handover = handover
         self.account = account
         self.region = region.encode()
-        self.buffered_limit = buffered_limit
         self._loopback = browsers.is_loopback(host)
         self._allowed_hosts = browsers.allowed_names(allowed_hosts)
 
@@ -173,12 +170,10 @@ class FrontConnection(ServerConnection):
             limit = found
             if length is not None and length > limit:
                 return faults.body_too_long(limit)
-        expected = limit if length is None else min(length, limit)
-        if expected > SMALL_BODY:
-            if self._front.reserved + expected > self._front.buffered_limit:
-                return faults.no_memory()
-            self.reserve(request, expected)
         return limit
+
+    def no_room(self) -> Response:
+        return faults.no_memory()
 
     def _limit_of(self, request: Request, name: bytes) -> Response | int:
         """How large the body of an invocation may be; the answer when there is no such endpoint."""

@@ -19,7 +19,7 @@ from mooring.access.keys import Keyring
 from mooring.access.refusals import refusal
 from mooring.access.verifying import Verifier
 from mooring.gateway import faults
-from mooring.gateway.front import SMALL_BODY, Front, FrontConnection, endpoint_and_api, operation_of
+from mooring.gateway.front import Front, FrontConnection, endpoint_and_api, operation_of
 from mooring.gateway.headers import AUTHORIZATION
 from mooring.gateway.request_ids import new_request_id
 from mooring.hosting.naming import Scope
@@ -140,7 +140,7 @@ class GuardedConnection(FrontConnection):
         refused = None
         if request.target.startswith(ENDPOINTS_PREFIX):
             refused = self._guard.begin(request)
-        elif length is None or length > SMALL_BODY:
+        elif length is None or length > self.listening.limits.uncounted_bytes:
             refused = self._guard.begin_api_call(request)
         return refused or super().head_received(request, length)
 

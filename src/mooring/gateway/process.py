@@ -92,7 +92,14 @@ class Gateway:
         )
         limits = settings.gateway
         self._front = Front(
-            Limits(limits.header_limit_bytes, body_bytes=API_BODY_LIMIT_BYTES, idle_s=limits.idle_timeout_s),
+            Limits(
+                limits.header_limit_bytes,
+                body_bytes=API_BODY_LIMIT_BYTES,
+                idle_s=limits.idle_timeout_s,
+                body_grace_s=limits.body_grace_s,
+                body_rate=limits.body_rate_bytes,
+                room_wait_s=limits.buffered_wait_s,
+            ),
             self._ticker,
             self._routes,
             Forwarder(str(paths.control_socket), limits.control_wait_s),

@@ -12,7 +12,7 @@ import struct
 from collections import deque
 from typing import cast
 
-from mooring.http1.listening import Listening
+from mooring.http1.listening import Listening, no_room, too_slow
 from mooring.http1.messages import SOURCE, Headers, Request, Response, response_head
 
 JOINED_WRITE_BYTES = 16_384
@@ -36,6 +36,7 @@ class Answering(asyncio.Protocol):
         "_since",
         "_stalled",
         "_streamed",
+        "_waiting",
         "listening",
         "transport",
     )
@@ -51,6 +52,7 @@ class Answering(asyncio.Protocol):
         self._reading_paused = False
         self._lingering = False
         self._stalled = False  # the client does not take what we write
+        self._waiting: Request | None = None  # for memory, before its body is read
         self._streamed: bool | None = None  # a streamed answer is under way; True when it is chunked
         self._since = listening.ticker.now
 
@@ -76,6 +78,10 @@ class Answering(asyncio.Protocol):
     def reading_resumed(self) -> None:
         """The queue of pipelined messages is empty."""
 
+    def no_room(self) -> Response:
+        """The answer to a body that has waited too long for memory, or is larger than all of it."""
+        return no_room()
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -88,6 +94,7 @@ class Answering(asyncio.Protocol):
         self.listening.connections.discard(self)
         self.listening.ticker.discard(self)
         self._queue.clear()
+        self._stop_waiting()
         for request in tuple(self._reserved):
             self._release(request)
         if self._current is not None:
@@ -105,14 +112,41 @@ class Answering(asyncio.Protocol):
 
     # Memory
 
-    def reserve(self, request: Request, size: int) -> None:
-        """Count `size` bytes for the body of `request` until it is answered, refused or lost."""
+    def reserve(self, request: Request, size: int) -> bool:
+        """Count `size` bytes until `request` is answered, refused or lost. False when its body must wait for them."""
         self._reserved[request] = size
-        self.listening.reserved += size
+        if self.listening.budget.take(size, self):
+            return True
+        self._waiting = request
+        self._since = self.listening.ticker.now
+        if not self._reading_paused:
+            self._pause_reading()
+        return False
+
+    def room_given(self) -> None:
+        """The memory for the body that waited is reserved: read it."""
+        request, self._waiting = self._waiting, None
+        self._since = self.listening.ticker.now
+        if request is not None:
+            self._welcome(request)
+        if self._reading_paused and not self._queue:
+            self._resume_reading()
+
+    def _welcome(self, request: Request) -> None:
+        """The body of `request` may come."""
+
+    def _stop_waiting(self) -> None:
+        request, self._waiting = self._waiting, None
+        if request is not None:
+            del self._reserved[request]
+            self.listening.budget.withdraw(self)
 
     def _release(self, request: Request | None) -> None:
-        if request is not None:
-            self.listening.reserved -= self._reserved.pop(request, 0)
+        if request is not None and request in self._reserved:
+            if request is self._waiting:
+                self._stop_waiting()
+            else:
+                self.listening.budget.give_back(self._reserved.pop(request))
 
     # Answering
 
@@ -208,20 +242,24 @@ class Answering(asyncio.Protocol):
         if transport is None:
             return
         quiet = now - self._since
-        if self._lingering and self._current is None:
+        if self._waiting is not None:
+            if quiet > self.listening.limits.room_wait_s:
+                self.refuse(self.no_room())
+        elif self._lingering and self._current is None:
             if quiet > LINGER_S:
                 transport.abort()
         elif self._stalled:
             if quiet > self.listening.limits.idle_s:
                 transport.abort()
-        elif self._current is None:
-            limits = self.listening.limits
-            if quiet > (min(limits.head_s, limits.idle_s) if self._is_amid_head() else limits.idle_s):
+        elif self._current is None and quiet > self._patience_s():
+            if self._request is not None and self._request.method:
+                self.refuse(too_slow())
+            else:
                 transport.close()
 
-    def _is_amid_head(self) -> bool:
-        """Whether a head has begun and is not complete."""
-        return self._request is not None and not self._request.method
+    def _patience_s(self) -> float:
+        """How long this connection may go on as it does, since its message began or the last one ended."""
+        return self.listening.limits.idle_s
 
     # Inside
 
@@ -253,16 +291,19 @@ class Answering(asyncio.Protocol):
             return
         if self._queue:
             self._deliver()
-        if self._reading_paused and not self._queue and self._current is None:
-            self._reading_paused = False
-            if self.transport is not None:
-                self.transport.resume_reading()
-                self.reading_resumed()
+        if self._reading_paused and not self._queue and self._current is None and self._waiting is None:
+            self._resume_reading()
 
     def _pause_reading(self) -> None:
         self._reading_paused = True
         if self.transport is not None:
             self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        self._reading_paused = False
+        if self.transport is not None:
+            self.transport.resume_reading()
+            self.reading_resumed()
 
     def _give_up(self, response: Response) -> None:
         self._release(self._request)

@@ -15,6 +15,7 @@ for a moment, because closing on unread bytes resets the connection and may take
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import httptools
@@ -143,12 +144,34 @@ class ServerConnection(Answering):
             self._give_up(verdict)
             return
         self._body_limit = verdict
+        expected = verdict if announced is None else announced
+        if expected > self.listening.limits.uncounted_bytes:
+            if expected > self.listening.budget.limit:
+                self._give_up(self.no_room())
+                return
+            if not self.reserve(request, expected):
+                return
+        self._welcome(request)
+
+    def _welcome(self, request: Request) -> None:
         expected = request.header(b"expect")
         if expected is not None and not self._size and self.transport is not None:
             if expected.strip().lower() != b"100-continue":
-                self._give_up(plain_text(417, "The only expectation that is understood is 100-continue."))
+                self.refuse(plain_text(417, "The only expectation that is understood is 100-continue."))
             elif self._current is None and not self._queue:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _patience_s(self) -> float:
+        limits = self.listening.limits
+        if self._is_amid_head():
+            return min(limits.head_s, limits.idle_s)
+        if self._request is not None:
+            return limits.body_grace_s + self._fed / limits.body_rate if limits.body_rate else math.inf
+        return limits.idle_s
+
+    def _is_amid_head(self) -> bool:
+        """Whether a head has begun and is not complete."""
+        return self._request is not None and not self._request.method
 
     def _give_up(self, response: Response) -> None:
         super()._give_up(response)

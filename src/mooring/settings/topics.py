@@ -90,7 +90,14 @@ class GatewaySettings:
     drain_s: float = 10.0
     """How long a stopping gateway lets what is in flight finish."""
     buffered_limit_bytes: int = 536_870_912
-    """Request bodies that one gateway holds at a time, all clients together; above it large ones get a 503."""
+    """Request bodies that one gateway holds at a time, all clients together. Each is reserved whole before it is read,
+    first come first served; what there is no room for is not read yet."""
+    buffered_wait_s: float = 30.0
+    """How long a body waits for that room before it gets a 503."""
+    body_grace_s: float = 20.0
+    """How late a body may be against `body_rate_bytes`; then it gets a 408."""
+    body_rate_bytes: int = 16_384
+    """Bytes a second that a body must come with; 0 is any."""
     retry_stale_connection: bool = True
     """Whether a call is sent once more when a kept connection to its replica closed just as it was taken. The replica
     may then see it twice."""
