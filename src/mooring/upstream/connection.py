@@ -38,6 +38,10 @@ class _SecondResponse(Exception):
     """More than one response to one request: stops the parser, and with it the connection."""
 
 
+class _UnknownCoding(Exception):
+    """A body that is coded in another way than in chunks, too: what comes is not what was meant."""
+
+
 class _Discarding(list[tuple[bytes, bytes]]):
     """Where trailers go."""
 
@@ -165,6 +169,9 @@ class ReplicaConnection(asyncio.Protocol):
 
     def on_chunk_header(self) -> None:
         if self._kept is None:
+            codings = [value for name, value in self._headers if name == b"transfer-encoding"]
+            if len(codings) != 1 or codings[0].strip().lower() != b"chunked":
+                raise _UnknownCoding
             self._kept = self._headers
             self._headers = _NOWHERE
 
