@@ -28,15 +28,20 @@ def read_small(path: Path, limit: int = LARGEST_SMALL_FILE_BYTES) -> bytes:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
+def write_atomically(path: Path, data: bytes, *, durable: bool = False, exclusive: bool = False) -> None:
     """Write `data` to `path` (mode 0600) by way of a temporary file beside it.
 
-    It survives the death of any process; with `durable` also a power loss, once this has returned.
+    It survives the death of any process; with `durable` also a power loss, once this has returned. `exclusive` raises
+    FileExistsError where there is something at `path`.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.tmp")
     try:
         _write(temporary, data, durable)
-        temporary.replace(path)
+        if exclusive:
+            os.link(temporary, path)
+            temporary.unlink()
+        else:
+            temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
