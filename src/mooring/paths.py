@@ -142,6 +142,11 @@ class Paths:
         return self.run / "gateways" / str(index) / "routes"
 
     @property
+    def sessions(self) -> Path:
+        """Which replica has which stateful session, a file each."""
+        return self.run / "sessions"
+
+    @property
     def sockets(self) -> Path:
         """Directory of Unix sockets, 0700; made by `make_private_directories`."""
         direct = self.run / "sockets"

@@ -80,7 +80,6 @@ def test_the_client_gets_the_contracts_headers(stage: Stage) -> None:
         "x-amzn-invoked-production-variant": "a",
         "content-type": "text/csv; charset=utf-8",
         "x-amzn-sagemaker-custom-attributes": "c=2",
-        "x-amzn-sagemaker-new-session-id": "s1; Expires=2030-01-01T00:00:00Z",
         "content-length": "3",
     }
 
@@ -197,14 +196,30 @@ def test_least_outstanding_prefers_the_idle_replica(stage: Stage) -> None:
             {"Message": "InvokeEndpointAsync is not available: this version of Mooring does not do it yet."},
         ),
         (
-            invocation(api="invocations-response-stream"),
+            invocation(api="invocations-response-stream", session_id="NEW_SESSION"),
             {
-                "Message": "InvokeEndpointWithResponseStream is not available: this version of Mooring does not do it"
-                " yet."
+                "Message": "1 validation error detected: Value 'NEW_SESSION' at 'sessionId' failed to satisfy "
+                "constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
+            },
+        ),
+        (
+            invocation(target_container_hostname="one"),
+            {
+                "ErrorCode": "TARGET_CONTAINER_HOSTNAME_HEADER_NOT_SUPPORTED",
+                "Message": "Endpoint ep is not a multi-container endpoint with direct invocation and does not support "
+                "target container hostname header.",
+            },
+        ),
+        (
+            invocation(inference_component="one"),
+            {
+                "ErrorCode": "INFERENCE_COMPONENT_NAME_NOT_SUPPORTED",
+                "Message": "Inference Component Name header is not allowed for endpoint ep, to which you did not "
+                "deploy inference components. Please remove the Inference Component Name header and try again.",
             },
         ),
     ],
-    ids=["unknown", "region", "model", "variant", "header", "async", "stream"],
+    ids=["unknown", "region", "model", "variant", "header", "async", "new session", "container", "component"],
 )
 def test_refusals_are_validation_errors(stage: Stage, request_bytes: bytes, members: dict[str, str]) -> None:
     stage.served(lambda *_: answer())
@@ -310,7 +325,7 @@ def test_the_scope_of_a_signature_names_the_region() -> None:
     from mooring.http1.listening import Limits
     from mooring.http1.ticking import Ticker
 
-    parts = (None, None, None)
+    parts = (None, None, None, None)
     where = {"account": ACCOUNT, "region": "r-default", "host": "127.0.0.1", "allowed_hosts": ""}
     front = Front(Limits(), Ticker(), *parts, buffered_limit=1, **where)  # type: ignore[arg-type]
     assert front.region_of(signed(region="eu-west-1").encode()) == b"eu-west-1"

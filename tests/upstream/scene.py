@@ -53,8 +53,11 @@ class Scene:
         self.connections = 0
         self.replica = self.pool()
 
-    def pool(self, idle_s: float = 5.0, may_retry: bool = True) -> Replica:
-        return Replica("r1", str(self.path), self.ticker, connect_timeout_s=0.25, idle_s=idle_s, may_retry=may_retry)
+    def pool(self, idle_s: float = 5.0, may_retry: bool = True, stream_within_s: float = 480.0) -> Replica:
+        return Replica(
+            "r1", str(self.path), self.ticker, connect_timeout_s=0.25, idle_s=idle_s, may_retry=may_retry,
+            stream_within_s=stream_within_s,
+        )  # fmt: skip
 
     async def call(self, call: Recorded | None = None) -> list[object]:
         call = call or Recorded()

@@ -113,9 +113,7 @@ def test_a_token_a_chunk_is_a_body(path: Path) -> None:
 
 
 @pytest.mark.parametrize("slow_client", [False, True])
-def test_a_reply_that_trickles_has_an_end(path: Path, monkeypatch: pytest.MonkeyPatch, slow_client: bool) -> None:
-    monkeypatch.setattr("mooring.upstream.connection.STREAM_WITHIN_S", 0.4)
-
+def test_a_reply_that_trickles_has_an_end(path: Path, slow_client: bool) -> None:
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11170\r\n" + b"z" * 70_000 + b"\r\n")
@@ -128,6 +126,7 @@ def test_a_reply_that_trickles_has_an_end(path: Path, monkeypatch: pytest.Monkey
         loop = asyncio.get_running_loop()
         began = loop.time()
         call = Recorded(timeout_s=0.2)
+        scene.replica = scene.pool(stream_within_s=0.4)
         scene.replica.begin(call)
         if slow_client:
             await asyncio.sleep(0.1)

@@ -13,6 +13,7 @@ import botocore.model
 import botocore.parsers
 import botocore.serialize
 from botocore.awsrequest import HeadersDict
+from botocore.eventstream import EventStream
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -39,6 +40,25 @@ def botocore_model(service: str) -> botocore.model.ServiceModel:
 
 def botocore_operation(service: str, operation: str) -> botocore.model.OperationModel:
     return botocore_model(service).operation_model(operation)
+
+
+class _Raw:
+    """A response whose body arrives in these pieces."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    def stream(self) -> list[bytes]:
+        return self._pieces
+
+
+def event_stream(*pieces: bytes) -> EventStream:
+    """The events of a response stream; iterating raises what a failure in it is to a client."""
+    operation = "InvokeEndpointWithResponseStream"
+    shape = botocore_operation("sagemaker-runtime", operation).output_shape.members["Body"]
+    # What reads events hangs on the parser of the whole answer.
+    parser = botocore.parsers.create_parser("rest-json")._event_stream_parser
+    return EventStream(_Raw(list(pieces)), shape, parser, operation)
 
 
 def request_of(service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:

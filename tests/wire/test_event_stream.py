@@ -5,37 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.eventstream import EventStream, EventStreamBuffer
+from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import EventStreamError
-from botocore.parsers import create_parser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mooring.wire import event_stream
-from tests.wire.botocore_half import CALM, botocore_operation
-
-OPERATION = "InvokeEndpointWithResponseStream"
-STREAM = botocore_operation("sagemaker-runtime", OPERATION).output_shape.members["Body"]
-
-
-class _Raw:
-    """A response whose body arrives in these pieces."""
-
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = pieces
-
-    def stream(self) -> list[bytes]:
-        return self._pieces
+from tests.wire import botocore_half
+from tests.wire.botocore_half import CALM
 
 
 def read(data: bytes, size: int = 65_536) -> list[dict[str, Any]]:
     pieces = [data[start : start + size] for start in range(0, len(data), size)]
-    return list(opened(pieces))
-
-
-def opened(pieces: list[bytes]) -> EventStream:
-    # What reads events hangs on the parser of the whole answer.
-    return EventStream(_Raw(pieces), STREAM, create_parser("rest-json")._event_stream_parser, OPERATION)
+    return list(botocore_half.event_stream(*pieces))
 
 
 def parts(events: list[dict[str, Any]]) -> list[bytes]:
@@ -72,7 +54,7 @@ def test_a_failure_is_raised(message: str, code: str) -> None:
     data = event_stream.payload_parts(b"half") + event_stream.failure(
         "ModelStreamError", {"Message": message, "ErrorCode": code}
     )
-    events = iter(opened([data]))
+    events = iter(botocore_half.event_stream(data))
     assert next(events) == {"PayloadPart": {"Bytes": b"half"}}
     with pytest.raises(EventStreamError) as raised:
         next(events)

@@ -72,10 +72,14 @@ class Audited(FrontConnection):
         self._note(head)
         super().begin(head, length)
 
-    def break_off(self) -> None:
+    def break_off(self, why: object = None) -> None:
         self._error = BROKEN_OFF
         self._record()
-        super().break_off()
+        super().break_off(why)
+
+    def end_with(self, error: str) -> None:
+        self._error = error
+        super().end_with(error)
 
     def client_lost(self) -> None:
         self._error = CLIENT_GONE

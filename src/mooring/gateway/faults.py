@@ -26,6 +26,11 @@ TIMED_OUT = (
 )
 BROKEN = "The container closed the connection before its response was complete."
 MALFORMED = "The response of the container is not valid HTTP."
+UNREADABLE_SESSION = (
+    "The header X-Amzn-SageMaker-Session-Id of the container's response is not ID; Expires=yyyy-mm-ddThh:mm:ssZ."
+)
+TAKEN_SESSION = "The container opened a session under an id that is open on another instance of the endpoint."
+SESSION_LIMIT_SETTING = "MOORING_GATEWAY_SESSIONS_PER_ENDPOINT"
 
 
 def fault(status: int, code: str, members: Mapping[str, object]) -> Response:
@@ -57,6 +62,63 @@ def no_target_model(endpoint: str) -> Response:
     """TargetModel was given for an endpoint that has one model."""
     message = f"Endpoint {endpoint} is not a multi-model endpoint and does not support target model header."
     return validation_error(message, "TARGET_MODEL_HEADER_NOT_SUPPORTED")
+
+
+def no_target_container(endpoint: str) -> Response:
+    """TargetContainerHostname was given for an endpoint whose containers cannot be called one by one."""
+    message = (
+        f"Endpoint {endpoint} is not a multi-container endpoint with direct invocation"
+        " and does not support target container hostname header."
+    )
+    return validation_error(message, "TARGET_CONTAINER_HOSTNAME_HEADER_NOT_SUPPORTED")
+
+
+def no_components(endpoint: str) -> Response:
+    """InferenceComponentName was given for an endpoint that has none."""
+    message = (
+        f"Inference Component Name header is not allowed for endpoint {endpoint}, to which you did not deploy inference"
+        " components. Please remove the Inference Component Name header and try again."
+    )
+    return validation_error(message, "INFERENCE_COMPONENT_NAME_NOT_SUPPORTED")
+
+
+def no_such_session(session: str, endpoint: str) -> Response:
+    """A SessionId that is nobody's."""
+    return validation_error(
+        f"Session {session} of endpoint {endpoint} does not exist: it was never opened, was closed or has expired."
+        " Open one with SessionId NEW_SESSION."
+    )
+
+
+def session_lost(session: str, endpoint: str, variant: str) -> Response:
+    """The replica that has the session does not serve any more, and its state is gone with it."""
+    return validation_error(
+        f"Session {session} of endpoint {endpoint} is lost: the instance of variant {variant} that had it no longer"
+        " serves. Open another with SessionId NEW_SESSION."
+    )
+
+
+def session_elsewhere(session: str, endpoint: str, variant: str, target: str) -> Response:
+    """TargetVariant and SessionId contradict each other."""
+    return validation_error(
+        f"Session {session} of endpoint {endpoint} is on variant {variant}, and TargetVariant names {target}."
+    )
+
+
+def too_many_sessions(endpoint: str) -> Response:
+    """No session can be opened before another ends; SDKs try again on this one."""
+    message = f"Endpoint {endpoint} has as many sessions as it may. Close some, or set {SESSION_LIMIT_SETTING}."
+    return fault(400, "ThrottlingException", {"Message": message})
+
+
+def unrecorded_session(reason: str) -> Response:
+    """A container opened a session that a restart would forget."""
+    return fault(500, "InternalFailure", {"Message": f"The new session cannot be recorded: {reason}."})
+
+
+def bad_session(route: Route, container: str, reason: str) -> Response:
+    """A container opened a session in a way that cannot be."""
+    return _model_error(route, container, 0, reason)
 
 
 def body_too_long(limit: int) -> Response:

@@ -18,11 +18,13 @@ from urllib.parse import unquote_to_bytes
 from mooring.gateway import faults
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.handover import Handover
-from mooring.gateway.headers import AUTHORIZATION, KNOWN, TARGET_VARIANT, container_head, unfit, violation
-from mooring.gateway.invocation import Invocation
+from mooring.gateway.headers import AUTHORIZATION, INVOKE, SESSION_ID, STREAM, TARGET_VARIANT, Api, unfit
+from mooring.gateway.invocation import Client, Invocation
 from mooring.gateway.observed import ObservedInvocation
-from mooring.gateway.pipeline import Pipeline
+from mooring.gateway.pipeline import Pipeline, Variant
 from mooring.gateway.routes import RouteTable
+from mooring.gateway.sessions import Sessions
+from mooring.gateway.streaming import EventStream
 from mooring.http1.budget import Budget
 from mooring.http1.connection import ServerConnection
 from mooring.http1.listening import Limits, Listening, plain_text
@@ -37,10 +39,11 @@ log = logging.getLogger("mooring.gateway")
 _PREFIX = b"POST /endpoints/"
 _SUFFIX = b"/invocations HTTP/1.1\r\n"
 _SUFFIX_BEFORE = len(_PREFIX) + 63 + len(_SUFFIX)  # a name has 63 characters
-_INVOCATIONS = b"invocations"
-_OTHER_INVOCATIONS = {
+_STREAM_SUFFIX = b"/invocations-response-stream HTTP/1.1\r\n"
+_STREAM_SUFFIX_BEFORE = len(_PREFIX) + 63 + len(_STREAM_SUFFIX)
+_SERVED = {b"invocations": INVOKE, b"invocations-response-stream": STREAM}
+_NOT_YET = {
     b"async-invocations": "InvokeEndpointAsync",
-    b"invocations-response-stream": "InvokeEndpointWithResponseStream",
     b"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream",
 }
 LONGEST_REGION = 64
@@ -58,6 +61,7 @@ class Front(Listening):
         "handover",
         "region",
         "routes",
+        "sessions",
     )
 
     def __init__(
@@ -65,6 +69,7 @@ class Front(Listening):
         limits: Limits,
         ticker: Ticker,
         routes: RouteTable,
+        sessions: Sessions,
         forwarder: Forwarder,
         handover: Handover,
         *,
@@ -76,6 +81,7 @@ class Front(Listening):
     ) -> None:
         super().__init__(limits, ticker, Budget(buffered_limit))
         self.routes = routes
+        self.sessions = sessions
         self.forwarder = forwarder
         self.handover = handover
         self.account = account
@@ -100,7 +106,13 @@ class Front(Listening):
 
 def operation_of(api: bytes) -> str | None:
     """The runtime's operation behind the last part of an endpoint's path."""
-    return "InvokeEndpoint" if api == _INVOCATIONS else _OTHER_INVOCATIONS.get(api)
+    served = _SERVED.get(api)
+    return _NOT_YET.get(api) if served is None else served.operation
+
+
+def _known(request: Request, api: Api) -> dict[bytes, bytes]:
+    """What an operation looks at in a request."""
+    return {name: value for name, value in request.headers if name in api.known and name != AUTHORIZATION}
 
 
 def endpoint_and_api(target: bytes) -> tuple[bytes, bytes] | None:
@@ -114,7 +126,9 @@ def endpoint_and_api(target: bytes) -> tuple[bytes, bytes] | None:
 class FrontConnection(ServerConnection):
     """One client."""
 
-    __slots__ = ("_arrived", "_front", "_head", "_held", "_invocation", "_known", "_leaving")
+    __slots__ = ("_api", "_arrived", "_front", "_head", "_held", "_invocation", "_known", "_leaving", "_special")
+
+    relayed = INVOKE.relayed
 
     def __init__(self, front: Front) -> None:
         super().__init__(front)
@@ -122,21 +136,25 @@ class FrontConnection(ServerConnection):
         self._held = bytearray()  # the beginning of a message whose head is not complete
         self._invocation: Invocation | None = None
         self._known: dict[bytes, bytes] = {}  # of the last invocation: clients repeat their headers
-        self._head = container_head({})
+        self._api = INVOKE  # of the last invocation
+        self._special = False  # it was a stream, or in a session
+        self._head = INVOKE.container_head({})
         self._leaving = False  # being handed over
         self._arrived = 0.0  # when the last bytes came
 
     def data_received(self, data: bytes) -> None:
         self._arrived = perf_counter()
         if self._request is None and (
-            self._held or not (data.startswith(_PREFIX) and data.find(_SUFFIX, 17, _SUFFIX_BEFORE) > 0)
+            self._held
+            or not data.startswith(_PREFIX)
+            or (data.find(_SUFFIX, 17, _SUFFIX_BEFORE) < 0 and data.find(_STREAM_SUFFIX, 17, _STREAM_SUFFIX_BEFORE) < 0)
         ):
             self._unusual(data)
         else:
             ServerConnection.data_received(self, data)
 
     def request_received(self, request: Request) -> None:
-        known = {name: value for name, value in request.headers if name in KNOWN}
+        known = {name: value for name, value in request.headers if name in INVOKE.known}
         region = self._front.region_of(known.pop(AUTHORIZATION, None))
         pipeline = self._front.routes.by_target.get((region, request.target))
         if pipeline is None or request.method != b"POST":
@@ -164,7 +182,7 @@ class FrontConnection(ServerConnection):
             return refusal
         limit = API_BODY_LIMIT_BYTES
         if request.method == b"POST" and (named := endpoint_and_api(request.target)) is not None:
-            found = self._limit_of(request, named[0])
+            found = self._limit_of(request, named[0], _SERVED.get(named[1], INVOKE))
             if isinstance(found, Response):
                 return found
             limit = found
@@ -175,10 +193,10 @@ class FrontConnection(ServerConnection):
     def no_room(self) -> Response:
         return faults.no_memory()
 
-    def _limit_of(self, request: Request, name: bytes) -> Response | int:
+    def _limit_of(self, request: Request, name: bytes, api: Api) -> Response | int:
         """How large the body of an invocation may be; the answer when there is no such endpoint."""
         pipeline = self._find(request, name)
-        return self._unknown(request, name) if pipeline is None else pipeline.body_limit
+        return self._unknown(request, name, api) if pipeline is None else pipeline.body_limit
 
     def close_if_idle(self) -> None:
         if not self._held and not self._leaving:
@@ -193,26 +211,51 @@ class FrontConnection(ServerConnection):
 
     # Invocations
 
-    def _invoke(self, request: Request, known: dict[bytes, bytes], pipeline: Pipeline) -> None:
+    def end_with(self, error: str) -> None:
+        """The answer that began is whole, and tells of this error."""
+        self.end()
+
+    def _invoke(self, request: Request, known: dict[bytes, bytes], pipeline: Pipeline, api: Api = INVOKE) -> None:
         body = request.body
         if len(body) > pipeline.body_limit:
             self.respond_with(faults.body_too_long(pipeline.body_limit))
             return
-        if known != self._known:
+        if known != self._known or api is not self._api:
             endpoint = pipeline.route.endpoint
             refusal = (
-                self._front.refusal(known.items()) or violation(endpoint.encode(), known) or unfit(endpoint, known)
+                self._front.refusal(known.items()) or api.violation(endpoint.encode(), known) or unfit(endpoint, known)
             )
             if refusal is not None:
                 self.respond_with(refusal)
                 return
-            self._known = known
-            self._head = container_head(known)
+            self._known, self._api = known, api
+            self._special = api is STREAM or SESSION_ID in known
+            self._head = api.container_head(known)
         kind = ObservedInvocation if pipeline.observed else Invocation
         head = b"%b%d\r\n\r\n" % (self._head, len(body))
+        if self._special:
+            self._invoke_specially(kind, pipeline, head, body)
+            return
         invocation = kind(self, pipeline, head, body, known, self._arrived)
         self._invocation = invocation
         invocation.invoke(known.get(TARGET_VARIANT))
+
+    def _invoke_specially(self, kind: type[Invocation], pipeline: Pipeline, head: bytes, body: bytes) -> None:
+        """A call whose answer is a stream, or that is in a session."""
+        known, api = self._known, self._api
+        client: Client = EventStream(self) if api is STREAM else self
+        target, session = known.get(TARGET_VARIANT), known.get(SESSION_ID)
+        chosen: Variant | None = None
+        if session is not None:
+            entered = self._front.sessions.enter(client, pipeline, session, target)
+            if isinstance(entered, Response):
+                self.respond_with(entered)
+                return
+            client, chosen = entered, entered.variant
+        invocation = kind(client, pipeline, head, body, known, self._arrived, api.operation)
+        invocation.as_it_comes = api is STREAM
+        self._invocation = invocation
+        invocation.invoke(target, chosen)
 
     def _rare(self, request: Request, known: dict[bytes, bytes]) -> None:
         """Not an invocation of an endpoint in service under its plain name."""
@@ -224,19 +267,17 @@ class FrontConnection(ServerConnection):
         if named is None:
             self._not_named(request)
             return
-        name, api = named
-        if api in _OTHER_INVOCATIONS:
-            log.info("%s was asked for and is not there yet", _OTHER_INVOCATIONS[api])
-            self.respond_with(faults.not_there_yet(_OTHER_INVOCATIONS[api]))
-            return
-        if api != _INVOCATIONS:
+        name, last = named
+        api = _SERVED.get(last)
+        if last in _NOT_YET:
+            log.info("%s was asked for and is not there yet", _NOT_YET[last])
+            self.respond_with(faults.not_there_yet(_NOT_YET[last]))
+        elif api is None:
             self._front.forwarder.forward(request, self)
-            return
-        pipeline = self._find(request, name)
-        if pipeline is None:
-            self.respond_with(self._unknown(request, name))
+        elif (pipeline := self._find(request, name)) is None:
+            self.respond_with(self._unknown(request, name, api))
         else:
-            self._invoke(request, known, pipeline)
+            self._invoke(request, _known(request, api), pipeline, api)
 
     def _not_named(self, request: Request) -> None:
         path = request.path
@@ -251,10 +292,9 @@ class FrontConnection(ServerConnection):
     def _region(self, request: Request) -> bytes:
         return self._front.region_of(request.header(AUTHORIZATION), request.query)
 
-    def _unknown(self, request: Request, name: bytes) -> Response:
+    def _unknown(self, request: Request, name: bytes, api: Api) -> Response:
         """The answer to a name that is nobody's: a name that no endpoint can have is told to be that."""
-        known = {header: value for header, value in request.headers if header in KNOWN and header != AUTHORIZATION}
-        impossible = violation(name, known)
+        impossible = api.violation(name, _known(request, api))
         if impossible is not None:
             return impossible
         elsewhere = self._front.routes.regions_of(name)

@@ -20,7 +20,7 @@ from mooring.access.refusals import refusal
 from mooring.access.verifying import Verifier
 from mooring.gateway import faults
 from mooring.gateway.front import Front, FrontConnection, endpoint_and_api, operation_of
-from mooring.gateway.headers import AUTHORIZATION
+from mooring.gateway.headers import AUTHORIZATION, INVOKE, Api
 from mooring.gateway.request_ids import new_request_id
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
@@ -45,6 +45,7 @@ class Good(NamedTuple):
 
     region: str
     endpoint: str | None
+    operation: str | None
 
 
 class Guard:
@@ -93,8 +94,9 @@ class Guard:
         try:
             signature, key = self._verifier.begin(headers, query, _SERVICES)
             check_signature(signature, key.signing, request.method, path, query, headers, payload)
-            good = Good(signature.claim.region, None if named is None else named[0].decode("utf-8", "replace"))
             operation = None if named is None else operation_of(named[1])
+            endpoint = None if named is None else named[0].decode("utf-8", "replace")
+            good = Good(signature.claim.region, endpoint, operation)
             if operation is not None and good.endpoint is not None and key.policy is not None:
                 asked = asking.invocation(operation, Scope(self._account, good.region), good.endpoint)
                 self._decisions.require(key, (asked,), good.region)
@@ -144,7 +146,7 @@ class GuardedConnection(FrontConnection):
             refused = self._guard.begin_api_call(request)
         return refused or super().head_received(request, length)
 
-    def _limit_of(self, request: Request, name: bytes) -> Response | int:
+    def _limit_of(self, request: Request, name: bytes, api: Api) -> Response | int:
         """The same whether the endpoint is there or not: who asks is not known before the body has come."""
         pipeline = self._find(request, name)
         return self._guard.body_limit if pipeline is None else pipeline.body_limit
@@ -160,11 +162,11 @@ class GuardedConnection(FrontConnection):
             self._good = request, verdict
         super().request_received(request)
 
-    def _invoke(self, request: Request, known: dict[bytes, bytes], pipeline: Pipeline) -> None:
+    def _invoke(self, request: Request, known: dict[bytes, bytes], pipeline: Pipeline, api: Api = INVOKE) -> None:
         good, self._good = self._good, None
         route = pipeline.route
         # Whatever way led here: what is invoked is what was judged, of this very request.
-        if good is None or good[0] is not request or good[1] != (route.scope.region, route.endpoint):
+        if good is None or good[0] is not request or good[1] != (route.scope.region, route.endpoint, api.operation):
             self.respond_with(faults.access_denied("The request was not verified."))
             return
-        super()._invoke(request, known, pipeline)
+        super()._invoke(request, known, pipeline, api)

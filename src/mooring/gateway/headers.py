@@ -1,14 +1,15 @@
-"""What an invocation's headers may be, and the head that its container gets.
+"""What the headers of each of the runtime's operations may be, what its container gets and what its caller gets.
 
 Raw client headers are never passed on: the head is rebuilt from the list of the container contract, which also closes
-request smuggling towards replicas.
+request smuggling towards replicas. The same holds for what a container says of its answer.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
-from mooring.gateway.faults import no_target_model, validation_error
+from mooring.gateway.faults import no_components, no_target_container, no_target_model, validation_error
 from mooring.http1.messages import Response
 from mooring.wire import browsers
 from mooring.wire.invocation_checks import InvocationChecks
@@ -16,51 +17,85 @@ from mooring.wire.recognition import SAGEMAKER_RUNTIME
 from mooring.wire.service_models import service_model
 
 AUTHORIZATION = b"authorization"
-TARGET_VARIANT = b"x-amzn-sagemaker-target-variant"
+INFERENCE_COMPONENT = b"x-amzn-sagemaker-inference-component"
+SESSION_ID = b"x-amzn-sagemaker-session-id"
+TARGET_CONTAINER = b"x-amzn-sagemaker-target-container-hostname"
 TARGET_MODEL = b"x-amzn-sagemaker-target-model"
+TARGET_VARIANT = b"x-amzn-sagemaker-target-variant"
 
-_FORWARDED = {
+_UNFIT = {TARGET_MODEL: no_target_model, TARGET_CONTAINER: no_target_container, INFERENCE_COMPONENT: no_components}
+"""Headers that mean nothing to an endpoint of one model, and what is said to them."""
+_ALIKE = {
     b"content-type": b"Content-Type: %b\r\n",
-    b"accept": b"Accept: %b\r\n",
     b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
     b"x-amzn-sagemaker-inference-id": b"X-Amzn-SageMaker-Inference-Id: %b\r\n",
-    b"x-amzn-sagemaker-session-id": b"X-Amzn-SageMaker-Session-Id: %b\r\n",
+    SESSION_ID: b"X-Amzn-SageMaker-Session-Id: %b\r\n",
 }
-_CHECKED = (
-    TARGET_MODEL,
-    b"x-amzn-sagemaker-target-container-hostname",
-    b"x-amzn-sagemaker-enable-explanations",
-    b"x-amzn-sagemaker-inference-component",
+
+
+class Api:
+    """One operation. A header that it does not have is as if it were not there."""
+
+    def __init__(
+        self,
+        operation: str,
+        accept: bytes,
+        checked: tuple[bytes, ...],
+        relayed: Mapping[bytes, bytes],
+    ) -> None:
+        self.operation = operation
+        self.relayed = relayed
+        """What a container's headers become towards the caller, by lower-cased name; all others stay behind."""
+        self._forwarded = {**_ALIKE, accept: b"Accept: %b\r\n"}
+        self._begin = (
+            "POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n"
+            f"X-Amzn-SageMaker-Forwarded-Api: {operation}\r\n".encode()
+        )
+        self.known = frozenset((AUTHORIZATION, TARGET_VARIANT, *self._forwarded, *checked, *browsers.LOOKED_AT))
+        """The headers that this operation looks at. Two requests that agree in these are equally valid."""
+
+    def container_head(self, known: Mapping[bytes, bytes]) -> bytes:
+        """The request head for a container; `Content-Length`'s value and the end are still to be added."""
+        lines = [line % known[name] for name, line in self._forwarded.items() if name in known]
+        return b"%b%bContent-Length: " % (self._begin, b"".join(lines))
+
+    def violation(self, endpoint: bytes, known: Mapping[bytes, bytes]) -> Response | None:
+        """The answer to a name or headers that break AWS's bounds or patterns; None when they are fine."""
+        error = _checks(self.operation).violation(endpoint, tuple(known.items()), 0)
+        return None if error is None else validation_error(error.message or "")
+
+
+INVOKE = Api(
+    "InvokeEndpoint",
+    b"accept",
+    (TARGET_MODEL, TARGET_CONTAINER, INFERENCE_COMPONENT, b"x-amzn-sagemaker-enable-explanations"),
+    {
+        b"content-type": b"Content-Type: %b\r\n",
+        b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
+    },
+)
+STREAM = Api(
+    "InvokeEndpointWithResponseStream",
+    b"x-amzn-sagemaker-accept",
+    (TARGET_CONTAINER, INFERENCE_COMPONENT),
+    {
+        b"content-type": b"X-Amzn-SageMaker-Content-Type: %b\r\n",
+        b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
+    },
 )
 
-KNOWN = frozenset((AUTHORIZATION, TARGET_VARIANT, *_FORWARDED, *_CHECKED, *browsers.LOOKED_AT))
-"""The headers that an invocation looks at; all others end here. Two requests that agree in these are equally valid."""
 
-_HEAD = b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\nX-Amzn-SageMaker-Forwarded-Api: InvokeEndpoint\r\n"
-
-
-def container_head(known: dict[bytes, bytes]) -> bytes:
-    """The request head for a container; `Content-Length`'s value and the end are still to be added."""
-    lines = [line % known[name] for name, line in _FORWARDED.items() if name in known]
-    return b"%b%bContent-Length: " % (_HEAD, b"".join(lines))
-
-
-def violation(endpoint: bytes, known: dict[bytes, bytes]) -> Response | None:
-    """The answer to a name or headers that break AWS's bounds or patterns; None when they are fine."""
-    error = _checks().violation(endpoint, tuple(known.items()), 0)
-    return None if error is None else validation_error(error.message or "")
-
-
-def unfit(endpoint: str, known: dict[bytes, bytes]) -> Response | None:
+def unfit(endpoint: str, known: Mapping[bytes, bytes]) -> Response | None:
     """The answer to headers that are fine by themselves and mean nothing to this endpoint."""
-    return no_target_model(endpoint) if TARGET_MODEL in known else None
+    return next((refusal(endpoint) for name, refusal in _UNFIT.items() if name in known), None)
 
 
 @functools.cache
-def _checks() -> InvocationChecks:
-    return InvocationChecks(service_model(SAGEMAKER_RUNTIME), "InvokeEndpoint")
+def _checks(operation: str) -> InvocationChecks:
+    return InvocationChecks(service_model(SAGEMAKER_RUNTIME), operation)
 
 
 def prepare() -> None:
     """Compile the checks now rather than in the first request."""
-    _checks()
+    for api in (INVOKE, STREAM):
+        _checks(api.operation)

@@ -22,14 +22,6 @@ from mooring.upstream.replica import Replica
 ATTEMPTS = 3
 """Replicas that are tried when connections are refused; a single one is tried twice."""
 
-_RELAYED = {
-    b"content-type": b"Content-Type: %b\r\n",
-    b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
-    b"x-amzn-sagemaker-session-id": b"X-Amzn-SageMaker-New-Session-Id: %b\r\n",
-    b"x-amzn-sagemaker-closed-session-id": b"X-Amzn-SageMaker-Closed-Session-Id: %b\r\n",
-}
-"""What a container's headers become towards the client; all others stay behind."""
-
 _REASONS = {
     Failure.TIMED_OUT: faults.TIMED_OUT,
     Failure.BROKEN: faults.BROKEN,
@@ -37,7 +29,7 @@ _REASONS = {
 }
 
 
-def _without_variant(pipeline: Pipeline, target: bytes | None) -> Response:
+def without_variant(pipeline: Pipeline, target: bytes | None) -> Response:
     """Why no variant can take a call."""
     endpoint = pipeline.route.endpoint
     if pipeline.route.status == OUT_OF_SERVICE:
@@ -51,6 +43,11 @@ class Client(Protocol):
     @property
     def listening(self) -> Listening: ...
 
+    @property
+    def relayed(self) -> Mapping[bytes, bytes]:
+        """What a container's headers become; all others stay behind."""
+        ...
+
     def respond(self, status: int, headers: Headers = (), body: bytes = b"") -> None: ...
 
     def send(self, head: bytes, body: bytes) -> None: ...
@@ -61,7 +58,7 @@ class Client(Protocol):
 
     def end(self) -> None: ...
 
-    def break_off(self) -> None: ...
+    def break_off(self, why: Failure) -> None: ...
 
 
 class Invocation(Call):
@@ -106,13 +103,15 @@ class Invocation(Call):
         self._answering = False
         self._replied = 0.0
 
-    def invoke(self, target: bytes | None) -> None:
-        """Choose a variant, or take the one that the client names, and send the request to one of its replicas."""
+    def invoke(self, target: bytes | None, chosen: Variant | None = None) -> None:
+        """Send the request to a replica of the variant that was `chosen`, that the client names, or that is drawn."""
         pipeline = self._pipeline
-        choose = pipeline.choose if target is None else pipeline.by_name.get(target)
-        variant = choose() if choose is not None else None
+        variant = chosen
         if variant is None:
-            self._refuse(_without_variant(pipeline, target))
+            choose = pipeline.choose if target is None else pipeline.by_name.get(target)
+            variant = choose() if choose is not None else None
+        if variant is None:
+            self._refuse(without_variant(pipeline, target))
             return
         self._variant = variant
         replica = variant.pick()
@@ -168,8 +167,9 @@ class Invocation(Call):
         assert self._variant is not None
         date = self._client.listening.ticker.date_header
         head = b"%b%b\r\n%b" % (self._variant.answer_head, self.request_id or new_request_id(), date)
+        relayed = self._client.relayed
         for name, value in headers:
-            line = _RELAYED.get(name)
+            line = relayed.get(name)
             if line is not None:
                 head += line % value
         return head
@@ -191,7 +191,8 @@ class Invocation(Call):
         if self._variant is not None:
             self._variant.counters.failed(status, failure)
         if response is None:
-            self._client.break_off()
+            assert failure is not None
+            self._client.break_off(failure)
         else:
             self._refuse(response)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mooring.gateway.invocation import Invocation
-from mooring.gateway.pipeline import OBSERVED_BODY_BYTES
+from mooring.gateway.pipeline import OBSERVED_BODY_BYTES, Variant
 from mooring.gateway.request_ids import new_request_id
 from mooring.http1.messages import Response
 from mooring.upstream.call import Failure
@@ -21,10 +21,10 @@ class ObservedInvocation(Invocation):
 
     __slots__ = ("_kept", "_observations", "_reply", "_size", "_withheld")
 
-    def invoke(self, target: bytes | None) -> None:
+    def invoke(self, target: bytes | None, chosen: Variant | None = None) -> None:
         self._observations: list[Observation] = []
         self._kept: list[bytes] | None = None
-        super().invoke(target)
+        super().invoke(target, chosen)
         variant = self._variant
         if variant is None or not variant.observers or self.replica is None:
             return

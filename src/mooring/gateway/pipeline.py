@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import partial
 from itertools import accumulate
 from random import random, randrange
@@ -50,6 +51,13 @@ class Variant:
         self.answer_head = (
             b"HTTP/1.1 200 OK\r\nx-Amzn-Invoked-Production-Variant: %b\r\nx-amzn-RequestId: " % variant.name.encode()
         )
+
+    def picking(self, pick: Pick, replicas: tuple[Replica, ...]) -> Variant:
+        """This variant for one call whose replica is not to be chosen as usual."""
+        other = copy(self)
+        other.pick = pick
+        other.replicas = replicas
+        return other
 
 
 class Pipeline:

@@ -29,6 +29,8 @@ from mooring.gateway.handover import Handover
 from mooring.gateway.instruments import Instruments
 from mooring.gateway.route_channel import RouteChannel
 from mooring.gateway.routes import RouteTable
+from mooring.gateway.session_store import SessionStore
+from mooring.gateway.sessions import Sessions
 from mooring.hosting.routes import RouteReplica
 from mooring.http1.listening import Limits
 from mooring.http1.ticking import Ticker
@@ -47,6 +49,7 @@ BACKLOG = 4096
 FIRST_GENERATION_THRESHOLD = 50_000
 """Allocations between two collections of the youngest generation: requests make no cycles."""
 DRAIN_POLL_S = 0.02
+SESSION_SWEEP_S = 60.0
 KEYS_WAIT_S = 10.0
 """How long a gateway that starts while control is away lets calls queue, before it answers that it has no keys."""
 GOODBYE_S = 1.0
@@ -91,6 +94,7 @@ class Gateway:
             self._instruments,
         )
         limits = settings.gateway
+        self._sessions = SessionStore(paths.sessions, limits.sessions_per_endpoint)
         self._front = Front(
             Limits(
                 limits.header_limit_bytes,
@@ -102,6 +106,7 @@ class Gateway:
             ),
             self._ticker,
             self._routes,
+            Sessions(self._sessions),
             Forwarder(str(paths.control_socket), limits.control_wait_s),
             Handover(str(paths.handover_socket), limits.control_wait_s, settings.objects.endpoint_url),
             account=settings.account.id,
@@ -120,6 +125,7 @@ class Gateway:
             connect_timeout_s=limits.connect_timeout_s,
             idle_s=limits.upstream_idle_timeout_s,
             may_retry=limits.retry_stale_connection,
+            stream_within_s=limits.stream_timeout_s,
         )
 
     async def run(self) -> None:
@@ -141,6 +147,8 @@ class Gateway:
             await self._freshen()
         listener = socket.socket(fileno=self._inherited.listen_fd)
         server, kept = await self._listen(listener), list[asyncio.Task[None]]()
+        if self._inherited.index == 0:
+            kept.append(asyncio.create_task(self._sweep_sessions(), name="sweep of sessions"))
         if self._tls is not None:
             kept.append(asyncio.create_task(self._tls.keep(), name="certificate"))
         _settle_memory()
@@ -196,6 +204,13 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FRESH_ROUTES_WAIT_S):
                 await self._channel.synced.wait()
+
+    async def _sweep_sessions(self) -> None:
+        """One gateway does it for all; before it knows the routes, every replica would be unknown to it."""
+        await self._channel.synced.wait()
+        while True:
+            await asyncio.to_thread(self._sessions.sweep, self._routes.replica_ids())
+            await asyncio.sleep(SESSION_SWEEP_S)
 
     async def _until(self, stopping: asyncio.Event, channel: asyncio.Task[None]) -> None:
         """Wait for the order to stop; a channel that dies takes the process with it, because routes would go stale."""

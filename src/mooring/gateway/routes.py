@@ -77,6 +77,10 @@ class RouteTable:
         """An endpoint by its name, whose case must match; None when invocations do not know it."""
         return self._by_name.get((region, name))
 
+    def replica_ids(self) -> frozenset[str]:
+        """The replicas of all routes, and those that left theirs and are still busy."""
+        return frozenset(self._replicas)
+
     def regions_of(self, name: bytes) -> list[str]:
         """Where an endpoint of that name is; for the message of a call that did not find it."""
         return sorted(region.decode() for region, known in self._by_name if known == name)

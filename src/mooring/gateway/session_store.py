@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,7 +119,7 @@ class SessionStore:
             self._counts[endpoint] = now, count
         return count >= self._limit
 
-    def sweep(self, replicas: Set[str]) -> None:
+    def sweep(self, replicas: Container[str]) -> None:
         """Remove what has expired, and what replicas had that have not been among `replicas` for long.
 
         One gateway does it for all, in a thread beside its loop.

@@ -206,7 +206,7 @@ class Answering(asyncio.Protocol):
             self._streamed = None
             self._answered()
 
-    def break_off(self) -> None:
+    def break_off(self, why: object = None) -> None:
         """The streamed answer cannot be completed: reset, so that nobody takes the part for the whole."""
         self._current = None
         if self.transport is not None:

@@ -77,6 +77,10 @@ class GatewaySettings:
     """Largest body of an invocation (AWS: 6 MiB)."""
     invocation_timeout_s: float = 60.0
     """How long a replica may take to answer (AWS: 60 s)."""
+    stream_timeout_s: float = 480.0
+    """When a response that streams has ended, counted from its request, however steadily it comes (AWS: 8 minutes)."""
+    sessions_per_endpoint: int = 10_000
+    """Stateful sessions that an endpoint may have at a time; above it no more can be opened. 0 is no limit."""
     connect_timeout_s: float = 0.25
     """How long a replica may take to accept a connection (AWS: 250 ms)."""
     header_limit_bytes: int = 32_768

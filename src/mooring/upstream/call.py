@@ -27,12 +27,13 @@ class Failure(Enum):
 class Call:
     """One request to a replica; subclass and override the callbacks."""
 
-    __slots__ = ("body", "connection", "head", "replica", "retried", "timeout_s")
+    __slots__ = ("as_it_comes", "body", "connection", "head", "replica", "retried", "timeout_s")
 
     def __init__(self, timeout_s: float) -> None:
         self.head = b""
         self.body = b""
         self.timeout_s = timeout_s
+        self.as_it_comes = False  # whether a reply with a status of 2xx is wanted piece by piece, however small
         self.replica: Replica | None = None  # set while the call counts as outstanding there
         self.connection: ReplicaConnection | None = None  # set while the call is on the wire
         self.retried = False  # was repeated once, after a kept connection turned out to be closed
@@ -42,7 +43,9 @@ class Call:
         raise NotImplementedError
 
     def reply_began(self, status: int, headers: list[tuple[bytes, bytes]], length: int | None) -> None:
-        """A reply that is too large to wait for: its body follows."""
+        """A reply that is too large to wait for, or wanted as it comes: its body follows. A reply that is wanted so has
+        begun with the first piece of its body, and no `length`.
+        """
         raise NotImplementedError
 
     def reply_data(self, data: bytes) -> None:

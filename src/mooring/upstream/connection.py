@@ -27,8 +27,6 @@ NON_BODY_LIMIT_BYTES = 65_536
 """What a reply may have besides its body: head, interim responses, trailers, chunk extensions."""
 FRAMING_FACTOR = 16
 """Chunk sizes may make a body this many times larger on the wire: a token a chunk is no attack."""
-STREAM_WITHIN_S = 480.0
-"""A reply that streams ends within this time of its request (AWS: 8 minutes), however steadily it comes."""
 JOINED_WRITE_BYTES = 16_384
 STALE_WITHIN_S = 1.0
 """A kept connection that is lost later than this after it was taken was not stale: the replica died on the request."""
@@ -148,7 +146,7 @@ class ReplicaConnection(asyncio.Protocol):
             self._finish(call)
         elif self._fed > NON_BODY_LIMIT_BYTES + (FRAMING_FACTOR + 1) * (self._handed_on + self._size):
             self._fail(call, Failure.MALFORMED)
-        elif self._size > STREAM_ABOVE_BYTES or self._streaming:
+        elif self._streaming or self._size > (0 if call.as_it_comes and self._status < 300 else STREAM_ABOVE_BYTES):
             self._stream(call)
 
     # httptools callbacks
@@ -222,9 +220,9 @@ class ReplicaConnection(asyncio.Protocol):
     def _stream(self, call: Call) -> None:
         if not self._streaming:
             self._streaming = True
-            self._ends = self._deadline + max(0.0, STREAM_WITHIN_S - call.timeout_s)
+            self._ends = self._deadline + max(0.0, self._replica.stream_within_s - call.timeout_s)
             headers = self._headers if self._kept is None else self._kept
-            call.reply_began(self._status, headers, _content_length(headers))
+            call.reply_began(self._status, headers, None if call.as_it_comes else _content_length(headers))
         self._extend(call)
         pieces, self._pieces = self._pieces, []
         self._handed_on += self._size

@@ -20,6 +20,8 @@ log = logging.getLogger("mooring.upstream")
 
 EJECTION_S = 0.5
 EJECTION_MAX_S = 10.0
+STREAM_WITHIN_S = 480.0
+"""AWS's 8 minutes."""
 
 
 class Replica:
@@ -40,18 +42,31 @@ class Replica:
         "idle_s",
         "may_retry",
         "outstanding",
+        "stream_within_s",
         "ticker",
     )
 
     def __init__(
-        self, replica_id: str, address: str, ticker: Ticker, *, connect_timeout_s: float, idle_s: float, may_retry: bool
+        self,
+        replica_id: str,
+        address: str,
+        ticker: Ticker,
+        *,
+        connect_timeout_s: float,
+        idle_s: float,
+        may_retry: bool,
+        stream_within_s: float = STREAM_WITHIN_S,
     ) -> None:
+        """`stream_within_s` is when a reply that streams has ended, counted from its request, however steadily it
+        comes.
+        """
         self.id = replica_id
         self.address = address
         self.ticker = ticker
         self.connect_timeout_s = connect_timeout_s
         self.idle_s = idle_s
         self.may_retry = may_retry
+        self.stream_within_s = stream_within_s
         self.outstanding = 0
         self.ejected = False
         self.failed_at = 0.0
