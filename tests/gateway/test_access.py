@@ -21,6 +21,7 @@ from mooring.http1.messages import Response as Answer
 from mooring.settings import Settings
 from mooring.wire.signing import Credentials, signed_headers
 from tests.gateway.running import ACCOUNT, REGION, Client, Response, ScriptedServer, Stage, answer, route, staged
+from tests.wire.botocore_half import event_stream
 
 SESSION_KEY = b"k" * 32
 ANN = AccessKey("MKIAANN", "secret-ann", "ann", None)
@@ -178,6 +179,24 @@ def test_a_policy_is_heard(keyed: Keyed) -> None:
     )
     assert refused(keyed, request(BOB, region="eu-west-1"))[0] == "AccessDeniedException"
     assert refused(keyed, request(BOB, path="/endpoints/ep/async-invocations"))[0] == "AccessDeniedException"
+
+
+def test_a_stream_is_an_operation_of_its_own(keyed: Keyed) -> None:
+    path = "/endpoints/ep/invocations-response-stream"
+    answered = keyed.client().call(request(path=path))
+    assert [event["PayloadPart"]["Bytes"] for event in event_stream(good(answered))] == [b"<{}>"]
+    code, message = refused(keyed, request(BOB, path=path))
+    assert code == "AccessDeniedException"
+    assert "is not authorized to perform: sagemaker:InvokeEndpointWithResponseStream" in message
+    assert refused(keyed, request(path=path, sent=b"[]"))[0] == "InvalidSignatureException"
+    client = keyed.client()
+    assert good(client.call(request(BOB)))
+    assert client.call(request(BOB, path=path)).status == 403, "also with the headers of a call that was allowed"
+
+
+def test_a_session_is_no_way_around_a_policy(keyed: Keyed) -> None:
+    code, _ = refused(keyed, request(BOB, path="/endpoints/other/invocations", X_Amzn_SageMaker_Session_Id="s1"))
+    assert code == "AccessDeniedException"
 
 
 def test_every_request_of_a_connection_is_judged(keyed: Keyed) -> None:
