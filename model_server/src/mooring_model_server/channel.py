@@ -1,5 +1,8 @@
 """Between the process that speaks HTTP and one worker: an invocation over, an answer back, strictly in turn.
 
+An answer in parts is in turn too: after each the worker waits to hear whether the next is wanted, so that it makes no
+more than the client takes, and none for a client that has left.
+
 A frame is two lengths, a head in JSON and a body as it is. The first frame of a worker says that its model is loaded.
 Whatever goes wrong on the way (a dead worker, a script that wrote or closed what is not its own) reads as the end.
 """
@@ -19,6 +22,9 @@ LONGEST_HEAD = 16 * 1024 * 1024
 READ_SIZE = 64 * 1024
 
 Frame = Tuple[Any, bytes]
+
+PART, ENDED, BROKEN = "part", "ended", "broken"
+"""The heads of what follows an answer that has parts; how it ended is said too when its client has left."""
 
 
 def frame(head: Any, body: bytes | bytearray) -> bytes:
@@ -72,6 +78,24 @@ class Channel:
 
     def next(self) -> Invocation | None:
         """The next invocation, None at the end."""
+        found = self._receive()
+        return None if found is None else Invocation(found[1], found[0])
+
+    def answer(self, answer: Answer) -> bool:
+        """Send the answer, or how it begins; False when nobody listens."""
+        head = [answer.status, answer.content_type, list(answer.headers), answer.parts is not None]
+        return self._send(head, answer.body)
+
+    def wanted(self) -> bool | None:
+        """Whether the client takes another part; None when nobody listens."""
+        found = self._receive()
+        return None if found is None else bool(found[0])
+
+    def follow(self, word: str, part: bytes = b"") -> bool:
+        """Send the next part, or say how the answer ended; False when nobody listens."""
+        return self._send(word, part)
+
+    def _receive(self) -> Frame | None:
         try:
             while True:
                 data = self._socket.recv(READ_SIZE)
@@ -79,13 +103,9 @@ class Channel:
                     return None
                 found = self._frames.feed(data)
                 if found is not None:
-                    return Invocation(found[1], found[0])
+                    return found
         except (OSError, ValueError, MemoryError):
             return None
-
-    def answer(self, answer: Answer) -> bool:
-        """Send the answer; False when nobody listens."""
-        return self._send([answer.status, answer.content_type, list(answer.headers)], answer.body)
 
     def _send(self, head: Any, body: bytes) -> bool:
         try:

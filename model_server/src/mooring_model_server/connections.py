@@ -11,7 +11,7 @@ import socket
 import time
 from collections import deque
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Callable, Protocol
 
 from mooring_model_server.contract import TEXT, Answer
 from mooring_model_server.loop import Loop
@@ -31,13 +31,14 @@ LINGER_S = 1.0
 
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
 OURS = frozenset({"content-type", "content-length", "connection", "transfer-encoding", "keep-alive", "upgrade"})
 
 
 class Request:
     """A request as it is read; header names in lower case."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "url")
+    __slots__ = ("body", "headers", "keep_alive", "method", "url", "version")
 
     def __init__(self) -> None:
         self.method = ""
@@ -45,6 +46,7 @@ class Request:
         self.headers: dict[str, str] = {}
         self.body = bytearray()
         self.keep_alive = True
+        self.version = "1.1"
 
 
 class Application(Protocol):
@@ -75,6 +77,7 @@ class Connection:
         self._begun = False
         self._discarding = False
         self._advancing = False
+        self._then: Callable[[], None] | None = None
         self.answering: Request | None = None
         self.waiting_since = time.monotonic()
         """When it last became idle or began to read a message; a trickle of bytes does not count."""
@@ -121,8 +124,10 @@ class Connection:
 
     def connection_lost(self) -> None:  # also when the client only says no more: it has given up
         self._application.closed(self)
+        self._sent()
 
     def writing_resumed(self) -> None:
+        self._sent()
         self._read_on()
 
     def close(self) -> None:
@@ -158,6 +163,7 @@ class Connection:
         self._in_head, self._other_bytes = False, 0
         request.method = self._parser.get_method().decode("latin-1")
         request.keep_alive = self._parser.should_keep_alive()
+        request.version = self._parser.get_http_version()
         length = request.headers.get("content-length", "0")
         if length.isdigit() and int(length) > self._application.body_limit:
             self._refuse(413, f"Request Entity Too Large: the limit is {self._application.body_limit} bytes")
@@ -192,6 +198,49 @@ class Connection:
             return
         keep = request.keep_alive and not self._application.draining
         self._stream.write(render(answer, keep, head_only=request.method == "HEAD"))
+        self._go_on(keep)
+
+    def begin(self, answer: Answer) -> None:
+        """Send how an answer in parts begins; `part` and `end` follow."""
+        request = self.answering
+        if request is not None and self.open:
+            self._stream.write(render_beginning(answer, request.keep_alive, request.version))
+            self.part(answer.body)
+
+    def part(self, data: bytes) -> None:
+        """Send a part of the answer that began."""
+        request = self.answering
+        if request is not None and data and self.open:
+            self._stream.write(data if request.version == "1.0" else b"%x\r\n%b\r\n" % (len(data), data))
+
+    def end(self) -> None:
+        """The answer that began is whole."""
+        request, self.answering = self.answering, None
+        self.waiting_since = time.monotonic()
+        if request is None or not self.open:
+            return
+        if request.version != "1.0":
+            self._stream.write(LAST_CHUNK)
+        self._go_on(request.version != "1.0" and request.keep_alive and not self._application.draining)
+
+    @property
+    def congested(self) -> bool:
+        """Whether the client has not taken what was written."""
+        return self.open and self._stream.congested
+
+    def when_sent(self, then: Callable[[], None]) -> None:
+        """Call `then` once the client has taken what was written, or has gone."""
+        if self.congested:
+            self._then = then
+        else:
+            then()
+
+    def _sent(self) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+    def _go_on(self, keep: bool) -> None:
         if not keep:
             self.close()
         elif self._waiting and not self._advancing:
@@ -220,16 +269,29 @@ class Connection:
 
 def render(answer: Answer, keep: bool, head_only: bool = False) -> bytes:
     """An answer as bytes; no header that user code set can end the head early."""
-    head = _beginning(answer.status, answer.content_type)
-    for name, value in answer.headers:
-        if name.lower() not in OURS:
-            line = _one_line(name).replace(":", "") + ": " + _one_line(value) + "\r\n"
-            head += line.encode("latin-1", "replace")
+    head = _head(answer)
     bodiless = answer.status in (204, 304) or answer.status < 200
     if not bodiless:
         head += b"Content-Length: %d\r\n" % len(answer.body)
     head += b"\r\n" if keep else b"Connection: close\r\n\r\n"
     return head if bodiless or head_only else head + answer.body
+
+
+def render_beginning(answer: Answer, keep: bool, version: str) -> bytes:
+    """The head of an answer whose body comes in parts; where chunks are not known, its end is the connection's."""
+    head = _head(answer)
+    if version == "1.0":
+        return head + b"Connection: close\r\n\r\n"
+    return head + b"Transfer-Encoding: chunked\r\n" + (b"\r\n" if keep else b"Connection: close\r\n\r\n")
+
+
+def _head(answer: Answer) -> bytes:
+    head = _beginning(answer.status, answer.content_type)
+    for name, value in answer.headers:
+        if name.lower() not in OURS:
+            line = _one_line(name).replace(":", "") + ": " + _one_line(value) + "\r\n"
+            head += line.encode("latin-1", "replace")
+    return head
 
 
 @functools.lru_cache(maxsize=64)  # clients send the same few names

@@ -76,4 +76,5 @@ class Context:
         if said.status is None and said.content_type is None and not said.headers:
             return answer
         headers = (*answer.headers, *((str(name), str(value)) for name, value in said.headers.items()))
-        return Answer(said.status or answer.status, said.content_type or answer.content_type, answer.body, headers)
+        content_type = said.content_type or answer.content_type
+        return answer._replace(status=said.status or answer.status, content_type=content_type, headers=headers)

@@ -1,8 +1,8 @@
-"""What passes between the HTTP side and the model side: an `Invocation` in, an `Answer` out."""
+"""What passes between the HTTP side and the model side: an `Invocation` in, an `Answer` out, whole or in parts."""
 
 from __future__ import annotations
 
-from typing import Mapping, NamedTuple, Sequence
+from typing import Iterator, Mapping, NamedTuple, Sequence
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -32,6 +32,8 @@ class Answer(NamedTuple):
     content_type: str | None
     body: bytes
     headers: Sequence[tuple[str, str]] = ()
+    parts: Iterator[bytes] | None = None
+    """What follows `body`, each sent as it comes: user code, that may raise, and is not empty."""
 
 
 class Model:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
+from typing import Callable
 
-from mooring_model_server.channel import Frames, frame
+from mooring_model_server.channel import BROKEN, PART, Frames, frame
 from mooring_model_server.contract import Answer
 from mooring_model_server.listening import Http, Job
 from mooring_model_server.loop import READ
@@ -92,6 +93,7 @@ class _Worker:
         self._frames = Frames()
         self._loaded = False
         self._job: Job | None = None
+        self._streams = False  # its answer comes in parts
         self._stream = Stream(front.http.loop, end, self, front.output)
 
     def end(self) -> None:
@@ -116,12 +118,39 @@ class _Worker:
             self._front.loaded(self, head)
         elif self._job is None:
             raise ValueError("a worker answered what nobody had asked")
+        elif self._streams:
+            self._follow(self._job, head, body)
         else:
             # This raises for what no worker says; the call must still be here then, to be lost with the channel.
-            status, content_type, headers = head
-            job, self._job = self._job, None
-            self._front.http.finish(job, Answer(status, content_type, body, headers))
-            self._front.free(self)
+            status, content_type, headers, self._streams = head
+            answer = Answer(status, content_type, body, headers)
+            if self._streams:
+                self._job.connection.begin(answer)
+                self._job.connection.when_sent(self._ask_on)
+            else:
+                self._done(self._front.http.finish, answer)
+
+    def _follow(self, job: Job, word: str, part: bytes) -> None:
+        """What a worker says after an answer that has parts began."""
+        http = self._front.http
+        if word == PART:
+            job.connection.part(part)
+            job.connection.when_sent(self._ask_on)
+        elif not job.connection.open:
+            self._done(http.finish, None)
+        else:
+            self._done(http.abandon if word == BROKEN else http.end)
+
+    def _ask_on(self) -> None:
+        """The client has taken what there was, or is gone."""
+        if self._job is not None:
+            self._stream.write(frame(self._job.connection.open, b""))
+
+    def _done(self, how: Callable[..., None], *answer: Answer | None) -> None:
+        assert self._job is not None
+        job, self._job, self._streams = self._job, None, False
+        how(job, *answer)
+        self._front.free(self)
 
     def connection_lost(self) -> None:
         self._front.lost(self)

@@ -22,7 +22,7 @@ from mooring_model_server.contract import JSON as JSON_TYPE
 from mooring_model_server.contract import TEXT, Answer, Invocation, LoadFailure, Model
 from mooring_model_server.explaining import explained
 from mooring_model_server.negotiation import JSON, UTF8_TYPES, UnsupportedFormatError, wanted, with_charset
-from mooring_model_server.responses import answer_of
+from mooring_model_server.responses import answer_of, is_stream
 from mooring_model_server.scripts import Function, Functions, takes_context
 
 
@@ -87,6 +87,8 @@ class ContainersModel(Model):
             return _unsupported(415, error)
         prediction = (self._script.predict_fn or self._defaults.predict_fn)(data, self._model)
         try:
+            if self._script.output_fn is None and is_stream(prediction):
+                return self._finish(prediction, accept)
             result = (self._script.output_fn or self._defaults.output_fn)(prediction, accept)
         except UnsupportedFormatError as error:
             return _unsupported(406, error)
@@ -96,7 +98,7 @@ class ContainersModel(Model):
     def _finish(result: Any, accept: str) -> Answer:
         answer = answer_of(result, accept)
         content_type = with_charset(answer.content_type) if answer.content_type else None
-        return Answer(answer.status, content_type, answer.body, answer.headers)
+        return answer._replace(content_type=content_type)
 
 
 class ToolkitModel(Model):
@@ -113,6 +115,7 @@ class ToolkitModel(Model):
         self._input_fn = self._per_call(functions.input_fn or defaults.input_fn, 2)
         self._predict_fn = self._per_call(functions.predict_fn or defaults.predict_fn, 2)
         self._output_fn = self._per_call(functions.output_fn or defaults.output_fn, 2)
+        self._writes_streams = functions.output_fn is not None
 
     def _per_call(self, function: Function, arguments: int) -> Function:
         self._context_is_wanted |= takes_context(function, arguments)
@@ -155,6 +158,8 @@ class ToolkitModel(Model):
             return answer_of(self._transform_fn(context, self._model, body, content_type, accept), accept)
         data = self._input_fn(context, body, content_type)
         prediction = self._predict_fn(context, data, self._model)
+        if not self._writes_streams and is_stream(prediction):  # no default has a form for it
+            return answer_of(prediction, accept)
         return answer_of(self._output_fn(context, prediction, accept), accept)
 
 

@@ -101,6 +101,12 @@ class Http:
                 job.connection.abort()
         self._stop_when_drained()
 
+    def end(self, job: Job) -> None:
+        """A job whose answer came in parts is done."""
+        self._outstanding -= 1
+        job.connection.end()
+        self._stop_when_drained()
+
     def abandon(self, job: Job) -> None:
         """A job will never be answered: its connection ends, as if the server had."""
         self._outstanding -= 1

@@ -1,12 +1,14 @@
 """What a script may return, turned into an answer.
 
 Bytes, text, `(body, content_type)`, anything that looks like a Flask, Werkzeug, Starlette or requests response, or
-(where a default would have encoded it) any other object as JSON.
+(where a default would have encoded it) any other object as JSON. A generator, or any other iterator, of bytes or text
+is a body that is sent as it comes; how it begins decides whether the call succeeds.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from mooring_model_server.contract import Answer
@@ -21,7 +23,15 @@ def answer_of(result: Any, accept: str) -> Answer:
         return _from_response(result, content_type)
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], str):
         result, content_type = result
+    if is_stream(result):
+        parts = _parts(result)
+        return Answer(200, content_type, next(parts, b""), parts=parts)
     return Answer(200, content_type, body_of(result, content_type))
+
+
+def is_stream(result: Any) -> bool:
+    """Whether a script's result is a body that comes in parts; a file does not."""
+    return isinstance(result, Iterator) and not hasattr(result, "read")
 
 
 def body_of(result: Any, content_type: str) -> bytes:
@@ -39,6 +49,21 @@ def body_of(result: Any, content_type: str) -> bytes:
     except TypeError as error:
         kind = media_type(content_type)
         raise TypeError(f"the script returned a {type(result).__name__} for {kind}: {error}") from error
+
+
+def _parts(result: Iterator[Any]) -> Iterator[bytes]:
+    """What there is of each item; closing this closes the script's generator."""
+    try:
+        for each in result:
+            if not isinstance(each, (bytes, bytearray, memoryview, str)):
+                raise TypeError(f"a {type(each).__name__} is in the script's stream: bytes or text are needed")
+            part = body_of(each, "")
+            if part:
+                yield part
+    finally:
+        close = getattr(result, "close", None)
+        if close is not None:
+            close()
 
 
 def _is_response(result: Any) -> bool:

@@ -17,9 +17,10 @@ import signal
 import socket
 import sys
 from collections import deque
+from typing import Iterator
 
 from mooring_model_server import loading, mismatches, records, workers
-from mooring_model_server.channel import Channel
+from mooring_model_server.channel import BROKEN, ENDED, PART, Channel
 from mooring_model_server.contract import TEXT, Answer, Invocation, LoadFailure, Model
 from mooring_model_server.guarding import Guard, release_in_children
 from mooring_model_server.leading import Lead
@@ -31,6 +32,7 @@ EXIT_LOAD_FAILED = 3
 """The exit code of a replica that could not load its model; `failure.json` says why."""
 
 LONGEST_BEFORE_HINT = 400
+BODILESS = (204, 304)
 
 
 def run(spec: ReplicaSpec, listening_fd: int) -> int:
@@ -84,8 +86,24 @@ def work(spec: ReplicaSpec, channel: Channel, listener: socket.socket, output: O
         answer = answer_one(model, invocation, output)
         guard.check()
         going = channel.answer(answer)
+        if going and answer.parts is not None:
+            going = _follow(channel, answer.parts, guard, output)
         output.mend()
     return 0
+
+
+def _follow(channel: Channel, parts: Iterator[bytes], guard: Guard, output: Output) -> bool:
+    """Send one part after another; False when nobody listens."""
+    while True:
+        wanted = channel.wanted()
+        if wanted is None:
+            return False
+        word, part = take_part(parts, output) if wanted else stop(parts, output)
+        guard.check()
+        if not channel.follow(word, part):
+            return False
+        if word != PART:
+            return True
 
 
 def _load(spec: ReplicaSpec, guard: Guard, output: Output) -> Model | None:
@@ -129,13 +147,63 @@ def _answer_all(model: Model, jobs: deque[Job], http: Http, guard: Guard, output
             http.heed_sigterm()
             output.mend()
             lead.take()
-            http.finish(job, answer)
+            if answer.parts is None:
+                http.finish(job, answer)
+            else:
+                job.connection.begin(answer)
+                _stream(answer.parts, job, http, lead, guard, output)
+
+
+def _stream(parts: Iterator[bytes], job: Job, http: Http, lead: Lead, guard: Guard, output: Output) -> None:
+    """Send one part after another, none before the last was taken, and none for a caller that has left."""
+    connection, word = job.connection, PART
+    while word == PART:
+        while connection.congested:
+            http.loop.turn()
+        wanted = connection.open
+        lead.let_go()
+        word, part = take_part(parts, output) if wanted else stop(parts, output)
+        guard.check(lambda: http.draining)
+        http.heed_sigterm()
+        output.mend()
+        lead.take()
+        connection.part(part)
+    if word == ENDED:
+        http.end(job)
+    else:
+        http.abandon(job)
+
+
+def take_part(parts: Iterator[bytes], output: Output) -> tuple[str, bytes]:
+    """The next part of an answer, or how it ended."""
+    try:
+        return PART, next(parts)
+    except StopIteration:
+        return ENDED, b""
+    except BaseException as error:  # noqa: BLE001 (user code, sys.exit included)
+        output.mend()
+        output.trace(error)
+        return BROKEN, b""
+
+
+def stop(parts: Iterator[bytes], output: Output) -> tuple[str, bytes]:
+    """Have a generator that nobody listens to end, as with `close`."""
+    try:
+        parts.close()  # type: ignore[attr-defined]  # a generator of `responses`
+    except BaseException as error:  # noqa: BLE001 (as above)
+        output.mend()
+        output.trace(error)
+    return ENDED, b""
 
 
 def answer_one(model: Model, invocation: Invocation, output: Output) -> Answer:
     """The model's answer; a 500 when even the model's own error handling fails."""
     try:
-        return sound(model.invoke(invocation))
+        answer = sound(model.invoke(invocation))
+        if answer.parts is not None and answer.status in BODILESS:
+            stop(answer.parts, output)
+            return answer._replace(body=b"", parts=None)
+        return answer
     except BaseException as error:  # noqa: BLE001 (sys.exit in a script must not end the server)
         output.mend()
         output.trace(error)
