@@ -42,7 +42,7 @@ lock: $(BIN)/uv
 		pyproject.toml -o requirements.lock --no-emit-package mooring --no-emit-package mooring-model-server
 
 bench: install
-	$(BIN)/python bench/gateway.py
+	$(BIN)/python bench/gateway.py --quick
 
 clean:
 	rm -rf .venv .demo build dist

@@ -1,15 +1,14 @@
-"""The processes of the benchmark: each a context manager that leaves nothing running."""
+"""The processes of the benchmarks: each a context manager that leaves nothing running, and what they have spent."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,15 +16,8 @@ from pathlib import Path
 
 ENDPOINT = "bench"
 ACCOUNT, REGION = "000000000000", "us-east-1"
-PREDICTION = json.dumps({"predictions": [[0.123456] * 19], "model": "a"}).ljust(206)[:206]
 START_WITHIN_S = 10.0
-SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-
-MALLOC = {
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "268435456",
-    "MALLOC_TOP_PAD_": "33554432",
-}
+GATEWAY_CORE, LOAD_CORE = 0, 1
 
 
 @dataclass(frozen=True)
@@ -38,17 +30,18 @@ class Candidate:
 
     def cpu_seconds(self) -> float:
         """CPU time spent so far, of all its processes."""
-        return sum(_cpu_seconds(pid) for pid in self.pids)
+        return sum(cpu_seconds(pid) for pid in self.pids)
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has spent so far; 0 of one that is gone."""
     with contextlib.suppress(OSError):
         # The scheduler's own count, in nanoseconds, which it keeps for each thread.
         threads = list(Path(f"/proc/{pid}/task").iterdir())
         return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
-    shown = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     minutes, _, seconds = shown.strip().rpartition(":")
-    return sum(60 * int(part) for part in minutes.split(":") if part) + float(seconds)
+    return sum(60 * int(part) for part in minutes.split(":") if part) + float(seconds or 0)
 
 
 def pinned() -> bool:
@@ -56,9 +49,9 @@ def pinned() -> bool:
     return bool(shutil.which("taskset")) and (os.cpu_count() or 1) > 1
 
 
-def on_core(core: int) -> list[str]:
-    """The prefix of a command that keeps it on one core."""
-    return ["taskset", "-c", str(core)] if pinned() else []
+def on_core(core: int | None) -> list[str]:
+    """The prefix of a command that keeps it on one core; None leaves it free."""
+    return ["taskset", "-c", str(core)] if core is not None and pinned() else []
 
 
 def free_port() -> int:
@@ -66,12 +59,23 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def tree(pid: int) -> Iterator[int]:
+    """A process and all below it."""
+    yield pid
+    with contextlib.suppress(OSError):
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):  # each thread has its own
+            for child in children.read_text().split():
+                yield from tree(int(child))
+
+
 @contextlib.contextmanager
-def running(command: list[str], ready: socket.socket | int, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], ready: socket.socket | int, *, within_s: float = START_WITHIN_S, **options: object
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a session of its own, ended with all its children; entered once its port accepts."""
     process = subprocess.Popen(command, start_new_session=True, **options)  # type: ignore[call-overload]
     try:
-        _await_port(int(ready) if isinstance(ready, int) else ready.getsockname()[1], process)
+        _await_port(int(ready) if isinstance(ready, int) else ready.getsockname()[1], process, within_s)
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -83,90 +87,44 @@ def running(command: list[str], ready: socket.socket | int, **options: object) -
             process.wait()
 
 
-def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_WITHIN_S
+def _await_port(port: int, process: subprocess.Popen[bytes], within_s: float) -> None:
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise SystemExit(f"{process.args!r} ended with {process.returncode}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.02)
-    raise SystemExit(f"{process.args!r} did not listen within {START_WITHIN_S:g} s")
+    raise SystemExit(f"{process.args!r} did not listen within {within_s:g} s")
 
 
-@contextlib.contextmanager
-def replica(directory: Path, port: int, socket_path: Path) -> Iterator[None]:
-    """Answers every POST with the same 206 bytes, on a TCP port and on a Unix socket."""
-    if shutil.which("nginx", path=SEARCH):
-        answers = f"location / {{ default_type application/json; return 200 '{PREDICTION}'; }}"
-        server = f"server {{ listen 127.0.0.1:{port}; listen unix:{socket_path}; {answers} }}"
-        with _nginx(directory / "replica", server, port, core=1):
-            yield
-        return
-    command = [*on_core(1), sys.executable, str(Path(__file__).with_name("trivial_replica.py"))]
-    with running([*command, str(port), str(socket_path), PREDICTION], port):
-        yield
+@dataclass(frozen=True)
+class Answer:
+    """One whole answer."""
+
+    status: int
+    body: bytes
+    data: bytes
+    """All of it."""
 
 
-@contextlib.contextmanager
-def nginx_proxy(directory: Path, replica_port: int) -> Iterator[Candidate]:
-    """nginx as the gateway: one worker, `proxy_pass` with kept connections."""
-    port = free_port()
-    server = (
-        f"upstream replicas {{ server 127.0.0.1:{replica_port}; keepalive 128; keepalive_requests 100000000; }}"
-        f"server {{ listen 127.0.0.1:{port}; location /endpoints/{ENDPOINT}/invocations {{"
-        ' proxy_pass http://replicas/invocations; proxy_http_version 1.1; proxy_set_header Connection "";'
-        " add_header x-Amzn-Invoked-Production-Variant AllTraffic; add_header x-amzn-RequestId $request_id; } }"
-    )
-    with _nginx(directory / "proxy", server, port, core=0) as process:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        workers = [int(pid) for pid in children.read_text().split()] if children.exists() else []
-        yield Candidate("nginx", port, (process.pid, *workers))
+def answer_of(port: int, message: bytes) -> Answer:
+    """The answer to one request that is sent as it is. It must be framed by its length or by chunks."""
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
+        connection.sendall(message)
+        data = b""
+        while not _whole(data):
+            part = connection.recv(1 << 20)
+            if not part:
+                raise SystemExit(f"port {port} answered {data!r} and closed")
+            data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    return Answer(int(head[9:12]), body, data)
 
 
-@contextlib.contextmanager
-def _nginx(directory: Path, server: str, port: int, core: int) -> Iterator[subprocess.Popen[bytes]]:
-    directory.mkdir()
-    config = directory / "nginx.conf"
-    temporary = " ".join(
-        f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    config.write_text(
-        f"daemon off; worker_processes 1; pid {directory}/pid; error_log {directory}/error.log;"
-        "events { worker_connections 1024; }"
-        f"http {{ access_log off; keepalive_requests 100000000; {temporary} {server} }}"
-    )
-    binary = shutil.which("nginx", path=SEARCH)
-    assert binary is not None
-    with running([*on_core(core), binary, "-p", str(directory), "-c", str(config)], port, stderr=-3) as process:
-        time.sleep(0.1)  # its worker comes after its port
-        yield process
-
-
-@contextlib.contextmanager
-def gateway(data_dir: Path, name: str, replica_address: str) -> Iterator[Candidate]:
-    """A real gateway process; its route lies on disk where an earlier one would have left it."""
-    from mooring.gateway.routes import RouteTable
-    from mooring.hosting.naming import Scope
-    from mooring.hosting.routes import Route, RouteReplica, RouteVariant, Version
-    from mooring.paths import Paths
-
-    data_dir.mkdir()
-    paths = Paths(data_dir)
-    paths.make_private_directories()
-    variant = RouteVariant("AllTraffic", 1.0, (RouteReplica("replica-1", replica_address),))
-    route = Route(Scope(ACCOUNT, REGION), ENDPOINT, Version(1, 1), (variant,), "InService", 6_291_456, 60.0)
-    RouteTable.store(paths.gateway_routes(0), route)
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096))
-        lifeline, held = os.pipe()
-        ready, ready_end = os.pipe()
-        for descriptor in (lifeline, held, ready, ready_end):
-            stack.callback(os.close, descriptor)
-        descriptors = (listener.fileno(), lifeline, ready_end)
-        flags = zip(("--listen-fd", "--lifeline-fd", "--ready-fd"), map(str, descriptors), strict=True)
-        command = [*on_core(0), sys.executable, "-m", "mooring.gateway", "--index", "0", *(x for f in flags for x in f)]
-        environment = {**os.environ, **MALLOC, "MOORING_DATA_DIR": str(data_dir), "MOORING_ACCOUNT_ID": ACCOUNT}
-        process = stack.enter_context(running(command, listener, pass_fds=descriptors, env=environment))
-        os.read(ready, 1)
-        yield Candidate(name, listener.getsockname()[1], (process.pid,))
+def _whole(data: bytes) -> bool:
+    head, end, body = data.partition(b"\r\n\r\n")
+    if not end:
+        return False
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    return len(body) >= int(length[1]) if length else body.endswith(b"0\r\n\r\n")

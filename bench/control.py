@@ -33,7 +33,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import boto3
 from calling import REGION, Seen, load, signed
 from candidates import ACCOUNT, Candidate, free_port, running
-from figures import IMAGE, MOORING, described_machine
+from figures import IMAGE, MOORING
+from machine import described_machine
 
 MOTO = "moto[server]==5.2.5"
 VARIANT = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}

@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from figures import IMAGE, NAMED, Server, create_model, deploy, described_machine, print_table, server
+from figures import IMAGE, NAMED, Server, create_model, deploy, print_table, server
+from machine import described_machine
 
 from mooring.clock import SystemClock
 from mooring.engines.process import ProcessEngine

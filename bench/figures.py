@@ -13,8 +13,6 @@ import argparse
 import contextlib
 import io
 import json
-import os
-import platform
 import shutil
 import socket
 import statistics
@@ -31,6 +29,10 @@ import boto3
 import joblib
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from machine import described_machine
 
 MOORING = Path(sys.executable).with_name("mooring")
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -162,13 +164,13 @@ def create_model(at: Server, name: str, files: dict[str, bytes]) -> None:
     )
 
 
-def deploy(at: Server, endpoint: str, models: list[str]) -> float:
+def deploy(at: Server, endpoint: str, models: list[str], instances: int = 1) -> float:
     """Seconds from create_endpoint's call to InService, as polled every 2 ms."""
     sagemaker = at.client("sagemaker")
     sagemaker.create_endpoint_config(
         EndpointConfigName=endpoint,
         ProductionVariants=[
-            {"VariantName": model, "ModelName": model, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+            {"VariantName": model, "ModelName": model, "InitialInstanceCount": instances, "InstanceType": "ml.m5.large"}
             for model in models
         ],
     )
@@ -290,14 +292,6 @@ def measure(size: int) -> dict[str, float]:
         found["p50 during uploads / alone"] = beside / alone
         found["those uploads together, MB/s"] = moved
     return found
-
-
-def described_machine() -> str:
-    """What a reader must know beside the figures."""
-    return (
-        f"{platform.machine()}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
-    )
 
 
 def print_table(rounds: list[dict[str, float]]) -> None:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from candidates import START_WITHIN_S, Candidate, free_port, on_core, pinned, running
+from candidates import Candidate, answer_of, free_port, on_core, pinned, running, tree
 from loads import Call, best_load
 from rounds import interleaved, table
 
@@ -108,31 +108,8 @@ def model_server(
             env={**os.environ, "PYTHONPATH": str(directory / "absent")},
         )
         with process as started:
-            answer(listener.getsockname()[1])  # its workers are there
+            answer_of(listener.getsockname()[1], CALL.message(0))  # its workers are there
             yield Candidate(name, listener.getsockname()[1], tuple(tree(started.pid)))
-
-
-def tree(pid: int) -> Iterator[int]:
-    """A process and all below it."""
-    yield pid
-    with contextlib.suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            yield from tree(int(child))
-
-
-def answer(port: int) -> bytes:
-    """The whole answer to one call, as bytes."""
-    with socket.create_connection(("127.0.0.1", port), START_WITHIN_S) as connection:
-        connection.sendall(CALL.message(port))
-        data = b""
-        while not (found := re.search(rb"(?i)content-length: (\d+)\r\n.*?\r\n\r\n|\r\n\r\n", data, re.DOTALL)) or (
-            len(data) < found.end() + int(found[1] or 0)
-        ):
-            part = connection.recv(65536)
-            if not part:
-                raise SystemExit(f"port {port} answered {data!r} and closed")
-            data += part
-        return data
 
 
 @contextlib.contextmanager
@@ -148,7 +125,7 @@ def everything(directory: Path) -> Iterator[list[Candidate]]:
         ):
             place = directory / re.sub(r"\W+", "-", name)
             found.append(stack.enter_context(model_server(place, name, script, **options)))  # type: ignore[arg-type]
-        answers = {candidate.name: answer(candidate.port) for candidate in found}
+        answers = {each.name: answer_of(each.port, CALL.message(each.port)).data for each in found}
         if len({data.lower() for data in answers.values()}) > 1:
             raise SystemExit(f"the answers differ: {answers}")
         yield found
@@ -167,7 +144,7 @@ def main() -> None:
             time.sleep(1)  # what starts a process is over
             for connections in given.connections:
                 print(f"load: {load.name}, {connections} connections; {given.rounds} rounds of {given.seconds} s")
-                samples = interleaved(candidates, load, given.rounds, given.seconds, connections)
+                samples = interleaved([(each, load) for each in candidates], given.rounds, given.seconds, connections)
                 print(table(samples, "server", "uvicorn"), flush=True)
             print(f"pinned to cores: {'yes' if pinned() else 'no'}")
 

@@ -1,4 +1,7 @@
-"""The smallest replica: `trivial_replica.py PORT SOCKET BODY` answers everything with BODY, on uvloop where it is."""
+"""The smallest replica: `trivial_replica.py PORT SOCKET BODY` answers every POST with BODY, on uvloop where it is.
+
+It answers once it has read the whole request, which is what it costs to move a large body; nginx's `return` does not.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import sys
 
 import httptools
 
+BACKLOG = 4096
+REFUSAL = b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n"
+
 
 class Trivial(asyncio.Protocol):
-    """Answers every request with the same bytes."""
+    """Answers every POST with the same bytes."""
 
     answer = b""
 
@@ -21,13 +27,13 @@ class Trivial(asyncio.Protocol):
         self.parser.feed_data(data)
 
     def on_message_complete(self) -> None:
-        self.transport.write(self.answer)
+        self.transport.write(self.answer if self.parser.get_method() == b"POST" else REFUSAL)
 
 
 async def main(port: int, socket_path: str) -> None:
     loop = asyncio.get_running_loop()
-    await loop.create_server(Trivial, "127.0.0.1", port)
-    server = await loop.create_unix_server(Trivial, socket_path)
+    await loop.create_server(Trivial, "127.0.0.1", port, backlog=BACKLOG)
+    server = await loop.create_unix_server(Trivial, socket_path, backlog=BACKLOG)
     await server.serve_forever()
 
 

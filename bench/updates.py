@@ -23,7 +23,8 @@ from typing import Any, Self
 sys.path.insert(0, str(Path(__file__).parent))
 
 from botocore.config import Config
-from figures import NAMED, Server, create_model, described_machine, server
+from figures import NAMED, Server, create_model, server
+from machine import described_machine
 
 BREAKS = b"def model_fn(d): raise RuntimeError('this one never loads')\n"
 HALF = {"Type": "CAPACITY_PERCENT", "Value": 50}

@@ -1,0 +1,10 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+from ground import Ground
+
+ENVIRONMENTS = Path("x")
+
+
+def run(ground: Ground) -> Iterator[str]:
+    yield ""
