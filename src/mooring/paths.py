@@ -57,6 +57,11 @@ class Paths:
         return self.root / "objects"
 
     @property
+    def capture(self) -> Path:
+        """Captured data on its way to S3: `<stream>/stream.json`, and the stream's segments."""
+        return self.root / "capture"
+
+    @property
     def artifacts(self) -> Path:
         """Unpacked model data, a directory an artifact."""
         return self.root / "artifacts"
@@ -199,6 +204,7 @@ class Paths:
             self.replicas,
             self.logs,
             self.objects,
+            self.capture,
             self.artifacts,
             self.environments,
             self.hub,

@@ -15,8 +15,9 @@ from mooring.control.fleet import Fleet
 from mooring.control.replica_life import Place, ReplicaLife, ReplicaState
 from mooring.control.routing import Routed, route_of
 from mooring.control.surroundings import Surroundings
+from mooring.hosting.capturing import capture_of
 from mooring.hosting.endpoints import EndpointRecord
-from mooring.hosting.rollout.targets import FleetTarget, targets
+from mooring.hosting.rollout.targets import FleetTarget, config_of, targets
 from mooring.hosting.routes import Version, route_key
 
 log = logging.getLogger("mooring.control")
@@ -109,11 +110,12 @@ class Convergence:
         kept: set[str] = set()
         routed = []
         for fleet in targets(record):
+            capture = capture_of(config_of(record, fleet.generation))
             for each in fleet.variants:
                 lives = self._fleet.kept(Place(fleet.generation, each.variant.name), each.count)
                 kept.update(life.id for life in lives)
                 healthy = [life for life in lives if life.state is ReplicaState.HEALTHY]
-                routed.append(Routed(each, healthy[: each.routed]))
+                routed.append(Routed(each, healthy[: each.routed], capture))
         return kept, routed
 
     def _leaving(self, kept: set[str]) -> list[ReplicaLife]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mooring.control.replica_life import ReplicaLife
+from mooring.hosting.capturing import CaptureRoute
 from mooring.hosting.endpoints import EndpointRecord
 from mooring.hosting.rollout.targets import VariantTarget
 from mooring.hosting.routes import Route, RouteReplica, RouteVariant, Version
@@ -18,6 +19,8 @@ class Routed:
 
     target: VariantTarget
     lives: Sequence[ReplicaLife]
+    capture: CaptureRoute | None = None
+    """As the fleet's config wants it."""
 
 
 def route_of(record: EndpointRecord, routed: Iterable[Routed], gateway: GatewaySettings) -> Route:
@@ -59,6 +62,7 @@ def _of_one_name(entries: list[Routed]) -> Iterable[RouteVariant]:
             ),
             strategy=_strategy(target),
             share=target.share / shares,
+            capture=each.capture,
         )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from mooring.errors import StartFailure
+from mooring.hosting.s3_uris import bucket_and_key
 
-_S3_HOST = re.compile(r"(?:(?P<bucket>[a-z0-9.-]+)\.)?s3[a-z0-9.-]*\.amazonaws\.com(?:\.cn)?(?::\d+)?")
 MODEL_CODE_DIRECTORY = "/opt/ml/model/code"
 
 
@@ -110,18 +108,13 @@ def _submit_directory(environment: dict[str, str]) -> ObjectSource | None:
 
 def object_source(url: str, *, archive: bool, prefix: bool = False) -> ObjectSource:
     """Parse `s3://bucket/key`, or the https form of S3. Raises `StartFailure` for other URLs."""
-    parts = urlsplit(url)
-    if parts.scheme == "s3":
-        bucket, key = parts.netloc, url.removeprefix(f"s3://{parts.netloc}").lstrip("/")
-    else:
-        host = _S3_HOST.fullmatch(parts.netloc.lower())
-        if host is None:
-            raise StartFailure(
-                f'"{url}" is no address of S3: upload the data, and name it as s3://bucket/key. From elsewhere nothing '
-                "is fetched."
-            )
-        path = unquote(parts.path).lstrip("/")
-        bucket, key = (host["bucket"], path) if host["bucket"] else path.partition("/")[::2]
+    found = bucket_and_key(url)
+    if found is None:
+        raise StartFailure(
+            f'"{url}" is no address of S3: upload the data, and name it as s3://bucket/key. From elsewhere nothing '
+            "is fetched."
+        )
+    bucket, key = found
     if not bucket or (not key and not prefix):
         raise StartFailure(f'"{url}" names no object: s3://bucket/key is needed.')
     return ObjectSource(url, bucket, key, archive, prefix)

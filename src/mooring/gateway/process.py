@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from mooring import settings as settings_module
 from mooring.access.keys import Keyring
 from mooring.access.modes import keys_are_needed
+from mooring.data_capture.observing import Capture
 from mooring.gateway import headers
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.front import Front, FrontConnection
@@ -85,7 +86,9 @@ class Gateway:
 
             self._tls = Tls(settings.tls, paths)
         self._channel = RouteChannel(str(paths.routes_socket), inherited.index, keyring)
-        self._instruments = Instruments()
+        self._capture = Capture(paths.capture, settings.capture, self._channel.tell)
+        self._channel.greetings.append(self._capture.greeting)
+        self._instruments = Instruments(features=(self._capture,))
         self._routes = RouteTable(
             paths.gateway_routes(inherited.index),
             settings.account.id,
@@ -157,6 +160,7 @@ class Gateway:
         await self._until(stopping, channel)
         server.close()
         await self._drain()
+        self._capture.close()
         for task in (channel, *kept):
             task.cancel()
         await asyncio.wait((channel, *kept))

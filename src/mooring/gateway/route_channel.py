@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from mooring.access.keys import Keyring
@@ -25,6 +26,8 @@ log = logging.getLogger("mooring.gateway")
 LINE_LIMIT_BYTES = 16 * 1024 * 1024
 RECONNECT_AFTER_S = 0.02
 RECONNECT_AFTER_MAX_S = 0.5
+
+Message = dict[str, Any]
 
 
 class RouteChannel:
@@ -41,6 +44,8 @@ class RouteChannel:
         """Set once control has said that nothing newer is held back."""
         self._writer: asyncio.StreamWriter | None = None
         self._unsaid: list[str] = []
+        self.greetings: list[Callable[[], Message | None]] = []
+        """What is said on every new connection, besides the routes: reports of which only the last counts."""
 
     def replica_idle(self, replica_id: str) -> None:
         """A replica that was reported busy has no outstanding call any more."""
@@ -48,6 +53,10 @@ class RouteChannel:
             self._say({"idle": {"replica": replica_id}})
         else:
             self._unsaid.append(replica_id)
+
+    def tell(self, message: Message) -> None:
+        """Say something that needs no answer; while control is away it is not said."""
+        self._say(message)
 
     async def run(self, table: RouteTable) -> None:
         """Stay connected until cancelled."""
@@ -81,6 +90,9 @@ class RouteChannel:
         unsaid, self._unsaid = self._unsaid, []
         for replica_id in unsaid:
             self._say({"idle": {"replica": replica_id}})
+        for greeting in self.greetings:
+            if message := greeting():
+                self._say(message)
 
     def _heed(self, message: dict[str, Any], table: RouteTable) -> None:
         if "route" in message:

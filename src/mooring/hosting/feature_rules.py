@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mooring.hosting.model_rules import containers_of
 from mooring.hosting.rules import Members
+from mooring.hosting.s3_uris import bucket_and_key
 from mooring.hosting.variant_rules import instance_types_of, not_in_set, variants_of
 
 PUBLISH_FREQUENCIES_S = (10, 30, 60, 120, 180, 240, 300)
@@ -77,6 +78,16 @@ def captured_types_are_of_one_kind(config: Members) -> str | None:
     return None
 
 
+def captured_data_goes_to_s3(config: Members) -> str | None:
+    if "DataCaptureConfig" not in config:
+        return None
+    uri = config["DataCaptureConfig"]["DestinationS3Uri"]
+    found = bucket_and_key(uri)
+    if found is not None and found[0]:
+        return None
+    return f'DestinationS3Uri "{uri}" is no address of S3: s3://bucket/prefix is needed.'
+
+
 def a_baseline_is_given_once(config: Members) -> str | None:
     baseline = _shap(config).get("ShapBaselineConfig", {})
     if "ShapBaseline" in baseline and "ShapBaselineUri" in baseline:
@@ -126,6 +137,7 @@ RULES = (
     inference_components_have_a_role,
     metrics_are_published_at_a_known_pace,
     captured_types_are_of_one_kind,
+    captured_data_goes_to_s3,
     a_baseline_is_given_once,
     a_baseline_is_of_a_known_type,
     feature_types_are_for_text,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
+from mooring.hosting.capturing import CaptureRoute
 from mooring.hosting.naming import Scope
 
 
@@ -47,6 +48,8 @@ class RouteVariant:
     """What AWS calls the container in error messages."""
     share: float = 1.0
     """Of the calls that name this variant; the weight is of those that do not."""
+    capture: CaptureRoute | None = None
+    """What of its calls is captured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Route:
             replace(
                 RouteVariant(**{**variant, "replicas": ()}),
                 replicas=tuple(RouteReplica(**replica) for replica in variant["replicas"]),
+                capture=CaptureRoute.from_document(variant.get("capture")),
             )
             for variant in document["variants"]
         )

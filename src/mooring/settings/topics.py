@@ -264,6 +264,27 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureSettings:
+    """Data capture: see [data-capture.md](data-capture.md)."""
+
+    flush_interval_s: float = 60.0
+    """How long records are gathered in one object of S3 (AWS: a minute)."""
+    segment_limit_bytes: int = 64 * 1024 * 1024
+    """An object that has grown to this is closed before."""
+    payload_limit_bytes: int = 6_291_456
+    """What is captured of one request or answer at the most, from its beginning; 64 MiB is the most that is kept of a
+    streamed answer."""
+    failed_invocations: bool = False
+    """Whether invocations that failed are captured, as their input only."""
+    spool_limit_bytes: int = 10 * 1024**3
+    """What may wait for S3 on this machine; above it nothing is captured."""
+    disk_limit_percent: float = 75.0
+    """How full the data directory's disk may be; above it nothing is captured (AWS: 75)."""
+    retry_max_s: float = 30.0
+    """The longest wait between two tries to reach S3."""
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectSettings:
     """Where `s3://` is."""
 
@@ -294,6 +315,7 @@ class Settings:
     replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
     deployments: DeploymentSettings = field(default_factory=DeploymentSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
 

@@ -13,6 +13,7 @@ from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Phase, Rol
 from mooring.hosting.rollout import plans
 from mooring.hosting.rollout.deployments import Policy, policy_of
 from mooring.hosting.rollout.plans import Standing, Step
+from mooring.hosting.rules import Members
 
 NOTHING_RUNS = frozenset({EndpointStatus.FAILED, EndpointStatus.OUT_OF_SERVICE, EndpointStatus.DELETING})
 
@@ -60,6 +61,12 @@ def targets(record: EndpointRecord) -> tuple[FleetTarget, ...]:
         for each in running(record.variants)
     )
     return (FleetTarget(record.generation, variants),)
+
+
+def config_of(record: EndpointRecord, generation: int) -> Members:
+    """The endpoint config that a fleet serves under; what is left of a failed update serves under the endpoint's."""
+    rollout = record.rollout
+    return rollout.config if rollout is not None and rollout.generation == generation else record.config
 
 
 def most_instances(record: EndpointRecord) -> list[tuple[VariantState, int]]:

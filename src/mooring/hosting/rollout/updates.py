@@ -16,7 +16,7 @@ from mooring.hosting.rules import Members
 from mooring.hosting.transitions import UNSUPPORTED, failed_at_once, variant_states
 from mooring.hosting.variant_rules import variants_of
 
-KEPT_COUNT, KEPT_WEIGHT = "DesiredInstanceCount", "DesiredWeight"
+KEPT_COUNT, KEPT_WEIGHT, KEPT_CAPTURE = "DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig"
 
 
 def updated(
@@ -45,6 +45,8 @@ def updated(
     if request.get("RetainAllVariantProperties"):
         overridden = {each["VariantPropertyType"] for each in request.get("ExcludeRetainedVariantProperties", ())}
         variants = tuple(_retained(each, record.variants, overridden) for each in variants)
+        if KEPT_CAPTURE in record.config and KEPT_CAPTURE not in overridden:
+            config = {**config, KEPT_CAPTURE: record.config[KEPT_CAPTURE]}
     guarded = may_be_guarded(
         [each.config for each in running(record.variants)],
         [each.config for each in running(variants)],

@@ -1,0 +1,194 @@
+"""Writing records into segments: one open segment a stream in each gateway.
+
+Small records are written by the loop's thread itself; long ones by one other thread, which encodes them in pieces so
+that the loop gets its turn between two. A stream's lock keeps the two apart, and the loop never waits for it: what it
+cannot write at once it hands to that thread.
+
+A segment is closed when its time is over or when it is large, and after a write that failed in the middle. What could
+not be written is counted and told; the invocation goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from mooring.data_capture.spool import Room
+from mooring.data_capture.streams import Stream, new_segment_name
+from mooring.journal.segments import Segment
+from mooring.settings import CaptureSettings
+
+log = logging.getLogger("mooring.gateway")
+
+Line = bytes | list[bytes]
+
+
+class Counts:
+    """What one gateway captured of one variant since it started, and what stands in the way."""
+
+    __slots__ = ("not_taken", "problem", "taken")
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.not_taken = 0
+        self.problem: str | None = None
+        """Set by what fails, and cleared by the next record that is written."""
+
+    def missed(self, problem: str) -> None:
+        """A record that should have been taken was not."""
+        self.not_taken += 1
+        self.problem = problem
+
+
+class StreamWriter:
+    """The end of a stream in this process."""
+
+    def __init__(
+        self, stream: Stream, directory: Path, settings: CaptureSettings, room: Room, opened: set[StreamWriter]
+    ) -> None:
+        self.stream = stream
+        self.counts = Counts()
+        self.blocked: str | None = None
+        """Why a write failed; cleared when it is time to try again."""
+        self._directory = directory
+        self._settings = settings
+        self._room = room
+        self._opened = opened
+        self._lock = threading.Lock()
+        self._segment: Segment | None = None
+        self._ends = 0.0
+
+    @property
+    def problem(self) -> str | None:
+        """Why a record cannot be taken now."""
+        return self.blocked or self._room.problem
+
+    def try_write(self, line: bytes) -> bool:
+        """Write, unless the other thread is writing: then False. Never raises."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._write(line)
+        finally:
+            self._lock.release()
+        return True
+
+    def write(self, line: Line) -> None:
+        """Write, waiting for the other thread. Never raises."""
+        with self._lock:
+            self._write(line)
+
+    def sweep(self) -> None:
+        """Close the segment when its time is over."""
+        if self._segment is not None and time.monotonic() >= self._ends and self._lock.acquire(blocking=False):
+            try:
+                self._close()
+            finally:
+                self._lock.release()
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        with self._lock:
+            self._close()
+
+    def _write(self, line: Line) -> None:
+        try:
+            segment = self._segment
+            if segment is None or time.monotonic() >= self._ends or segment.size >= self._settings.segment_limit_bytes:
+                self._close()
+                segment = self._open()
+            if isinstance(line, bytes):
+                segment.append(line)
+                self._room.left -= len(line)
+            else:
+                before = segment.size
+                segment.append_pieces(line)
+                self._room.left -= segment.size - before
+        except OSError as error:
+            self._failed(error)
+        else:
+            self.counts.taken += 1
+            self.counts.problem = None
+            if self._room.left <= 0:
+                self._room.problem = self._room.problem or "as much waits for S3 as may"
+
+    def _open(self) -> Segment:
+        self.stream.describe(self._directory)
+        segment = Segment.create(self._directory, new_segment_name(time.time()))
+        self._segment = segment
+        self._opened.add(self)
+        self._ends = time.monotonic() + self._settings.flush_interval_s
+        return segment
+
+    def _close(self) -> None:
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            self._opened.discard(self)
+            segment.close()
+
+    def _failed(self, error: OSError) -> None:
+        if self._segment is not None and self._segment.spoiled:
+            self._close()
+        problem = f"{self._directory} cannot be written: {error.strerror or error}"
+        if self.counts.problem is None:
+            log.error("capture of %s: %s", self.stream.uri, problem)
+        self.blocked = problem
+        self.counts.missed(problem)
+
+
+class Writers:
+    """All streams of this process. Called from the loop's thread.
+
+    A writer lives while somebody holds it or it has an open segment, and until then a stream has no other.
+    """
+
+    def __init__(self, spool: Path, settings: CaptureSettings) -> None:
+        self.room = Room(spool, settings)
+        self._spool = spool
+        self._settings = settings
+        self._writers: WeakValueDictionary[str, StreamWriter] = WeakValueDictionary()
+        self._open: set[StreamWriter] = set()
+        self._counts: dict[tuple[str, str], Counts] = {}
+
+    def __len__(self) -> int:
+        return len(self._writers)
+
+    def of(self, stream: Stream) -> StreamWriter:
+        """The writer of a stream."""
+        id_ = stream.id()
+        found = self._writers.get(id_)
+        if found is None:
+            if not self._writers:
+                self.room.look()
+            found = StreamWriter(stream, self._spool / id_, self._settings, self.room, self._open)
+            self._writers[id_] = found
+        found.counts = self._counts.setdefault((stream.route_key, stream.variant), Counts())
+        return found
+
+    def counted(self) -> Iterable[tuple[tuple[str, str], Counts]]:
+        """Everything that is counted, by the route's key and the variant."""
+        return self._counts.items()
+
+    def sweep(self) -> None:
+        """Close what is due."""
+        for writer in list(self._open):
+            writer.sweep()
+
+    def retry(self) -> None:
+        """What failed may be tried again."""
+        for writer in list(self._writers.values()):
+            writer.blocked = None
+
+    def forget(self, route_key: str) -> None:
+        """The endpoint is gone."""
+        for key in [key for key in self._counts if key[0] == route_key]:
+            del self._counts[key]
+
+    def close(self) -> None:
+        """Close every segment."""
+        for writer in list(self._open):
+            writer.close()
