@@ -35,6 +35,8 @@ def show(status: dict[str, Any]) -> None:
             console.print(Text(f"{endpoint['name']}: {endpoint['deployment']}"))
         if endpoint.get("failure_reason"):
             console.print(Text(f"{endpoint['name']}: {endpoint['failure_reason']}", style="red"))
+        if endpoint.get("capture"):
+            console.print(_capture(endpoint["name"], endpoint["capture"]))
         for idle in endpoint.get("no_effect", []):
             console.print(Text(f"{endpoint['name']}: no effect yet: {idle}", style="yellow"))
     console.print(_processes(status.get("processes", [])))
@@ -53,6 +55,18 @@ def _lost(count: int, audit: dict[str, Any]) -> Text:
     last = datetime.fromtimestamp(float(audit.get("lost_at") or 0), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     text = f"audit: {count} lines could not be written to {audit.get('file')}, the last at {last}"
     return Text(text, style="red")
+
+
+def _capture(endpoint: Any, capture: dict[str, Any]) -> Text:
+    shown = Text(f"{endpoint}: {capture.get('taken')} records captured")
+    if waiting := capture.get("waiting_segments"):
+        shown.append(f", {waiting} files on their way to S3")
+    if lost := capture.get("not_taken"):
+        shown.append(f", {lost} not taken", style="red")
+    for problem in (capture.get("stopped"), capture.get("undelivered")):
+        if problem:
+            shown.append(f"\n{endpoint}: capture: {problem}", style="red")
+    return shown
 
 
 def _endpoints(endpoints: list[dict[str, Any]]) -> Table:

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from mooring import __version__
+from mooring.control.capturing import CaptureState
 from mooring.control.endpoint_worker import EndpointWorker
 from mooring.engines.logs import read_after
+from mooring.hosting.capturing import capture_of
 from mooring.hosting.endpoints import EndpointRecord, VariantState
 from mooring.hosting.rollout.progress import told
 from mooring.paths import Paths
@@ -40,6 +42,13 @@ def endpoint_status(record: EndpointRecord, worker: EndpointWorker | None) -> di
         "deployment": told(record, record),
         "variants": [_variant_status(variant, worker) for variant in _variants(record)],
     }
+
+
+def capture_status(record: EndpointRecord, state: CaptureState | None) -> dict[str, Any] | None:
+    """Data capture of one endpoint; None where nothing is captured and nothing waits."""
+    if state is None and capture_of(record.config) is None:
+        return None
+    return (state or CaptureState()).to_document()
 
 
 def _variants(record: EndpointRecord) -> Iterable[VariantState]:

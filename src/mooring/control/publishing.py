@@ -61,6 +61,7 @@ class GatewayLink(Link):
         self.index = int(hello["gateway"])
         self.acknowledged = {key: Version(*version) for key, version in hello["routes"].items()}
         self.busy: set[str] = set()
+        self.incarnation = str(hello["incarnation"])
 
     @property
     def name(self) -> str:
@@ -85,6 +86,8 @@ class RoutePublisher:
         self._changed = asyncio.Condition()
         self._settled = asyncio.Event()
         self._server: asyncio.Server | None = None
+        self.captured: dict[str, dict[str, Any]] = {}
+        """By the incarnation of a gateway, what it last said of data capture, by the route's key."""
 
     async def start(self) -> None:
         """Listen for gateways."""
@@ -113,6 +116,10 @@ class RoutePublisher:
     def gateways(self) -> list[tuple[int, int]]:
         """(index, pid) of the connected gateways."""
         return sorted((link.index, link.pid) for link in self._links)
+
+    def is_connected(self, incarnation: str) -> bool:
+        """Whether a gateway is here, by its incarnation."""
+        return any(isinstance(link, GatewayLink) and link.incarnation == incarnation for link in self._verifying)
 
     def publish(self, route: Route) -> Version:
         """Send a route to every gateway, unless the same one is out already; returns its version."""
@@ -255,6 +262,9 @@ class RoutePublisher:
                 link.busy.update(acknowledgement.get("busy", ()))
             elif idle := message.get("idle"):
                 link.busy.discard(idle["replica"])
+            elif captured := message.get("capture"):
+                self.captured.setdefault(link.incarnation, {}).update(captured)
+                return  # nobody waits for it
         await self._notify()
 
     async def _notify(self) -> None:

@@ -17,6 +17,7 @@ from mooring.clock import Clock
 from mooring.control.access import Access
 from mooring.control.administration import (
     audit_status,
+    capture_status,
     endpoint_status,
     heading,
     log_lines,
@@ -25,6 +26,7 @@ from mooring.control.administration import (
     tls_status,
 )
 from mooring.control.alarms import CloudWatch
+from mooring.control.capturing import Capturing
 from mooring.control.endpoint_worker import EndpointWorker
 from mooring.control.log_groups import LogGroup, LogGroups
 from mooring.control.neighbours import Neighbours
@@ -36,6 +38,7 @@ from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
 from mooring.hosting.events import Event, EventKind
 from mooring.hosting.naming import Scope
+from mooring.hosting.routes import route_key
 from mooring.hosting.transitions import deleting
 from mooring.http1.messages import Request
 from mooring.keys.master import open_master_key
@@ -54,8 +57,9 @@ STOP_TIMEOUT_S = 30.0
 class ControlService:
     """All endpoint workers."""
 
-    def __init__(self, around: Surroundings, neighbours: Neighbours, access: Access) -> None:
+    def __init__(self, around: Surroundings, neighbours: Neighbours, access: Access, capturing: Capturing) -> None:
         self._around = around
+        self._capturing = capturing
         self.keys = access
         self._workers: dict[str, EndpointWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -102,6 +106,7 @@ class ControlService:
         records = await around.store.read(endpoints.all)
         idle = await around.store.read(lambda connection: events.of_kind(connection, EventKind.NO_EFFECT))
         account, url = around.settings.account, around.settings.url
+        capture = self._capturing.states()
         return {
             **heading(url, account.region, account.id, self._started_at, around.clock.wall()),
             **await asyncio.to_thread(tls_status, around.settings.tls, around.paths),
@@ -110,7 +115,11 @@ class ControlService:
                 around.publisher.gateways, around.engine.zygotes.listing(), self._neighbours.listing()
             ),
             "endpoints": [
-                {**endpoint_status(record, self._workers.get(record.uid)), "no_effect": idle.get(record.uid, [])}
+                {
+                    **endpoint_status(record, self._workers.get(record.uid)),
+                    "capture": capture_status(record, capture.get(route_key(record.scope, record.name))),
+                    "no_effect": idle.get(record.uid, []),
+                }
                 for record in records
             ],
         }
@@ -166,6 +175,7 @@ class ControlService:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await asyncio.gather(*(worker.fleet.stop(at_once=True) for worker in self._workers.values()))
+        await self._capturing.close()
         await self._neighbours.close()
         await self._around.engine.close()
         await self._around.publisher.close()
@@ -204,6 +214,7 @@ class ControlService:
             log.info("%d endpoints, %d replicas adopted", len(records), sum(map(len, adopted.values())))
             await self._first_passes([self._workers[record.uid] for record in records])
         self._around.publisher.settle()
+        self._capturing.start()
         for worker in self._workers.values():
             worker.wake()  # now that gateways can be asked what they follow
         self._housekeeping = [
@@ -255,6 +266,6 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     neighbours = Neighbours(settings, paths, clock)
     cloudwatch = CloudWatch(neighbours, settings.deployments.cloudwatch_url, clock)
     around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch)
-    service = ControlService(around, neighbours, access)
+    service = ControlService(around, neighbours, access, Capturing(settings, paths, store, clock, publisher))
     await service.adopt()
     return service

@@ -51,8 +51,8 @@ class Recorder:
         if self._percentage < 100 and hash(asked.request_id) % 100 >= self._percentage:
             return None
         writer = self.writer
-        if (problem := writer.problem) is not None:
-            writer.counts.missed(problem)
+        if writer.is_full:
+            writer.counts.not_taken += 1
             return None
         return _Observation(self, asked)
 
@@ -175,7 +175,8 @@ class Capture:
         """`{route key: {variant: {"taken", "not_taken", "problem"}}}`."""
         found: dict[str, Any] = {}
         for (route_key, variant), counts in self._writers.counted():
-            numbers = {"taken": counts.taken, "not_taken": counts.not_taken, "problem": counts.problem}
+            problem = counts.problem or self._writers.room.problem
+            numbers = {"taken": counts.taken, "not_taken": counts.not_taken, "problem": problem}
             found.setdefault(route_key, {})[variant] = numbers
         return found
 

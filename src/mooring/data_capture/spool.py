@@ -39,7 +39,7 @@ def _listed(directory: str | Path) -> list[os.DirEntry[str]]:
 class Room:
     """How many bytes may still be written. `look` may be called from another thread than the rest."""
 
-    __slots__ = ("_settings", "_spool", "left", "problem")
+    __slots__ = ("_bound", "_settings", "_spool", "left", "problem")
 
     def __init__(self, spool: Path, settings: CaptureSettings) -> None:
         self._spool = spool
@@ -47,6 +47,7 @@ class Room:
         self.left = 0
         self.problem: str | None = None
         """Why nothing may be written, as `left` is 0."""
+        self._bound = ""
 
     def look(self) -> None:
         """Measure. Never raises."""
@@ -54,13 +55,18 @@ class Room:
         on_disk, full = self._on_disk()
         if on_disk < room:
             room, problem = on_disk, full
+        self._bound = problem
         self.problem = problem if room <= 0 else None
         self.left = max(0, room)
 
+    def close(self) -> None:
+        """What was left is used up."""
+        self.problem = self._bound
+
     def _waiting(self) -> tuple[int, str]:
         limit = self._settings.spool_limit_bytes
-        taken = size_of(self._spool)
-        return self._hysteresis(limit, taken), f"{taken} bytes wait for S3, where {limit} may"
+        # Without the numbers of this moment: a problem that lasts is told once.
+        return self._hysteresis(limit, size_of(self._spool)), f"as much waits for S3 as may ({limit} bytes)"
 
     def _on_disk(self) -> tuple[int, str]:
         try:
@@ -71,8 +77,7 @@ class Room:
         used, free = (found.f_blocks - found.f_bfree) * found.f_frsize, found.f_bavail * found.f_frsize
         whole = used + free
         limit = int(whole * self._settings.disk_limit_percent / 100)
-        percent = 100 * used / whole if whole else 100.0
-        told = f"the disk is {percent:.0f} % full, where {self._settings.disk_limit_percent:g} % may be"
+        told = f"the disk is more than {self._settings.disk_limit_percent:g} % full"
         return self._hysteresis(limit, used), told
 
     def _hysteresis(self, limit: int, taken: int) -> int:

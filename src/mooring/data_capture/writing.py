@@ -28,7 +28,7 @@ Line = bytes | list[bytes]
 
 
 class Counts:
-    """What one gateway captured of one variant since it started, and what stands in the way."""
+    """What one gateway captured of one variant since it started."""
 
     __slots__ = ("not_taken", "problem", "taken")
 
@@ -36,7 +36,7 @@ class Counts:
         self.taken = 0
         self.not_taken = 0
         self.problem: str | None = None
-        """Set by what fails, and cleared by the next record that is written."""
+        """Why a record could not be written; until the next one is."""
 
     def missed(self, problem: str) -> None:
         """A record that should have been taken was not."""
@@ -52,8 +52,8 @@ class StreamWriter:
     ) -> None:
         self.stream = stream
         self.counts = Counts()
-        self.blocked: str | None = None
-        """Why a write failed; cleared when it is time to try again."""
+        self.blocked = False
+        """A write failed; cleared when it is time to try again."""
         self._directory = directory
         self._settings = settings
         self._room = room
@@ -63,9 +63,9 @@ class StreamWriter:
         self._ends = 0.0
 
     @property
-    def problem(self) -> str | None:
-        """Why a record cannot be taken now."""
-        return self.blocked or self._room.problem
+    def is_full(self) -> bool:
+        """Whether a record cannot be taken now."""
+        return self.blocked or self._room.problem is not None
 
     def try_write(self, line: bytes) -> bool:
         """Write, unless the other thread is writing: then False. Never raises."""
@@ -114,11 +114,16 @@ class StreamWriter:
             self.counts.taken += 1
             self.counts.problem = None
             if self._room.left <= 0:
-                self._room.problem = self._room.problem or "as much waits for S3 as may"
+                self._room.close()
 
     def _open(self) -> Segment:
+        name = new_segment_name(time.time())
         self.stream.describe(self._directory)
-        segment = Segment.create(self._directory, new_segment_name(time.time()))
+        try:
+            segment = Segment.create(self._directory, name)
+        except FileNotFoundError:  # control has just put the directory away, which had been unused for long
+            self.stream.describe(self._directory)
+            segment = Segment.create(self._directory, name)
         self._segment = segment
         self._opened.add(self)
         self._ends = time.monotonic() + self._settings.flush_interval_s
@@ -136,7 +141,7 @@ class StreamWriter:
         problem = f"{self._directory} cannot be written: {error.strerror or error}"
         if self.counts.problem is None:
             log.error("capture of %s: %s", self.stream.uri, problem)
-        self.blocked = problem
+        self.blocked = True
         self.counts.missed(problem)
 
 
@@ -181,7 +186,7 @@ class Writers:
     def retry(self) -> None:
         """What failed may be tried again."""
         for writer in list(self._writers.values()):
-            writer.blocked = None
+            writer.blocked = False
 
     def forget(self, route_key: str) -> None:
         """The endpoint is gone."""

@@ -33,7 +33,7 @@ def described(record: EndpointRecord) -> Members:
     if record.rollout is not None:
         answer["PendingDeploymentSummary"] = _pending(record, record.rollout)
     if "DataCaptureConfig" in record.config:
-        answer["DataCaptureConfig"] = _data_capture(record.config["DataCaptureConfig"])
+        answer["DataCaptureConfig"] = _data_capture(record, record.config["DataCaptureConfig"])
     if record.failure_reason is not None:
         answer["FailureReason"] = record.failure_reason
     if record.deployment_config is not None:
@@ -103,10 +103,11 @@ def _summary(
     return summary | {name: variant.config[name] for name in echoed if name in variant.config}
 
 
-def _data_capture(config: Members) -> Members:
+def _data_capture(record: EndpointRecord, config: Members) -> Members:
+    enabled = config.get("EnableCapture", True)
     return {
-        "EnableCapture": config.get("EnableCapture", True),
-        "CaptureStatus": "Stopped",  # nothing is captured yet, and DescribeEndpoint does not say otherwise
+        "EnableCapture": enabled,
+        "CaptureStatus": "Started" if enabled and _has_served(record) and not record.capture_problem else "Stopped",
         "CurrentSamplingPercentage": config["InitialSamplingPercentage"],
         "DestinationS3Uri": config["DestinationS3Uri"],
         "KmsKeyId": config.get("KmsKeyId", ""),

@@ -18,7 +18,7 @@ from mooring.hosting.model_rules import containers_of
 from mooring.hosting.rules import Members
 from mooring.hosting.variant_rules import variants_of
 
-OF_CONFIG = frozenset({"EndpointConfigName", "ProductionVariants", "Tags", "ExecutionRoleArn"})
+OF_CONFIG = frozenset({"EndpointConfigName", "ProductionVariants", "Tags", "ExecutionRoleArn", "DataCaptureConfig"})
 OF_VARIANT = frozenset(
     {
         "VariantName", "ModelName", "InitialInstanceCount", "InstanceType", "InitialVariantWeight", "RoutingConfig",
@@ -37,7 +37,6 @@ OF_ENDPOINT = frozenset(
 MEANWHILE = {
     "ServerlessConfig": "one replica runs: it does not sleep, and concurrency and memory are not limited",
     "ShadowProductionVariants": "the shadow does not run",
-    "DataCaptureConfig": "nothing is captured",
     "AsyncInferenceConfig": "there is no queue",
     "ExplainerConfig": "nothing is explained",
     "KmsKeyId": "nothing is encrypted",
@@ -69,9 +68,7 @@ def without_accelerator(config: Members) -> list[str]:
 
 def idle_in_config(config: Members) -> list[str]:
     """What of an endpoint config does nothing yet."""
-    found = [_told(name, name) for name in _idle(config, OF_CONFIG) if name != "DataCaptureConfig"]
-    if config.get("DataCaptureConfig", {}).get("EnableCapture", "DataCaptureConfig" in config):
-        found.append(_told("DataCaptureConfig", "DataCaptureConfig"))
+    found = [_told(name, name) for name in _idle(config, OF_CONFIG)]
     for variant in config["ProductionVariants"]:
         where = f'variant "{variant["VariantName"]}"'
         # A serverless variant is completed with a volume that nobody asked for.

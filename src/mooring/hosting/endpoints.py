@@ -132,6 +132,8 @@ class EndpointRecord:
     """The highest that was given so far: a failed rollout's is not given again."""
     rollout: Rollout | None = None
     remnant: Remnant | None = None
+    capture_problem: str | None = None
+    """Why nothing is captured although it is wished."""
     starting: bool = False
     """Updating from OutOfService: a failure leads back there."""
 

@@ -27,6 +27,8 @@ class EventKind(StrEnum):
     """A replica went, and why."""
     VERSIONS = "versions"
     """What serves is not what the image's tag names."""
+    CAPTURE = "capture"
+    """Captured records cannot be taken or shipped; or can be again."""
     NO_EFFECT = "no effect yet"
     """A field was accepted and stored, and does nothing yet."""
 

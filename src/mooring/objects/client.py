@@ -1,4 +1,4 @@
-"""A small blocking reader of S3, for the child that fetches model data: the embedded store or any endpoint.
+"""A small blocking client of S3, for Mooring's own reads and writes: the embedded store or any endpoint.
 
 Without `objects.endpoint_url` it speaks plain HTTP over the embedded store's Unix socket, unsigned; else HTTP or HTTPS
 to that endpoint, path-style, signed by botocore's SigV4 with the settings' credentials, else the environment's.
@@ -11,8 +11,8 @@ import http.client
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import BinaryIO, Self
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from mooring.errors import ArtifactError
@@ -39,7 +39,7 @@ _BY_STATUS = {403: "AccessDenied", 404: "NoSuchKey"}
 
 
 class SourceError(ArtifactError):
-    """Something in S3 that cannot be read; `code` is S3's, or `Unreachable`."""
+    """Something in S3 that cannot be read or written; `code` is S3's, or `Unreachable`."""
 
     def __init__(self, code: str, what: str, detail: str = "") -> None:
         self.code = code
@@ -97,7 +97,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class S3Source:
-    """Reads of one endpoint; build with `open_source`. A connection a read, which may be silent for `timeout_s`."""
+    """Calls to one endpoint; build with `open_source`. A connection a call, which may be silent for `timeout_s`."""
 
     def __init__(
         self,
@@ -121,6 +121,12 @@ class S3Source:
         """What is known of an object, closed already: `length`, `content_type`, `etag`."""
         with self._request("HEAD", bucket, key, {}) as found:
             return found
+
+    def put(self, bucket: str, key: str, body: BinaryIO, length: int, headers: Mapping[str, str]) -> None:
+        """Write an object of `length` bytes, all or nothing. Raises `SourceError`."""
+        sent = {"Content-Length": str(length), **headers}
+        with self._request("PUT", bucket, key, {}, body, sent) as answer:
+            answer.read()
 
     def region_of(self, bucket: str) -> str:
         """The region of a bucket as the store tells it; empty when it does not."""
@@ -146,14 +152,22 @@ class S3Source:
             if page.value("IsTruncated") != "true" or not token:
                 return
 
-    def _request(self, method: str, bucket: str, key: str, query: Mapping[str, str]) -> S3Object:
+    def _request(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        query: Mapping[str, str],
+        body: BinaryIO | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> S3Object:
         what = f"s3://{bucket}/{key or query.get('prefix', '')}"
         path = f"{self._endpoint.path.rstrip('/')}/{quote(bucket)}" + (f"/{quote(key, safe='/~')}" if key else "")
         if query:
             path += "?" + urlencode(query, quote_via=quote)
         connection = self._connect()
         try:
-            connection.request(method, path, headers=self._signed(method, path))
+            connection.request(method, path, body, self._signed(method, path, body, headers))
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -173,15 +187,16 @@ class S3Source:
             return http.client.HTTPSConnection(host, self._endpoint.port, timeout=self._timeout_s)
         return http.client.HTTPConnection(host, self._endpoint.port, timeout=self._timeout_s)
 
-    def _signed(self, method: str, path: str) -> dict[str, str]:
+    def _signed(self, method: str, path: str, body: BinaryIO | None, headers: Mapping[str, str]) -> dict[str, str]:
         if self._credentials is None:
-            return {}
+            return dict(headers)
         from botocore.auth import S3SigV4Auth  # a fifth of a second, needed for foreign endpoints only
         from botocore.awsrequest import AWSRequest
         from botocore.credentials import Credentials
 
         access, secret, token = self._credentials
-        request = AWSRequest(method, f"{self._endpoint.scheme}://{self._endpoint.netloc}{path}")
+        url = f"{self._endpoint.scheme}://{self._endpoint.netloc}{path}"
+        request = AWSRequest(method, url, dict(headers), body)
         S3SigV4Auth(Credentials(access, secret, token or None), "s3", self._region).add_auth(request)
         return dict(request.headers.items())
 
