@@ -38,7 +38,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 def test_an_endpoints_history_names_what_does_nothing(account: Account) -> None:
     account.model()
-    account.config(KmsKeyId="alias/mine", DataCaptureConfig=CAPTURE)
+    account.config(KmsKeyId="alias/mine", AsyncInferenceConfig=QUEUED)
     account.endpoint()
 
     uid = account.edge.write(lambda conn: endpoints.require(conn, Scope(ACCOUNT, account.region), "e").uid)
@@ -49,7 +49,7 @@ def test_an_endpoints_history_names_what_does_nothing(account: Account) -> None:
     assert account.edge.write(history) == [
         (EventKind.STATUS, "Creating"),
         (EventKind.NO_EFFECT, "KmsKeyId: nothing is encrypted"),
-        (EventKind.NO_EFFECT, "DataCaptureConfig: nothing is captured"),
+        (EventKind.NO_EFFECT, "AsyncInferenceConfig: there is no queue"),
         (EventKind.STATUS, "InService"),
     ]
     account.edge.vanish(account.region, "e")
@@ -59,8 +59,8 @@ def test_an_endpoints_history_names_what_does_nothing(account: Account) -> None:
 
 def test_strict_refuses_them(strict: Account) -> None:
     strict.model()
-    with pytest.raises(strict.client.exceptions.ClientError, match="DataCaptureConfig: nothing is captured.*STRICT"):
-        strict.config(DataCaptureConfig=CAPTURE)
+    with pytest.raises(strict.client.exceptions.ClientError, match="AsyncInferenceConfig: there is no queue.*STRICT"):
+        strict.config(AsyncInferenceConfig=QUEUED)
     message = strict.refused(
         "create_model", ModelName="n", PrimaryContainer={"Image": IMAGE}, EnableNetworkIsolation=True
     )

@@ -67,7 +67,7 @@ def test_features_of_the_config_are_shown(account: Account) -> None:
     assert found["LastDeploymentConfig"] == policy
     assert found["DataCaptureConfig"] == {
         "EnableCapture": True,
-        "CaptureStatus": "Stopped",
+        "CaptureStatus": "Started",
         "CurrentSamplingPercentage": 10,
         "DestinationS3Uri": "s3://b/c",
         "KmsKeyId": "",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.data_capture.records import PIECE, RecordForm, new_event_id
+from mooring.data_capture.records import PIECE, RecordForm
 from mooring.hosting.capturing import CaptureRoute
 
 BOTH = CaptureRoute("b", "", 100, True, True, ("text/csv",), ("application/json", "application/jsonlines"))
@@ -155,7 +155,7 @@ def test_pieces_are_the_same_record(extra: int, unit: bytes, content_type: str |
 
 
 def test_event_ids_are_version_4_uuids_and_differ() -> None:
-    ids = [new_event_id().decode() for _ in range(1000)]
+    ids = [json.loads(made(b""))["eventMetadata"]["eventId"] for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert all(uuid.UUID(each).version == 4 and str(uuid.UUID(each)) == each for each in ids)
     assert all(uuid.UUID(each).variant == uuid.RFC_4122 for each in ids)

@@ -34,7 +34,6 @@ def test_a_plain_endpoint_has_nothing_in_vain() -> None:
     ("given", "told"),
     [
         ({"KmsKeyId": "alias/x"}, "KmsKeyId: nothing is encrypted"),
-        ({"DataCaptureConfig": {"InitialSamplingPercentage": 1}}, "DataCaptureConfig: nothing is captured"),
         ({"variant": {"VolumeSizeInGB": 5}}, 'variant "v", VolumeSizeInGB'),
         ({"variant": {"FieldOfTomorrow": {"A": 1}}}, 'variant "v", FieldOfTomorrow'),
         ({"variant": {"ServerlessConfig": {"MemorySizeInMB": 1024}}}, f'variant "v", ServerlessConfig: {SERVERLESS}'),
@@ -47,7 +46,7 @@ def test_of_a_config(given: dict[str, Any], told: str) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        {"DataCaptureConfig": {"EnableCapture": False, "InitialSamplingPercentage": 1}},
+        {"DataCaptureConfig": {"EnableCapture": True, "InitialSamplingPercentage": 1}},
         {"EnableNetworkIsolation": False},
         {"ShadowProductionVariants": []},
         {"variant": {"EnableSSMAccess": False, "RoutingConfig": {"RoutingStrategy": "RANDOM"}}},

@@ -17,6 +17,7 @@ from functools import lru_cache
 from itertools import count
 from json.encoder import encode_basestring
 from random import getrandbits
+from typing import NamedTuple
 
 from mooring.hosting.capturing import CaptureRoute
 from mooring.upstream.observing import ReplyHeaders
@@ -27,27 +28,88 @@ CUSTOM_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
 PIECE = 48 * 1024
 """Bytes that are encoded at a time; a multiple of 3."""
 
+TYPES_REMEMBERED = 256
+
+_BEGIN = b'{"captureData":{'
 _BREAKS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 """JSON takes them as they are, but Python's `splitlines` does not."""
 _OWN = b"%08x-%04x-4%03x-%04x-" % (getrandbits(32), getrandbits(16), getrandbits(12), 0x8000 | getrandbits(14))
 _numbers = count(getrandbits(47))
+"""An event's id is a version 4 UUID: 74 random bits are the process's own, the rest counts, as in ids of requests."""
 
 
-def new_event_id() -> bytes:
-    """A version 4 UUID: 74 random bits are the process's own, the rest counts (as for ids of requests)."""
-    return b"%b%012x" % (_OWN, next(_numbers))
+def _behind(encoding: bytes) -> bytes:
+    return b',"encoding":"%b"}' % encoding
+
+
+BASE64 = _behind(b"BASE64")
+
+
+class _Form(NamedTuple):
+    """Of a side, for one type of body."""
+
+    before: bytes
+    behind: bytes
+    """Where the body is text."""
+    is_text: bool
+
+
+class _Side:
+    """What the input or the output of all records has in common, by the type of the body."""
+
+    __slots__ = ("_encodings", "_forms", "_limit", "_name")
+
+    def __init__(self, name: bytes, encodings: Mapping[str, bytes], limit: int) -> None:
+        self._name = name
+        self._encodings = encodings
+        self._limit = limit
+        self._forms: dict[bytes | None, _Form] = {}
+
+    def pair(self, content_type: bytes | None, body: bytes) -> tuple[bytes, bytes, bytes]:
+        """What stands before the data, the data as a JSON string, and what stands behind it."""
+        data = body if len(body) <= self._limit else body[: self._limit]
+        form = self._forms.get(content_type) or self._form(content_type)
+        if form.is_text and (text := _text(data, cut=data is not body)) is not None:
+            return form.before, _quoted(text), form.behind
+        return form.before, b'"%b"' % b2a_base64(data, newline=False), BASE64
+
+    def pieces(self, content_type: bytes | None, body: bytes) -> Iterator[bytes]:
+        """The same of a long body."""
+        data = body if len(body) <= self._limit else body[: self._limit]
+        form = self._forms.get(content_type) or self._form(content_type)
+        text = _text(data, cut=data is not body) if form.is_text else None
+        yield form.before + b'"'
+        if text is None:
+            for begin in range(0, len(data), PIECE):
+                yield b2a_base64(data[begin : begin + PIECE], newline=False)
+        else:
+            for begin in range(0, len(text), PIECE):
+                yield _quoted(text[begin : begin + PIECE])[1:-1]
+        yield b'"' + (BASE64 if text is None else form.behind)
+
+    def _form(self, content_type: bytes | None) -> _Form:
+        observed, encoding = b"", None
+        if content_type is not None:
+            observed = b'"observedContentType":%b,' % _quoted(content_type.decode("latin-1"))
+            media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
+            encoding = self._encodings.get(media_type)
+        before = b'"endpoint%b":{%b"mode":"%b","data":' % (self._name, observed, self._name.upper())
+        form = _Form(before, BASE64 if encoding is None else _behind(encoding), encoding is not None)
+        if len(self._forms) >= TYPES_REMEMBERED:  # callers send whatever they like
+            self._forms.clear()
+        self._forms[content_type] = form
+        return form
 
 
 class RecordForm:
     """What the records of one variant have in common."""
 
-    __slots__ = ("_encodings", "_limit", "input", "output")
+    __slots__ = ("_input", "_output")
 
     def __init__(self, capture: CaptureRoute, limit: int) -> None:
-        self.input = capture.input
-        self.output = capture.output
-        self._limit = limit
-        self._encodings = dict.fromkeys(capture.csv_types, b"CSV") | dict.fromkeys(capture.json_types, b"JSON")
+        encodings = dict.fromkeys(capture.csv_types, b"CSV") | dict.fromkeys(capture.json_types, b"JSON")
+        self._input = _Side(b"Input", encodings, limit) if capture.input else None
+        self._output = _Side(b"Output", encodings, limit) if capture.output else None
 
     def line(
         self,
@@ -58,12 +120,14 @@ class RecordForm:
         now: float,
     ) -> bytes:
         """The line of one invocation. Without `reply_headers` it is of the input only: there was no answer."""
-        parts = []
-        if self.input:
-            parts.append(self._side(b"Input", b"INPUT", headers.get(CONTENT_TYPE), body))
-        if self.output and reply_headers is not None:
-            parts.append(self._side(b"Output", b"OUTPUT", _content_type(reply_headers), reply_body))
-        return b'{"captureData":{%b}%b' % (b",".join(parts), self._metadata(headers, now))
+        asked, answered = self._input, self._output if reply_headers is not None else None
+        parts: tuple[bytes, ...] = ()
+        if asked is not None:
+            parts = asked.pair(headers.get(CONTENT_TYPE), body)
+        if answered is not None and reply_headers is not None:
+            other = answered.pair(_content_type(reply_headers), reply_body)
+            parts = (*parts, b",", *other) if parts else other
+        return b"".join((_BEGIN, *parts, _metadata(headers), _end(int(now))))
 
     def pieces(
         self,
@@ -74,60 +138,41 @@ class RecordForm:
         now: float,
     ) -> Iterator[bytes]:
         """The same line in pieces, for bodies that are long: between two of them others can work."""
-        yield b'{"captureData":{'
-        if self.input:
-            yield from self._long_side(b"Input", b"INPUT", headers.get(CONTENT_TYPE), body)
-        if self.output and reply_headers is not None:
-            if self.input:
+        yield _BEGIN
+        if self._input is not None:
+            yield from self._input.pieces(headers.get(CONTENT_TYPE), body)
+        if self._output is not None and reply_headers is not None:
+            if self._input is not None:
                 yield b","
-            yield from self._long_side(b"Output", b"OUTPUT", _content_type(reply_headers), reply_body)
-        yield b"}" + self._metadata(headers, now)
+            yield from self._output.pieces(_content_type(reply_headers), reply_body)
+        yield _metadata(headers) + _end(int(now))
 
-    def _side(self, side: bytes, mode: bytes, content_type: bytes | None, body: bytes) -> bytes:
-        data = body if len(body) <= self._limit else body[: self._limit]
-        text, encoding = self._text(content_type, data, cut=data is not body)
-        encoded = b'"%b"' % b2a_base64(data, newline=False) if text is None else _quoted(text)
-        return b'"endpoint%b":{%b"mode":"%b","data":%b,"encoding":"%b"}' % (
-            side, _observed(content_type), mode, encoded, encoding,
-        )  # fmt: skip
 
-    def _long_side(self, side: bytes, mode: bytes, content_type: bytes | None, body: bytes) -> Iterator[bytes]:
-        data = body if len(body) <= self._limit else body[: self._limit]
-        text, encoding = self._text(content_type, data, cut=data is not body)
-        yield b'"endpoint%b":{%b"mode":"%b","data":"' % (side, _observed(content_type), mode)
-        if text is None:
-            for begin in range(0, len(data), PIECE):
-                yield b2a_base64(data[begin : begin + PIECE], newline=False)
-        else:
-            for begin in range(0, len(text), PIECE):
-                yield _quoted(text[begin : begin + PIECE])[1:-1]
-        yield b'","encoding":"%b"}' % encoding
+def _text(data: bytes, *, cut: bool) -> str | None:
+    """The body as text; None for what is not UTF-8."""
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError as error:
+        # Where the body was cut, a character may have been: at the most 3 bytes of it are here.
+        if cut and error.reason == "unexpected end of data" and error.end == len(data):
+            return str(data[: error.start], "utf-8")
+        return None
 
-    def _text(self, content_type: bytes | None, data: bytes, *, cut: bool) -> tuple[str | None, bytes]:
-        """The body as text with the name of its encoding; None for one that is to be in base64."""
-        if content_type is None or not self._encodings:
-            return None, b"BASE64"
-        encoding = self._encodings.get(_media_type(content_type))
-        if encoding is None:
-            return None, b"BASE64"
-        try:
-            return str(data, "utf-8"), encoding
-        except UnicodeDecodeError as error:
-            # Where the body was cut, a character may have been: at the most 3 bytes of it are here.
-            if cut and error.reason == "unexpected end of data" and error.end == len(data):
-                return str(data[: error.start], "utf-8"), encoding
-            return None, b"BASE64"
 
-    @staticmethod
-    def _metadata(headers: Mapping[bytes, bytes], now: float) -> bytes:
-        extra = b""
-        if (attributes := headers.get(CUSTOM_ATTRIBUTES)) is not None:
-            extra = b',"customAttributes":[%b]' % _header(attributes)
-        if (inference_id := headers.get(INFERENCE_ID)) is not None:
-            extra = b',"inferenceId":%b%b' % (_header(inference_id), extra)
-        return b',"eventMetadata":{"eventId":"%b"%b,"inferenceTime":"%b"},"eventVersion":"0"}\n' % (
-            new_event_id(), extra, _second(int(now)),
-        )  # fmt: skip
+def _metadata(headers: Mapping[bytes, bytes]) -> bytes:
+    inference_id, attributes = headers.get(INFERENCE_ID), headers.get(CUSTOM_ATTRIBUTES)
+    head = b'},"eventMetadata":{"eventId":"%b%012x"' % (_OWN, next(_numbers))
+    if inference_id is not None:
+        head += b',"inferenceId":' + _quoted(inference_id.decode("latin-1"))
+    if attributes is not None:
+        head += b',"customAttributes":[%b]' % _quoted(attributes.decode("latin-1"))
+    return head
+
+
+@lru_cache(maxsize=2)
+def _end(at: int) -> bytes:
+    second = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)).encode()
+    return b',"inferenceTime":"%b"},"eventVersion":"0"}\n' % second
 
 
 def _content_type(headers: ReplyHeaders) -> bytes | None:
@@ -137,11 +182,6 @@ def _content_type(headers: ReplyHeaders) -> bytes | None:
     return None
 
 
-@lru_cache(maxsize=1024)
-def _observed(content_type: bytes | None) -> bytes:
-    return b"" if content_type is None else b'"observedContentType":%b,' % _header(content_type)
-
-
 def _quoted(text: str) -> bytes:
     """A JSON string."""
     quoted = encode_basestring(text)
@@ -149,17 +189,3 @@ def _quoted(text: str) -> bytes:
         for character, escape in _BREAKS.items():
             quoted = quoted.replace(character, escape)
     return quoted.encode()
-
-
-def _header(value: bytes) -> bytes:
-    return _quoted(value.decode("latin-1"))
-
-
-@lru_cache(maxsize=1024)
-def _media_type(content_type: bytes) -> str:
-    return content_type.partition(b";")[0].strip().lower().decode("latin-1")
-
-
-@lru_cache(maxsize=2)
-def _second(at: int) -> bytes:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)).encode()

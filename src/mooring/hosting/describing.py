@@ -105,9 +105,10 @@ def _summary(
 
 def _data_capture(record: EndpointRecord, config: Members) -> Members:
     enabled = config.get("EnableCapture", True)
+    serves = _has_served(record) and record.status is not EndpointStatus.OUT_OF_SERVICE
     return {
         "EnableCapture": enabled,
-        "CaptureStatus": "Started" if enabled and _has_served(record) and not record.capture_problem else "Stopped",
+        "CaptureStatus": "Started" if enabled and serves and not record.capture_problem else "Stopped",
         "CurrentSamplingPercentage": config["InitialSamplingPercentage"],
         "DestinationS3Uri": config["DestinationS3Uri"],
         "KmsKeyId": config.get("KmsKeyId", ""),
