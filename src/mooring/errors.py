@@ -8,7 +8,8 @@
     │   ├── Refused               an operation refused on semantic grounds (AWS: ValidationException)
     │   │   ├── NotFound
     │   │   ├── AlreadyExists
-    │   │   └── InProgress
+    │   │   ├── InProgress
+    │   │   └── KmsError          what KMS refuses, under KMS's own code
     │   └── LimitExceeded         an account or machine limit (AWS: ResourceLimitExceeded)
     ├── NotInstalled              an extra of Mooring's that the call needs
     ├── ArtifactError             model data that cannot be fetched or unpacked
@@ -57,6 +58,15 @@ class AlreadyExists(Refused):
 
 class InProgress(Refused):
     """The endpoint is in progress."""
+
+
+class KmsError(Refused):
+    """A key cannot be used."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        self.code = code
+        """KMS's name of it, such as `DisabledException`."""
+        super().__init__(message)
 
 
 class LimitExceeded(BadInput):
