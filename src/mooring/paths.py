@@ -184,6 +184,11 @@ class Paths:
         return self.sockets / "s3.sock"
 
     @property
+    def keys_socket(self) -> Path:
+        """Where control makes and opens data keys for the objects front."""
+        return self.sockets / "keys.sock"
+
+    @property
     def neighbours_socket(self) -> Path:
         """Where the neighbours process answers control."""
         return self.sockets / "neighbours.sock"

@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -24,6 +25,7 @@ from mooring.access.policies import policy_of
 from mooring.api.edge import Edge
 from mooring.api.guarding import Guard
 from mooring.clock import SystemClock
+from mooring.control.kms_keys import KmsKeys
 from mooring.control.log_groups import LogGroup
 from mooring.errors import NotFound, NotInstalled, Refused
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
@@ -31,6 +33,7 @@ from mooring.hosting.naming import Scope, not_found
 from mooring.hosting.rollout.rollouts import Heard, Seen, moved
 from mooring.http1.application import serve
 from mooring.http1.messages import Request
+from mooring.keys.master import MasterKey
 from mooring.settings import Settings
 from mooring.store import Connection, Store, endpoints
 from mooring.wire.errors import WireResponse
@@ -80,6 +83,12 @@ class RecordingControl:
         self.broken = False
         self.logs_directory: Path | None = None
         self.neighbours: Callable[[Request], WireResponse] | None = None
+        self.kms_keys = KmsKeys(MasterKey(b"m" * 32, "master key of a test"))
+        self.store: Store | None = None
+
+    async def kms_service_key(self, scope: Scope, service: str) -> None:
+        assert self.store is not None
+        await self.store.write(lambda conn: self.kms_keys.of_service(conn, scope, service, time.time()))
 
     def wake(self, uid: str) -> None:
         self.woken.append(uid)
@@ -241,6 +250,7 @@ async def _run(path: Path, settings: Settings, started: Future[tuple[Serving, as
     try:
         store = await Store.open(path)
         control, stops = RecordingControl(), []
+        control.store = store
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         guard = Guard(settings, control.keys.keyring, SystemClock().wall) if keys_are_needed(settings) else None

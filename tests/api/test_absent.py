@@ -18,7 +18,6 @@ from tests.api.serving import Serving
 CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "dynamodb": (lambda client: client.list_tables(), "AWS_ENDPOINT_URL_DYNAMODB"),
     "dynamodbstreams": (lambda client: client.list_streams(), "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"),
-    "kms": (lambda client: client.list_keys(), "AWS_ENDPOINT_URL_KMS"),
     "ecr": (lambda client: client.describe_repositories(), "AWS_ENDPOINT_URL_ECR"),
     "events": (lambda client: client.list_rules(), "AWS_ENDPOINT_URL_EVENTBRIDGE"),
     "secretsmanager": (lambda client: client.list_secrets(), "AWS_ENDPOINT_URL_SECRETS_MANAGER"),

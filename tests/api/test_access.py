@@ -116,8 +116,10 @@ def test_neighbours_are_asked_for_before_they_are_reached(edge: Serving) -> None
 
 
 def test_what_is_not_there_is_not_told_to_strangers(edge: Serving) -> None:
-    assert refused(edge.client("kms", key=("AKIDOTHER", "x")), "list_keys")[0] == "UnrecognizedClientException"
-    assert refused(edge.client("kms", key=NOBODY), "list_keys")[0] == "UnknownOperationException"
+    assert (
+        refused(edge.client("ecr", key=("AKIDOTHER", "x")), "describe_repositories")[0] == "UnrecognizedClientException"
+    )
+    assert refused(edge.client("ecr", key=NOBODY), "describe_repositories")[0] == "UnknownOperationException"
 
 
 def test_temporary_credentials_open_what_their_key_opens(edge: Serving) -> None:

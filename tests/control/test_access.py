@@ -42,7 +42,7 @@ class Scene:
     def __init__(self, settings: Settings, paths: Paths, store: Store) -> None:
         self.paths = paths
         self.publisher = RoutePublisher(paths, epoch=1, gateways=1, fronts=1)
-        self.master = open_master_key(paths.master_key, "")
+        self.master = open_master_key(paths.master_key, AccessSettings())
         self.access = Access(settings, paths, store, SystemClock(), self.master, self.publisher)
         self.gateway, self.front = FakeGateway(paths), Front(paths)
 
@@ -196,10 +196,12 @@ def test_keys_are_needed_where_the_network_reaches(tmp_path: Path, host: str, mo
 def test_mooring_s_own_keys_outlive_control_as_they_must(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     paths.make_private_directories()
-    master = open_master_key(paths.master_key, "")
+    master = open_master_key(paths.master_key, AccessSettings())
     first, second = own_keys.local_key(paths), own_keys.local_key(paths)
     assert first.is_same(second)  # control again, under the same supervisor
-    assert own_keys.replicas_key(master).is_same(own_keys.replicas_key(open_master_key(paths.master_key, "")))
+    assert own_keys.replicas_key(master).is_same(
+        own_keys.replicas_key(open_master_key(paths.master_key, AccessSettings()))
+    )
     assert stat.S_IMODE(paths.local_credentials.stat().st_mode) == 0o600
     held = json.loads(paths.local_credentials.read_bytes())
     paths.local_credentials.write_text(json.dumps({**held, "server": {"pid": 1}}))
@@ -209,5 +211,5 @@ def test_mooring_s_own_keys_outlive_control_as_they_must(tmp_path: Path) -> None
 def test_a_lost_master_key_is_told(tmp_path: Path) -> None:
     scene(tmp_path, lambda made: made.access.create("ann", None), Settings())
     Paths(tmp_path).master_key.unlink()
-    with pytest.raises(DataDirectoryError, match="restore the file that it was sealed with"):
+    with pytest.raises(DataDirectoryError, match="restore the one that it was sealed with"):
         scene(tmp_path, lambda made: made.access.listed())

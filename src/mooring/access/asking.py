@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mooring.hosting.kms_names import alias_arn
 from mooring.hosting.naming import Scope, partition
 from mooring.wire.recognition import SAGEMAKER
 from mooring.wire.service_models import Operation
@@ -101,6 +102,19 @@ def s3_arn(bucket: str, key: str, region: str) -> str:
     if not bucket:
         return ANY
     return f"arn:{partition(region)}:s3:::{bucket}/{key}" if key else f"arn:{partition(region)}:s3:::{bucket}"
+
+
+# KMS
+
+_OF_NO_KEY = frozenset(("CreateKey", "ListKeys", "ListAliases", "GenerateRandom"))
+
+
+def of_kms(operation: str, params: Mapping[str, Any], scope: Scope) -> list[Asked]:
+    """What a call asks for besides the key that it is about: that is known only once the key is found."""
+    if operation in _OF_NO_KEY:
+        return [Asked(f"kms:{operation}")]
+    alias = params.get("AliasName")
+    return [Asked(f"kms:{operation}", alias_arn(scope, alias))] if isinstance(alias, str) else []
 
 
 # Mooring's own API

@@ -28,6 +28,12 @@ def action_pattern(text: str) -> Matches:
     return lambda action: compiled.fullmatch(action) is not None
 
 
+def text_pattern(text: str) -> Matches:
+    """Whether a text is one of a pattern's."""
+    compiled = re.compile(_translated(text), re.DOTALL)
+    return lambda value: compiled.fullmatch(value) is not None
+
+
 def resource_pattern(text: str) -> Matches:
     """Whether an ARN is one of a pattern's: `*` alone, or part by part. Raises `BadInput`."""
     if text == "*":

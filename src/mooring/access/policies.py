@@ -86,15 +86,22 @@ def policy_of(document: Mapping[str, Any]) -> Policy:
 
 
 def _statements(text: str) -> Iterable[Statement]:
-    if len("".join(text.split())) > LONGEST:
-        raise BadInput(f"the policy is longer than {LONGEST} characters")
+    return [
+        _statement(each, f"statement {number} of the policy") for number, each in enumerate(parsed(text, LONGEST), 1)
+    ]
+
+
+def parsed(text: str, longest: int) -> list[Any]:
+    """The statements of a policy's JSON, unread. Raises `BadInput`."""
+    if len("".join(text.split())) > longest:
+        raise BadInput(f"the policy is longer than {longest} characters")
     try:
         document = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"the policy is not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise BadInput("the policy is not a JSON object with a Statement")
-    _refuse_unknown(document, _ELEMENTS, "the policy")
+    refuse_unknown(document, _ELEMENTS, "the policy", _WHY)
     if (version := document.get("Version", VERSIONS[1])) not in VERSIONS:
         raise BadInput(f'the policy has the Version {version!a}; "{VERSIONS[0]}" is supported')
     statements = document.get("Statement")
@@ -102,18 +109,18 @@ def _statements(text: str) -> Iterable[Statement]:
         statements = [statements]
     if not isinstance(statements, list) or not statements:
         raise BadInput("the policy has no Statement")
-    return [_statement(each, f"statement {number} of the policy") for number, each in enumerate(statements, 1)]
+    return statements
 
 
 def _statement(document: object, where: str) -> Statement:
     if not isinstance(document, dict):
         raise BadInput(f"{where} is not a JSON object")
-    _refuse_unknown(document, _STATEMENT_ELEMENTS, where)
+    refuse_unknown(document, _STATEMENT_ELEMENTS, where, _WHY)
     effect = document.get("Effect")
     if effect not in ("Allow", "Deny"):
         raise BadInput(f"{where} has no Effect that is Allow or Deny")
-    but_actions, actions = _either(document, "Action", where)
-    but_resources, resources = _either(document, "Resource", where)
+    but_actions, actions = either(document, "Action", where)
+    but_resources, resources = either(document, "Resource", where)
     try:
         return Statement(
             effect == "Allow",
@@ -127,8 +134,8 @@ def _statement(document: object, where: str) -> Statement:
         raise BadInput(f"{where}: {error}") from None
 
 
-def _either(document: Mapping[str, Any], name: str, where: str) -> tuple[bool, Sequence[str]]:
-    """Whether the element is the `Not` one, and its patterns."""
+def either(document: Mapping[str, Any], name: str, where: str) -> tuple[bool, Sequence[str]]:
+    """Whether the element is the `Not` one, and its patterns. Raises `BadInput`."""
     given = [each for each in (name, f"Not{name}") if each in document]
     if len(given) != 1:
         raise BadInput(f"{where} needs {name} or Not{name}, and only one of them")
@@ -139,10 +146,11 @@ def _either(document: Mapping[str, Any], name: str, where: str) -> tuple[bool, S
     return given[0] != name, values
 
 
-def _refuse_unknown(document: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+def refuse_unknown(document: Mapping[str, Any], known: frozenset[str], where: str, why: Mapping[str, str]) -> None:
+    """Raises `BadInput` for an element that is none of those `known`."""
     for name in document:
         if name not in known:
-            raise BadInput(f"{where} has the element {name!a}, which is not supported: {_WHY.get(name, _UNKNOWN)}")
+            raise BadInput(f"{where} has the element {name!a}, which is not supported: {why.get(name, _UNKNOWN)}")
 
 
 _UNKNOWN = "it would be ignored"

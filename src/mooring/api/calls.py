@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mooring.access.keys import AccessKey
+from mooring.control.kms_keys import KmsKeys
 from mooring.control.log_groups import LogGroup
+from mooring.errors import KmsError
 from mooring.hosting.endpoints import EndpointRecord
+from mooring.hosting.kms_names import alias_arn, key_arn, read_key_name
 from mooring.hosting.naming import Kind, Scope
 from mooring.http1.messages import Request
 from mooring.settings import Settings
@@ -39,6 +43,14 @@ class Control(Protocol):
     def keys(self) -> KeyAdministration:
         """Who may call."""
         ...
+
+    @property
+    def kms_keys(self) -> KmsKeys:
+        """What makes and uses keys of KMS."""
+        ...
+
+    async def kms_service_key(self, scope: Scope, service: str) -> None:
+        """Have a service's own key of KMS, such as S3's."""
 
     def wake(self, uid: str) -> None:
         """The wished state of this endpoint has changed: reconcile soon."""
@@ -87,6 +99,7 @@ class Control(Protocol):
 
 ANYONE = "session"
 """The session that every caller is while callers are not told apart."""
+_KMS_MEMBERS = ("AliasName", "KeyId", "DestinationKeyId")
 
 
 @dataclass(slots=True)
@@ -101,6 +114,10 @@ class Call:
     settings: Settings = field(default_factory=Settings)
     caller: str = ANYONE
     """The name of the key that it was signed with."""
+    key: AccessKey | None = None
+    """That key; None while callers are not told apart."""
+    kms: KmsKeys | None = field(default=None, repr=False)
+    """What makes and uses keys of KMS."""
     woken: list[str] = field(default_factory=list)
     """uids of endpoints to reconcile."""
     made_models: list[dict[str, Any]] = field(default_factory=list)
@@ -114,7 +131,7 @@ class Call:
     @property
     def resource(self) -> str:
         """What the call is about, for the log; `-` when it names nothing."""
-        for member in ("EndpointName", "EndpointConfigName", "ModelName", "ResourceArn"):
+        for member in ("EndpointName", "EndpointConfigName", "ModelName", "ResourceArn", *_KMS_MEMBERS):
             if isinstance(name := self.input.get(member), str):
                 return name
         return "-"
@@ -130,6 +147,9 @@ class Call:
         for member, kind in kinds.items():
             if isinstance(name := self.input.get(member), str):
                 return self.scope.arn(kind, name)
+        for member in _KMS_MEMBERS:
+            if isinstance(name := self.input.get(member), str):
+                return _kms_arn(self.scope, name)
         return str(self.input.get("ResourceArn", ""))
 
     def tell(self, control: Control) -> None:
@@ -138,3 +158,11 @@ class Call:
             control.wake(uid)
         for model in self.made_models:
             control.prewarm(model)
+
+
+def _kms_arn(scope: Scope, text: str) -> str:
+    try:
+        name = read_key_name(text, scope)
+    except KmsError:
+        return text
+    return alias_arn(name.scope, name.alias) if name.alias else key_arn(name.scope, name.id)

@@ -217,7 +217,16 @@ class Edge:
         require_valid(parsed.operation.input, parsed.params)
         now = round(self._clock.wall(), 3)
         caller = ANYONE if progress.key is None else progress.key.name
-        call = Call(scope, parsed.operation.name, parsed.params, now, self._settings, caller)
+        call = Call(
+            scope,
+            parsed.operation.name,
+            parsed.params,
+            now,
+            self._settings,
+            caller,
+            progress.key,
+            self._control.kms_keys,
+        )
         progress.resource, progress.arn = call.resource, call.arn
 
         def run(conn: Connection, function: Function = operation.run) -> WireResponse:
@@ -226,6 +235,8 @@ class Edge:
         if isinstance(operation, Changing):
             refusal = await self._refusal(operation, call)
             return await self._change(request, who.service, protocol, call, run, request_id, refusal)
+        if operation.prepare is not None:
+            await operation.prepare(call, self._control)
         if operation.held and is_a_waiters(request.header(b"user-agent")):
             await self._holding.hold(scope, call.input["EndpointName"])
         return await self._store.read(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mooring.errors import BadInput, LimitExceeded, MooringError, Unavailable
+from mooring.errors import BadInput, KmsError, LimitExceeded, MooringError, Unavailable
 from mooring.wire.errors import WireError, internal_failure
 
 _CODES: tuple[tuple[type[MooringError], str, int], ...] = (
@@ -16,6 +16,8 @@ def wire_error(error: Exception) -> WireError:
     """The error as AWS tells it; one that is not meant for the caller becomes InternalFailure."""
     if isinstance(error, WireError):
         return error
+    if isinstance(error, KmsError):
+        return WireError(error.code, str(error), status=400)
     for kind, code, status in _CODES:
         if isinstance(error, kind):
             return WireError(code, str(error), status=status)

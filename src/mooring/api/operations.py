@@ -9,9 +9,14 @@ from typing import Any
 from mooring.api import config_operations as configs
 from mooring.api import endpoint_operations as endpoints
 from mooring.api import identity_operations as identity
+from mooring.api import kms_alias_operations as kms_aliases
+from mooring.api import kms_cryptographic_operations as kms
+from mooring.api import kms_key_operations as kms_keys
+from mooring.api import kms_policy_operations as kms_policies
 from mooring.api import model_operations as models
 from mooring.api import tag_operations as tags
 from mooring.api.calls import Call, Control
+from mooring.api.kms_calls import make_service_key
 from mooring.store import Connection
 
 Function = Callable[[Connection, Call], dict[str, Any]]
@@ -25,6 +30,8 @@ class Reading:
     run: Function
     held: bool = False
     """Whether a waiter's call is answered when there is something to tell (`mooring.api.holding`)."""
+    prepare: Check | None = None
+    """What makes now what is made at its first use, before it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,37 @@ OPERATIONS: dict[str, dict[str, Reading | Changing]] = {
         "AddTags": Changing(tags.add_tags),
         "ListTags": Reading(tags.list_tags),
         "DeleteTags": Changing(tags.delete_tags),
+    },
+    "kms": {
+        "CreateKey": Changing(kms_keys.create_key),
+        "DescribeKey": Reading(kms_keys.describe_key, prepare=make_service_key),
+        "ListKeys": Reading(kms_keys.list_keys),
+        "UpdateKeyDescription": Changing(kms_keys.update_key_description),
+        "EnableKey": Changing(kms_keys.enable_key),
+        "DisableKey": Changing(kms_keys.disable_key),
+        "ScheduleKeyDeletion": Changing(kms_keys.schedule_key_deletion),
+        "CancelKeyDeletion": Changing(kms_keys.cancel_key_deletion),
+        "TagResource": Changing(kms_keys.tag_resource),
+        "UntagResource": Changing(kms_keys.untag_resource),
+        "ListResourceTags": Reading(kms_keys.list_resource_tags),
+        "CreateAlias": Changing(kms_aliases.create_alias),
+        "UpdateAlias": Changing(kms_aliases.update_alias),
+        "DeleteAlias": Changing(kms_aliases.delete_alias),
+        "ListAliases": Reading(kms_aliases.list_aliases),
+        "GetKeyPolicy": Reading(kms_policies.get_key_policy),
+        "PutKeyPolicy": Changing(kms_policies.put_key_policy),
+        "ListKeyPolicies": Reading(kms_policies.list_key_policies),
+        "EnableKeyRotation": Changing(kms_policies.enable_key_rotation),
+        "DisableKeyRotation": Changing(kms_policies.disable_key_rotation),
+        "GetKeyRotationStatus": Reading(kms_policies.get_key_rotation_status),
+        "RotateKeyOnDemand": Changing(kms_policies.rotate_key_on_demand),
+        "ListKeyRotations": Reading(kms_policies.list_key_rotations),
+        "Encrypt": Reading(kms.encrypt),
+        "Decrypt": Reading(kms.decrypt),
+        "ReEncrypt": Reading(kms.re_encrypt),
+        "GenerateDataKey": Reading(kms.generate_data_key),
+        "GenerateDataKeyWithoutPlaintext": Reading(kms.generate_data_key_without_plaintext),
+        "GenerateRandom": Reading(kms.generate_random),
     },
     "sts": {
         "GetCallerIdentity": Reading(identity.get_caller_identity),

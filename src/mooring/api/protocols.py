@@ -10,7 +10,7 @@ from mooring.http1.messages import Request
 from mooring.wire import json_protocol, query_protocol, rest_json
 from mooring.wire.errors import WireError, WireResponse, unknown_operation
 from mooring.wire.json_protocol import ParsedRequest
-from mooring.wire.recognition import SAGEMAKER, SAGEMAKER_RUNTIME, STS
+from mooring.wire.recognition import KMS, SAGEMAKER, SAGEMAKER_RUNTIME, STS
 from mooring.wire.service_models import Operation, ServiceModel, service_model
 
 
@@ -96,6 +96,7 @@ def protocol_of(service: str) -> Protocol | None:
     """The protocol of a service that Mooring has, or None."""
     kinds: dict[str, type[Protocol]] = {
         SAGEMAKER: JsonProtocol,
+        KMS: JsonProtocol,
         SAGEMAKER_RUNTIME: RestJsonProtocol,
         STS: QueryProtocol,
     }

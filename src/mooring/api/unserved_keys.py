@@ -36,7 +36,7 @@ async def answered(settings: Settings, request: dict[str, Any]) -> dict[str, Any
     paths = Paths(data_directory(settings))
     store = await Store.open(paths.state_db)
     try:
-        master = open_master_key(paths.master_key, settings.access.master_key_file)
+        master = open_master_key(paths.master_key, settings.access)
         keeper = KeyKeeper(store, master, SystemClock())
         match request["method"], request["page"].split("/", 1):
             case "GET", ["keys"]:

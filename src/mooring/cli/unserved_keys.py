@@ -33,7 +33,7 @@ def ask(paths: Paths, method: str, page: str, document: dict[str, Any] | None) -
             stdout=subprocess.PIPE,
             text=True,
             pass_fds=(lock,),
-            env={**environ, RESOLVED: resolved.without_secrets().to_json()},
+            env={**environ, RESOLVED: resolved.to_json()},
             check=False,
         )
     try:

@@ -47,7 +47,9 @@ class KeyKeeper:
             raise BadInput(f'the name "{name}" is one of Mooring\'s own: choose another')
         text = None if policy is None else policy_of(policy).text
         secret = base64.b64encode(secrets.token_bytes(30)).decode()
-        record = KeyRecord(key_id, name, seal(self._master, secret, key_id), text, round(self._clock.wall(), 3))
+        record = KeyRecord(
+            key_id, name, seal(self._master, secret.encode(), key_id), text, round(self._clock.wall(), 3)
+        )
 
         def write(connection: Connection) -> None:
             if access_keys.count(connection) >= MOST:
@@ -71,7 +73,7 @@ class KeyKeeper:
         return [
             AccessKey(
                 record.id,
-                unseal(self._master, record.sealed, record.id),
+                unseal(self._master, record.sealed, record.id).decode(),
                 record.name,
                 None if record.policy is None else Policy(record.policy),
             )

@@ -28,6 +28,8 @@ from mooring.control.administration import (
 from mooring.control.alarms import CloudWatch
 from mooring.control.capturing import Capturing
 from mooring.control.endpoint_worker import EndpointWorker
+from mooring.control.kms import Kms
+from mooring.control.kms_keys import KmsKeys
 from mooring.control.log_groups import LogGroup, LogGroups
 from mooring.control.neighbours import Neighbours
 from mooring.control.own_keys import client_key
@@ -57,9 +59,12 @@ STOP_TIMEOUT_S = 30.0
 class ControlService:
     """All endpoint workers."""
 
-    def __init__(self, around: Surroundings, neighbours: Neighbours, access: Access, capturing: Capturing) -> None:
+    def __init__(
+        self, around: Surroundings, neighbours: Neighbours, access: Access, capturing: Capturing, kms: Kms
+    ) -> None:
         self._around = around
         self._capturing = capturing
+        self.kms = kms
         self.keys = access
         self._workers: dict[str, EndpointWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -67,6 +72,15 @@ class ControlService:
         self._neighbours = neighbours
         self._log_groups = LogGroups(around.paths.logs, around.clock)
         self._started_at = around.clock.wall()
+
+    @property
+    def kms_keys(self) -> KmsKeys:
+        """What makes and uses keys of KMS."""
+        return self.kms.keys
+
+    async def kms_service_key(self, scope: Scope, service: str) -> None:
+        """Have a service's own key of KMS, such as S3's."""
+        await self.kms.service_key(scope, service)
 
     def wake(self, uid: str) -> None:
         """The wished state of this endpoint changed, or it is a new one."""
@@ -177,6 +191,7 @@ class ControlService:
                 await asyncio.gather(*(worker.fleet.stop(at_once=True) for worker in self._workers.values()))
         await self._capturing.close()
         await self._neighbours.close()
+        await self.kms.close()
         await self._around.engine.close()
         await self._around.publisher.close()
 
@@ -257,15 +272,17 @@ def _variant(record: EndpointRecord, replica: Replica) -> VariantState | None:
 
 async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) -> ControlService:
     """Bring control up: keys, listen for gateways, adopt, reconcile. Raises `DataDirectoryError`."""
-    master = open_master_key(paths.master_key, settings.access.master_key_file)
+    master = open_master_key(paths.master_key, settings.access)
     publisher = RoutePublisher(paths, store.epoch, settings.server.workers, 0 if settings.objects.endpoint_url else 1)
     access = Access(settings, paths, store, clock, master, publisher)
     await access.start()
+    kms = Kms(settings, paths, store, clock, master, access.keyring if access.needed else None)
+    await kms.start()
     engine = ProcessEngine(paths, settings, clock, client_key(access.replicas_key))
     await publisher.start()
     neighbours = Neighbours(settings, paths, clock)
     cloudwatch = CloudWatch(neighbours, settings.deployments.cloudwatch_url, clock)
     around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch)
-    service = ControlService(around, neighbours, access, Capturing(settings, paths, store, clock, publisher))
+    service = ControlService(around, neighbours, access, Capturing(settings, paths, store, clock, publisher), kms)
     await service.adopt()
     return service

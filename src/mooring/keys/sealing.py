@@ -1,36 +1,29 @@
-"""Secrets at rest: AES-256-GCM under a key that is derived from the master key, bound to whose secret it is.
+"""Secrets at rest in `state.db`: AES-256-GCM under a key that is derived from the master key, bound to whose they are.
 
 A sealed secret that is moved to another owner's row, changed, or sealed under another master key does not open.
 """
 
 from __future__ import annotations
 
-import os
-
 from mooring.errors import DataDirectoryError
+from mooring.keys.envelopes import Tampered, open_record, seal_record
 from mooring.keys.master import MasterKey
 
-_NONCE_BYTES = 12
+ACCESS_KEYS = "access keys"
+KMS_KEYS = "kms keys"
 
 
-def seal(master: MasterKey, secret: str, owner: str) -> bytes:
+def seal(master: MasterKey, secret: bytes, owner: str, purpose: str = ACCESS_KEYS) -> bytes:
     """What may be written to a file of `secret`, which belongs to `owner`."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # 80 ms and 9 MB, needed only where keys are
-
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(master.derive("access keys")).encrypt(nonce, secret.encode(), owner.encode())
+    return seal_record(master.derive(purpose), secret, owner.encode())
 
 
-def unseal(master: MasterKey, sealed: bytes, owner: str) -> str:
+def unseal(master: MasterKey, sealed: bytes, owner: str, purpose: str = ACCESS_KEYS) -> bytes:
     """The secret of `owner`. Raises `DataDirectoryError` when it is not that, or of another master key."""
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
     try:
-        return AESGCM(master.derive("access keys")).decrypt(nonce, rest, owner.encode()).decode()
-    except (InvalidTag, ValueError):
+        return open_record(master.derive(purpose), sealed, owner.encode())
+    except Tampered:
         raise DataDirectoryError(
-            f"the access key {owner} was not sealed with the master key {master.path}: restore the file that it was "
+            f"one of the {purpose}, {owner}, was not sealed with the {master.origin}: restore the one that it was "
             "sealed with"
         ) from None

@@ -23,6 +23,7 @@ _CHOICES = {
     ("access", "mode"): ("auto", "keys", "any"),
     ("audit", "level"): ("off", "changes", "calls", "all"),
 }
+_MASTER_KEYS = ("master_key", "master_key_file", "master_key_kms_key_id")
 _FORMS = {
     ("account", "id"): (r"[0-9]{12}", "12 digits are needed"),
     ("account", "role"): (r"[A-Za-z0-9_+=,.@-]{1,64}", "a role's name is 1 to 64 letters, digits and _+=,.@-"),
@@ -91,6 +92,10 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"workers {server.workers}: 1 to 256 gateway processes")
     if bool(settings.tls.certificate) != bool(settings.tls.key):
         raise SettingsError("TLS needs both a certificate and its key: --certificate FILE --key FILE")
+    masters = [name for name in _MASTER_KEYS if getattr(settings.access, name)]
+    if len(masters) > 1:
+        named = " and ".join(variable_name("access", name) for name in masters)
+        raise SettingsError(f"{named} are set: there is one master key, so set one of them")
     for (topic, name), choices in _CHOICES.items():
         value = getattr(getattr(settings, topic), name)
         if value not in choices:

@@ -66,7 +66,14 @@ class AccessSettings:
     """`auto`: on loopback any credentials are taken, on every other address access keys are needed. `keys`: they are
     needed everywhere. `any`: any credentials are taken everywhere, as with `mooring serve --insecure`."""
     master_key_file: str = ""
-    """The file of the key that access keys are sealed with; empty makes one in the data directory."""
+    """The file of the key that everything secret is sealed with; empty makes one in the data directory."""
+    master_key: str = field(default="", repr=False)
+    """The same key itself, 32 bytes or more in base64, for who keeps it in the environment instead."""
+    master_key_kms_key_id: str = ""
+    """A key of a KMS elsewhere that keeps the master key: the data directory then holds it encrypted only. Asked at
+    each start, with AWS_ACCESS_KEY_ID of the environment."""
+    master_key_kms_url: str = ""
+    """Where that KMS is; empty is AWS's, in the region of the key's ARN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +339,8 @@ class Settings:
 
     def without_secrets(self) -> Settings:
         """For a process that has no need of them."""
-        return dataclasses.replace(self, objects=dataclasses.replace(self.objects, secret_access_key=""))
+        objects = dataclasses.replace(self.objects, secret_access_key="")
+        return dataclasses.replace(self, objects=objects, access=dataclasses.replace(self.access, master_key=""))
 
     @staticmethod
     def from_json(text: str) -> Settings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint, func
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision in `migrations/versions`."""
 
 metadata = MetaData()
@@ -101,3 +101,40 @@ access_keys = Table(
     Column("created_at", Float, nullable=False),
 )
 Index("access_keys_name", access_keys.c.name, unique=True)
+
+kms_keys = Table(
+    "kms_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("account", String, nullable=False),
+    Column("region", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("delete_at", Float, nullable=True),
+    Column("rotate_at", Float, nullable=True),
+    Column("created_at", Float, nullable=False),
+    Column("document", Text, nullable=False),
+)
+Index("kms_keys_of_account", kms_keys.c.account, kms_keys.c.region, kms_keys.c.id)
+
+kms_materials = Table(
+    "kms_materials",
+    metadata,
+    Column("key_id", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("reason", String, nullable=False),
+)
+"""What a key encrypts with, sealed: the newest version encrypts, all of them decrypt."""
+
+kms_aliases = Table(
+    "kms_aliases",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("region", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("key_id", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+Index("kms_aliases_key", kms_aliases.c.key_id)

@@ -54,6 +54,14 @@ class Store:
         """
         return await asyncio.wrap_future(self._writer.submit(change))
 
+    async def truncate_log(self) -> None:
+        """Have nothing of what was deleted left in the write-ahead log, as far as readers of now allow."""
+        await asyncio.to_thread(self._truncate_log)
+
+    def _truncate_log(self) -> None:
+        with self._engine.connect().execution_options(begin="") as connection:
+            connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+
     async def close(self) -> None:
         """Write what is queued and close the file."""
         if self._closed:

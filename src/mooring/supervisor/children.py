@@ -23,6 +23,9 @@ GATEWAY_MALLOC = {
 }
 """glibc otherwise maps, zeroes and unmaps every body of 256 KiB and more: 2.6 times the CPU. Read before main."""
 
+_WITHOUT_SECRETS = {"MOORING_ACCESS_MASTER_KEY": "", "MOORING_OBJECTS_SECRET_ACCESS_KEY": ""}
+"""Variables of ours that hold secrets, for children that have no need of them."""
+
 # -P: else the directory in which a person types `mooring serve` would be searched for modules first.
 PYTHON = (sys.executable, "-P", "-m")
 
@@ -48,7 +51,7 @@ class ChildSpec:
 
 def table(settings: Settings, listeners: Listeners) -> Sequence[ChildSpec]:
     """The children for `settings`, in the order in which they are started."""
-    resolved = {RESOLVED: settings.without_secrets().to_json()}
+    resolved = {RESOLVED: settings.without_secrets().to_json(), **_WITHOUT_SECRETS}
     control = ChildSpec(
         "control",
         (*PYTHON, "mooring.api"),

@@ -28,6 +28,7 @@ SAGEMAKER: Final = "sagemaker"
 SAGEMAKER_RUNTIME: Final = "sagemaker-runtime"
 S3: Final = "s3"
 STS: Final = "sts"
+KMS: Final = "kms"
 SQS: Final = "sqs"
 NEIGHBOURS: Final = frozenset(("iam", "sns", "sqs", "logs", "monitoring"))
 """What SageMaker code calls beside SageMaker, by signing names: `mooring.neighbours` serves it, and the rest of STS."""
@@ -43,7 +44,7 @@ _SERVICE_OF_TARGET = {
     b"AnyScaleFrontendService": "application-autoscaling",
     b"GraniteServiceVersion20100801": "monitoring",
     b"Logs_20140328": "logs",
-    b"TrentService": "kms",
+    b"TrentService": KMS,
     b"AmazonSQS": SQS,
 }
 _SERVICE_OF_VERSION = {
