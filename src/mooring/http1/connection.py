@@ -22,6 +22,7 @@ import httptools
 
 from mooring.http1.answering import Answering
 from mooring.http1.framing import FRAMING_FACTOR, Refused, check_coding, check_head, check_version, refusal
+from mooring.http1.gathering import LARGE_BYTES, MOST_PIECES, Gathered
 from mooring.http1.listening import Listening, plain_text, too_long
 from mooring.http1.messages import Request, Response
 
@@ -29,13 +30,14 @@ from mooring.http1.messages import Request, Response
 class ServerConnection(Answering):
     """One client's connection; subclass and override `request_received`."""
 
-    __slots__ = ("_admitted", "_body_limit", "_fed", "_headers", "_parser", "_pieces", "_size")
+    __slots__ = ("_admitted", "_body_limit", "_fed", "_gathered", "_headers", "_parser", "_pieces", "_size")
 
     def __init__(self, listening: Listening) -> None:
         super().__init__(listening)
         self._parser = httptools.HttpRequestParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
         self._pieces: list[bytes] = []
+        self._gathered: Gathered | None = None  # what came before the pieces, if they are many
         self._size = 0
         self._fed = 0  # bytes since the message began
         self._body_limit = listening.limits.body_bytes
@@ -104,10 +106,13 @@ class ServerConnection(Answering):
     def on_message_complete(self) -> None:
         request = self._request
         assert request is not None
-        if self._pieces:
+        if self._size:
             pieces = self._pieces
-            request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            self._pieces = []
+            if self._gathered is not None:
+                request.body = self._gather(self._gathered)
+            else:
+                request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                self._pieces = []
             self._size = 0
         if self._admitted is not None:
             self._admitted = None
@@ -130,13 +135,16 @@ class ServerConnection(Answering):
         if self._admitted is not request:
             self._admitted = request
             self._admit(request)
+        if self._gathered is not None:
+            self._gathered.take(self._pieces)
+        elif len(self._pieces) > MOST_PIECES:
+            self._gathered = Gathered(_announced(request))
         if self._fed > FRAMING_FACTOR * self._body_limit + limits.header_bytes:
             self._give_up(too_long(self._body_limit))
 
     def _admit(self, request: Request) -> None:
         """The head is complete and the body is not: let it come, or refuse."""
-        length = request.header(b"content-length")
-        announced = int(length) if length is not None and length.isdigit() else None
+        announced = _announced(request)
         verdict = self.head_received(request, announced)
         if not isinstance(verdict, Response) and max(announced or 0, self._size) > verdict:
             verdict = too_long(verdict)
@@ -154,12 +162,21 @@ class ServerConnection(Answering):
         self._welcome(request)
 
     def _welcome(self, request: Request) -> None:
+        announced = _announced(request)
+        if announced is not None and announced > LARGE_BYTES:
+            self._gathered = Gathered(announced)
+            self._gathered.take(self._pieces)
         expected = request.header(b"expect")
         if expected is not None and not self._size and self.transport is not None:
             if expected.strip().lower() != b"100-continue":
                 self.refuse(plain_text(417, "The only expectation that is understood is 100-continue."))
             elif self._current is None and not self._queue:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _gather(self, gathered: Gathered) -> bytes:
+        self._gathered = None
+        gathered.take(self._pieces)
+        return gathered.whole()
 
     def _patience_s(self) -> float:
         limits = self.listening.limits
@@ -176,4 +193,10 @@ class ServerConnection(Answering):
     def _give_up(self, response: Response) -> None:
         super()._give_up(response)
         self._pieces = []
+        self._gathered = None
         self._size = 0
+
+
+def _announced(request: Request) -> int | None:
+    length = request.header(b"content-length")
+    return int(length) if length is not None and length.isdigit() else None
