@@ -12,9 +12,7 @@ from mooring.keys.envelopes import TAG_BYTES, Tampered
 from mooring.keys.segments import CHUNK_BYTES, HEAD_BYTES, Segment, SegmentWriter, read_segment, salt_of, stored_size
 
 KEY = os.urandom(32)
-SIZES = st.one_of(
-    st.integers(0, 64), st.sampled_from([n * CHUNK_BYTES + d for n in (1, 2, 3) for d in (-1, 0, 1)])
-)
+SIZES = st.one_of(st.integers(0, 64), st.sampled_from([n * CHUNK_BYTES + d for n in (1, 2, 3) for d in (-1, 0, 1)]))
 
 
 def written(plain: bytes, *cuts: int, key: bytes = KEY) -> tuple[Segment, bytes]:

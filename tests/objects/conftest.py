@@ -19,6 +19,7 @@ from botocore.config import Config
 
 from mooring.paths import Paths
 from mooring.settings import RESOLVED, Settings, load
+from tests.objects.keeping import KeysOfControl
 
 FIRST_READ = 64 * 1024
 
@@ -93,6 +94,10 @@ class ObjectsServer:
         self.start()
         self.acceptor = Acceptor(self.paths)
         self.url = f"http://127.0.0.1:{self.acceptor.port}"
+
+    def ask_keys(self) -> KeysOfControl:
+        """Have the part of control that makes and opens data keys."""
+        return KeysOfControl(self.settings, self.paths)
 
     def start(self) -> None:
         lifeline_read, self.lifeline = os.pipe()
@@ -174,7 +179,8 @@ def server() -> Iterator[ObjectsServer]:
     with tempfile.TemporaryDirectory() as root:
         started = ObjectsServer(Path(root))
         try:
-            yield started
+            with started.ask_keys():
+                yield started
         finally:
             started.close()
 

@@ -84,6 +84,9 @@ _S3_ACTIONS = {
     "UploadPartCopy": "PutObject",
     "CompleteMultipartUpload": "PutObject",
     "DeleteBucketTagging": "PutBucketTagging",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "DeleteBucketEncryption": "PutEncryptionConfiguration",
     "ListParts": "ListMultipartUploadParts",
 }
 """S3's operations by the actions that allow them; all others are called as they are."""

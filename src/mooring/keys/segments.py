@@ -5,8 +5,8 @@ A segment is
     "MOORING SEALED 1" (16 bytes) · salt (16) · chunks: ciphertext of 256 KiB, the last of less · tag (16), each
 
 by AES-256-GCM under HMAC-SHA256 of the data key and the salt, so that segments of one data key may be written in any
-number and order. A chunk's nonce is its place and whether it is the last (the STREAM construction): none can be changed,
-moved, repeated, or cut off. An empty segment has one empty chunk.
+number and order. A chunk's nonce is its place and whether it is the last (the STREAM construction): none can be
+changed, moved, repeated, or cut off. An empty segment has one empty chunk.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from mooring.access.keys import Keyring
 from mooring.access.modes import keys_are_needed
 from mooring.objects.connections import Limits
+from mooring.objects.data_keys import DataKeyDesk
 from mooring.objects.front import Front, stop_on_signals
 from mooring.objects.guarding import Guard
 from mooring.objects.key_channel import KeyChannel
@@ -49,6 +50,7 @@ def main() -> None:
             _guard(settings, paths),
             urlsplit(settings.url).scheme,
             AuditLog(paths, settings.audit, "objects"),
+            DataKeyDesk(str(paths.keys_socket)),
         ),
         Limits(
             settings.gateway.header_limit_bytes,

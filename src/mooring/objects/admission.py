@@ -36,7 +36,13 @@ _UPLOADS = frozenset(
         *(CHECKSUM_PREFIX + name for name in VERIFIED + UNVERIFIED),
     )
 )  # fmt: skip
-_NEW = frozenset(("x-amz-acl", "x-amz-storage-class", "x-amz-server-side-encryption", "x-amz-tagging"))
+_NEW = frozenset(
+    (
+        "x-amz-acl", "x-amz-storage-class", "x-amz-tagging", "x-amz-server-side-encryption",
+        "x-amz-server-side-encryption-aws-kms-key-id", "x-amz-server-side-encryption-context",
+        "x-amz-server-side-encryption-bucket-key-enabled",
+    )
+)  # fmt: skip
 _META = "x-amz-meta-"
 _SOURCE = frozenset(
     (
@@ -48,9 +54,8 @@ _CHECKSUM_KIND = frozenset(("x-amz-checksum-algorithm", "x-amz-checksum-type"))
 _VALUES = {
     "x-amz-acl": ("private", "bucket-owner-full-control"),
     "x-amz-storage-class": ("STANDARD",),
-    # Clients send these without being asked: S3's own default, and the SageMaker SDK a KMS key of S3's choice. Not
-    # echoed, since nothing is encrypted; a key of the caller's own is refused.
     "x-amz-server-side-encryption": ("AES256", "aws:kms"),
+    "x-amz-server-side-encryption-bucket-key-enabled": ("true", "false", "True", "False"),
     "x-amz-tagging-directive": ("COPY", "REPLACE"),
     "x-amz-object-ownership": ("BucketOwnerEnforced",),
 }
@@ -60,6 +65,7 @@ _OPTIONS = {
     "x-amz-acl": "--acl",
     "x-amz-storage-class": "--storage-class",
     "x-amz-server-side-encryption": "--sse",
+    "x-amz-server-side-encryption-bucket-key-enabled": "--bucket-key-enabled",
     "x-amz-tagging-directive": "--tagging-directive",
     "x-amz-object-ownership": "--object-ownership",
 }
@@ -92,6 +98,9 @@ OPERATIONS = (
     _operation("GetBucketTagging", "GET", "bucket", needs="tagging"),
     _operation("PutBucketTagging", "PUT", "bucket", needs="tagging", headers=_UPLOADS),
     _operation("DeleteBucketTagging", "DELETE", "bucket", needs="tagging"),
+    _operation("GetBucketEncryption", "GET", "bucket", needs="encryption"),
+    _operation("PutBucketEncryption", "PUT", "bucket", needs="encryption", headers=_UPLOADS),
+    _operation("DeleteBucketEncryption", "DELETE", "bucket", needs="encryption"),
     _operation("CreateBucket", "PUT", "bucket", headers=frozenset(("x-amz-acl", "x-amz-object-ownership")) | _UPLOADS),
     _operation("HeadBucket", "HEAD", "bucket"),
     _operation("DeleteBucket", "DELETE", "bucket"),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import socket
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 
 from mooring.objects import xml
+from mooring.objects.content import Content
 from mooring.objects.errors import S3Error
 from mooring.objects.requests import is_header_text
-from mooring.objects.streams import Pace, send_bytes, send_file
+from mooring.objects.streams import ClientGone, Pace, send_bytes, send_file
 
 _log = logging.getLogger("mooring.objects")
 
@@ -27,6 +30,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     file: int | None = None
+    content: Content | None = None
+    """What the file holds, when that is not its bytes."""
     offset: int = 0
     count: int = 0
     operation: str = "-"
@@ -75,6 +80,7 @@ def send(sock: socket.socket, answer: Answer, *, request_id: str, is_head: bool,
     """Write an answer whole; `OSError` or `ClientGone` when that fails, or takes too long."""
     pace = Pace()
     try:
+        answer, pieces = _begun(answer, is_head=is_head)
         lines = _lines(answer, request_id, keep_alive=keep_alive)
         if not all(is_header_text(line) for line in lines):
             # Names and values are checked where they come in; a record may be older than that check.
@@ -87,11 +93,36 @@ def send(sock: socket.socket, answer: Answer, *, request_id: str, is_head: bool,
             send_bytes(sock, head, pace)
         elif answer.file is None:
             send_bytes(sock, head + answer.body, pace)
+        elif pieces is not None:
+            sock.sendall(head, getattr(socket, "MSG_MORE", 0) if answer.count else 0)
+            _send_pieces(sock, pieces, pace)
         else:
             sock.sendall(head, getattr(socket, "MSG_MORE", 0) if answer.count else 0)
             send_file(sock, answer.file, answer.offset, answer.count, pace)
     finally:
         answer.close()
+
+
+def _begun(answer: Answer, *, is_head: bool) -> tuple[Answer, Iterator[bytes] | None]:
+    """With the first piece of what is encrypted in hand: what cannot be opened is told before anything is promised."""
+    if answer.content is None or is_head or not answer.count:
+        return answer, None
+    pieces = answer.content.pieces(answer.offset, answer.count)
+    try:
+        return answer, itertools.chain([next(pieces)], pieces)
+    except S3Error as error:
+        _log.error("an encrypted object cannot be opened: %s", error)
+        answer.close()
+        return of_error(error, "/", new_request_id()), None
+
+
+def _send_pieces(sock: socket.socket, pieces: Iterator[bytes], pace: Pace) -> None:
+    try:
+        for piece in pieces:
+            send_bytes(sock, piece, pace)
+    except S3Error as error:
+        _log.error("an encrypted object was sent up to where it is damaged: %s", error)
+        raise ClientGone from error  # the length that we promised cannot be kept
 
 
 def _lines(answer: Answer, request_id: str, *, keep_alive: bool) -> list[str]:

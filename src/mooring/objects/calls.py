@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from mooring.objects.bodies import Body
+from mooring.objects.content import Sealing
+from mooring.objects.data_keys import Asker, DataKeyDesk
+from mooring.objects.encryption import Encryption, context_of, object_arn, wanted
 from mooring.objects.errors import S3Error
 from mooring.objects.guarding import Caller
 from mooring.objects.multipart import Uploads
@@ -31,6 +34,8 @@ class Call:
     home: str
     """The account's."""
     caller: Caller
+    desk: DataKeyDesk
+    asker: Asker
     scheme: str = "http"
     """Of the URLs that clients are told."""
 
@@ -66,6 +71,22 @@ class Call:
         if sum(len(name) - len(META) + len(value) for name, value in metadata.items()) > METADATA_LIMIT:
             raise S3Error("MetadataTooLarge", MaxSizeAllowed=str(METADATA_LIMIT))
         return kept | metadata
+
+    def sealing(self) -> Sealing | None:
+        """How the new object of this request is to be encrypted, with a new data key; None when it is not."""
+        want = wanted(self.head.headers, self.storage.bucket_encryption(self.bucket))
+        if want is None:
+            return None
+        region = self.storage.region_of(self.bucket) or self.home
+        arn = object_arn(self.home, self.bucket, self.key)
+        data_key = self.desk.generate(self.asker, region, want.key_id, context_of(want.context, arn))
+        return Sealing(Encryption.begin(want, data_key, arn, region), data_key.plaintext)
+
+    def data_key(self, encryption: Encryption | None) -> bytes:
+        """The data key of what is encrypted so; empty for what is not. Raises `S3Error` for who may not have it."""
+        if encryption is None:
+            return b""
+        return self.desk.unseal(self.asker, encryption.region, encryption.sealed_key, encryption.context).plaintext
 
     def encoded(self, text: str) -> str:
         """A key as a listing shows it: by `encoding-type=url` in percent-encoding."""

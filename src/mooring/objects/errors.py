@@ -39,6 +39,11 @@ CODES: dict[str, tuple[int, str]] = {
     "InvalidToken": (400, "The provided token is malformed or otherwise invalid."),
     "InvalidURI": (400, "Couldn't parse the specified URI."),
     "KeyTooLongError": (400, "Your key is too long"),
+    "KMS.DisabledException": (400, "The key is disabled."),
+    "KMS.InvalidArnException": (400, "The ARN of the key is not valid."),
+    "KMS.InvalidCiphertextException": (400, "The data key of the object is not as it was written."),
+    "KMS.KMSInvalidStateException": (400, "The key is pending deletion."),
+    "KMS.NotFoundException": (400, "The key does not exist."),
     "MalformedXML": (
         400,
         "The XML you provided was not well-formed or did not validate against our published schema",
@@ -61,6 +66,11 @@ CODES: dict[str, tuple[int, str]] = {
         "Your socket connection to the server was not read from or written to within the timeout period.",
     ),
     "RequestTimeTooSkewed": (403, "The difference between the request time and the current time is too large."),
+    "ServerSideEncryptionConfigurationNotFoundError": (
+        404,
+        "The server side encryption configuration was not found",
+    ),
+    "ServiceUnavailable": (503, "Please try again."),
     "SignatureDoesNotMatch": (
         403,
         (

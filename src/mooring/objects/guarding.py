@@ -37,6 +37,11 @@ class Caller(Protocol):
     chain: Chain | None
     """The signatures that the chunks of the body must have."""
 
+    @property
+    def key_id(self) -> str:
+        """The access key that it is signed with, a session's parent; empty where nobody is told apart."""
+        ...
+
     def require(self, operation: str, bucket: str, key: str, source: tuple[str, str] | None = None) -> None:
         """Raises `S3Error` unless the caller may do this."""
 
@@ -45,6 +50,7 @@ class Anyone:
     """Where nobody is asked."""
 
     chain: Chain | None = None
+    key_id = ""
 
     def require(self, operation: str, bucket: str, key: str, source: tuple[str, str] | None = None) -> None:
         """Everybody may do everything."""
@@ -60,6 +66,11 @@ class KeyHolder:
     """The account's region: it says the partition of all buckets, whatever region a caller signs for."""
     decisions: Decisions
     chain: Chain | None
+
+    @property
+    def key_id(self) -> str:
+        """The access key that it is signed with, or the one that its session belongs to."""
+        return self.key.parent or self.key.id
 
     def require(self, operation: str, bucket: str, key: str, source: tuple[str, str] | None = None) -> None:
         """Raises `S3Error` unless the key's policy allows it."""

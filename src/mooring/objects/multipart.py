@@ -4,6 +4,9 @@
 of it: `<number>-<md5>-<size>`. So parts survive the death of any process, and nothing in memory grows with an upload.
 Completing copies the parts inside the kernel into a staged file and commits that like any object: a crash before the
 commit leaves the upload as it was, to be completed again.
+
+The parts of an upload that is to be encrypted are segments of one data key, which lies sealed in `upload.json`: they
+are joined as they are. The size in a part's name is of what was uploaded.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
 import re
 import shutil
 import threading
@@ -19,8 +23,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from mooring.keys.envelopes import Tampered
+from mooring.keys.segments import HEAD_BYTES, Segment, salt_of, stored_size
 from mooring.objects.conditions import WriteCondition
+from mooring.objects.encryption import Encryption, complete
 from mooring.objects.errors import S3Error
 from mooring.objects.files import copy_bytes
 from mooring.objects.records import Record
@@ -44,6 +52,7 @@ class Upload:
     headers: dict[str, str]
     tags: dict[str, str]
     started_s: float
+    encryption: Encryption | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +74,24 @@ class Uploads:
         self._changed = threading.Condition()
         self._completing: set[str] = set()
 
-    def create(self, bucket: str, key: str, headers: dict[str, str], tags: dict[str, str], started_s: float) -> Upload:
+    def create(
+        self,
+        bucket: str,
+        key: str,
+        headers: dict[str, str],
+        tags: dict[str, str],
+        started_s: float,
+        encryption: Encryption | None = None,
+    ) -> Upload:
         """Begin an upload."""
         self._storage.check(bucket, key, WriteCondition())
-        upload = Upload(bucket, key, uuid.uuid4().hex, headers, tags, started_s)
+        upload = Upload(bucket, key, uuid.uuid4().hex, headers, tags, started_s, encryption)
         directory = self._directory(bucket, upload.id)
         directory.mkdir(mode=0o700, parents=True)
-        content = json.dumps({"key": key, "headers": headers, "tags": tags, "started_s": started_s}).encode()
-        write_atomically(directory / "upload.json", content, durable=True)
+        document: dict[str, Any] = {"key": key, "headers": headers, "tags": tags, "started_s": started_s}
+        if encryption is not None:
+            document["encryption"] = encryption.to_document()
+        write_atomically(directory / "upload.json", json.dumps(document).encode(), durable=True)
         return upload
 
     def find(self, bucket: str, key: str | None, upload_id: str) -> Upload:
@@ -87,7 +106,8 @@ class Uploads:
         if key is not None and document["key"] != key:
             raise S3Error("NoSuchUpload", UploadId=upload_id)
         tags = document.get("tags", {})  # an upload of an older Mooring has none
-        return Upload(bucket, document["key"], upload_id, document["headers"], tags, document["started_s"])
+        encryption = Encryption(**document["encryption"]) if "encryption" in document else None
+        return Upload(bucket, document["key"], upload_id, document["headers"], tags, document["started_s"], encryption)
 
     def all(self, bucket: str) -> list[Upload]:
         """A bucket's uploads, in the order of key and start."""
@@ -109,10 +129,9 @@ class Uploads:
                     found[part.number] = part
         return [found[number] for number in sorted(found)]
 
-    def add_part(self, upload: Upload, number: int, staged: Staged, etag: str) -> None:
+    def add_part(self, upload: Upload, number: int, staged: Staged, etag: str, size: int) -> None:
         """Keep a received part; one with the same number is replaced."""
         directory = self._directory(upload.bucket, upload.id)
-        size = staged.path.stat().st_size
         target = directory / f"{number:05}-{etag}-{size}"
         try:
             staged.path.rename(target)
@@ -127,17 +146,27 @@ class Uploads:
         with self._completing_alone(upload):
             self._discard(upload)
 
-    def complete(self, upload: Upload, named: Sequence[tuple[int, str]], condition: WriteCondition) -> StoredObject:
-        """Make the named parts (number, ETag) one object."""
+    def complete(
+        self,
+        upload: Upload,
+        named: Sequence[tuple[int, str]],
+        condition: WriteCondition,
+        data_key: bytes | None = None,
+    ) -> StoredObject:
+        """Make the named parts (number, ETag) one object; `data_key` is that of an encrypted upload."""
         with self._completing_alone(upload):
             self.find(upload.bucket, upload.key, upload.id)
             chosen = self._choose(upload, named)
             self._storage.check(upload.bucket, upload.key, condition)
             with self._storage.stage() as staged:
+                segments = []
                 for part in chosen:
                     with part.path.open("rb") as source:
-                        copy_bytes(source.fileno(), staged.fd, 0, part.size)
-                record = Record(etag_of([part.etag for part in chosen]), upload.headers, tags=upload.tags)
+                        segment = _segment(source.fileno(), part, upload)
+                        segments.append(segment)
+                        copy_bytes(source.fileno(), staged.fd, 0, part.size if segment is None else segment.stored)
+                etag = etag_of([part.etag for part in chosen])
+                record = _record(upload, etag, [each for each in segments if each is not None], data_key)
                 stored = self._storage.commit(upload.bucket, upload.key, staged, record, condition)
             self._discard(upload)
             return stored
@@ -152,7 +181,7 @@ class Uploads:
         chosen = []
         for number, etag in named:
             part = received.get(number)
-            if part is None or part.etag != etag.strip('"') or part.path.stat().st_size != part.size:
+            if part is None or part.etag != etag.strip('"') or part.path.stat().st_size != _stored(part, upload):
                 raise S3Error("InvalidPart", UploadId=upload.id, PartNumber=str(number))
             chosen.append(part)
         for part in chosen[:-1]:
@@ -192,6 +221,26 @@ def _part(path: Path) -> Part | None:
     except FileNotFoundError:
         return None
     return Part(int(named[1]), named[2], int(named[3]), modified, path)
+
+
+def _stored(part: Part, upload: Upload) -> int:
+    return part.size if upload.encryption is None else stored_size(part.size)
+
+
+def _segment(fd: int, part: Part, upload: Upload) -> Segment | None:
+    if upload.encryption is None:
+        return None
+    try:
+        return Segment(part.size, salt_of(os.pread(fd, HEAD_BYTES, 0)))
+    except Tampered:
+        raise S3Error("InvalidPart", UploadId=upload.id, PartNumber=str(part.number)) from None
+
+
+def _record(upload: Upload, etag: str, segments: list[Segment], data_key: bytes | None) -> Record:
+    document = None
+    if upload.encryption is not None and data_key is not None:
+        document = complete(upload.encryption, data_key, segments, etag, {})
+    return Record(etag, upload.headers, tags=upload.tags, encryption=document)
 
 
 def etag_of(parts: Sequence[str]) -> str:

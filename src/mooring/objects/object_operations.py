@@ -10,9 +10,10 @@ from mooring.objects import answers, tagging
 from mooring.objects.answers import Answer
 from mooring.objects.calls import Call
 from mooring.objects.conditions import WriteCondition, check_read
+from mooring.objects.content import Content, content_of, data_key_of, written
 from mooring.objects.digests import CHECKSUM_PREFIX, Digests
+from mooring.objects.encryption import HEADER, OWN, checksums_of, encryption_of
 from mooring.objects.errors import S3Error, not_implemented
-from mooring.objects.files import copy_bytes, hash_range
 from mooring.objects.records import Record
 from mooring.objects.requests import header_value
 from mooring.objects.storage import StoredObject
@@ -24,12 +25,18 @@ _DEFAULT_TYPE = "binary/octet-stream"
 def put_object(call: Call) -> Answer:
     condition = WriteCondition.of(call.head.headers)
     call.storage.check(call.bucket, call.key, condition)
-    headers, tags = call.kept_headers(), tagging.of_header(call)
-    with call.storage.stage() as staged:
+    headers, tags, sealing = call.kept_headers(), tagging.of_header(call), call.sealing()
+    with call.storage.stage(data_key_of(sealing)) as staged:
         received = call.body.receive(staged)
-        record = Record(received.md5, headers, received.checksums, tags)
+        record = written(staged, sealing, received.md5, headers, received.checksums, tags)
         call.storage.commit(call.bucket, call.key, staged, record, condition)
-    return Answer(200, {"etag": f'"{received.md5}"'} | checksum_headers(received.checksums))
+    return Answer(200, {"etag": f'"{record.etag}"'} | checksum_headers(received.checksums) | encryption_headers(record))
+
+
+def encryption_headers(record: Record) -> dict[str, str]:
+    """How an object is encrypted, as headers."""
+    encryption = encryption_of(record)
+    return {} if encryption is None else encryption.headers()
 
 
 def checksum_headers(checksums: dict[str, str]) -> dict[str, str]:
@@ -41,7 +48,11 @@ def checksum_headers(checksums: dict[str, str]) -> dict[str, str]:
 def get_object(call: Call) -> Answer:
     fd, found = call.storage.open_object(call.bucket, call.key)
     try:
-        answer = _described(call, found)
+        encryption = encryption_of(found.record)
+        data_key = call.data_key(encryption)
+        answer = _described(call, found, data_key)
+        if encryption is not None:
+            answer.content = content_of(fd, found, encryption, data_key)
     except BaseException:
         os.close(fd)
         raise
@@ -50,12 +61,24 @@ def get_object(call: Call) -> Answer:
 
 
 def head_object(call: Call) -> Answer:
-    answer = _described(call, call.storage.stat(call.bucket, call.key))
+    found = call.storage.stat(call.bucket, call.key)
+    encryption = encryption_of(found.record)
+    wanted = encryption is not None and encryption.checksums and _wants_checksums(call)
+    answer = _described(call, found, call.data_key(encryption) if wanted else b"")
     answer.headers["content-length"] = str(answer.count)
     return answer
 
 
-def _described(call: Call, found: StoredObject) -> Answer:
+def _wants_checksums(call: Call) -> bool:
+    return call.head.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+
+
+def _checksums(found: StoredObject, data_key: bytes) -> dict[str, str]:
+    encryption = encryption_of(found.record)
+    return found.record.checksums if encryption is None else checksums_of(encryption, data_key)
+
+
+def _described(call: Call, found: StoredObject, data_key: bytes) -> Answer:
     headers = call.head.headers
     check_read(headers, found.record.etag, found.modified_s)
     answer = Answer(200, {"content-type": _DEFAULT_TYPE} | found.record.headers, count=found.size)
@@ -63,7 +86,7 @@ def _described(call: Call, found: StoredObject) -> Answer:
         "etag": f'"{found.record.etag}"',
         "last-modified": answers.http_date(found.modified_s),
         "accept-ranges": "bytes",
-    }
+    } | encryption_headers(found.record)
     if found.record.tags:
         answer.headers["x-amz-tagging-count"] = str(len(found.record.tags))
     for name, value in call.head.query.items():
@@ -73,8 +96,8 @@ def _described(call: Call, found: StoredObject) -> Answer:
     if span is not None:
         answer.status, answer.offset, answer.count = 206, span[0], span[1]
         answer.headers["content-range"] = f"bytes {span[0]}-{sum(span) - 1}/{found.size}"
-    elif headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
-        answer.headers |= checksum_headers(found.record.checksums)
+    elif _wants_checksums(call):
+        answer.headers |= checksum_headers(_checksums(found, data_key))
     return answer
 
 
@@ -125,7 +148,7 @@ def copy_object(call: Call) -> Answer:
     if directive not in ("COPY", "REPLACE"):
         raise S3Error("InvalidArgument", "Unknown metadata directive.")
     source = source_of(call)
-    if source == (call.bucket, call.key) and directive == "COPY" and not tags_too:
+    if source == (call.bucket, call.key) and directive == "COPY" and not tags_too and HEADER not in call.head.headers:
         raise S3Error(
             "InvalidRequest",
             "This copy request is illegal because it is trying to copy an object to itself without changing the "
@@ -136,14 +159,20 @@ def copy_object(call: Call) -> Answer:
     call.body.read(0)
     replacing = call.kept_headers() if directive == "REPLACE" else None
     retagging = tagging.of_header(call) if tags_too else None
-    with call.storage.opened(*source) as (fd, found), call.storage.stage() as staged:
+    sealing = call.sealing()
+    with call.storage.opened(*source) as (fd, found), call.storage.stage(data_key_of(sealing)) as staged:
         check_read(call.head.headers, found.record.etag, found.modified_s, "x-amz-copy-source-")
-        copy_bytes(fd, staged.fd, 0, found.size)
+        data_key = call.data_key(encryption_of(found.record))
+        content = content_of(fd, found, encryption_of(found.record), data_key)
+        content.copy(staged, 0, found.size)
         kept = found.record.headers if replacing is None else replacing
         tags = found.record.tags if retagging is None else retagging
-        record = Record(_copied_etag(fd, found), kept, found.record.checksums, tags)
+        md5 = _copied_md5(content, found)
+        record = written(staged, sealing, md5, kept, _checksums(found, data_key), tags)
         stored = call.storage.commit(call.bucket, call.key, staged, record, condition)
-    return copied("CopyObjectResult", stored.record.etag, stored.modified_s)
+    answer = copied("CopyObjectResult", stored.record.etag, stored.modified_s)
+    answer.headers |= encryption_headers(record)
+    return answer
 
 
 def copied(name: str, etag: str, modified_s: int) -> Answer:
@@ -151,12 +180,19 @@ def copied(name: str, etag: str, modified_s: int) -> Answer:
     return answers.of_xml(name, [("LastModified", answers.iso_date(modified_s)), ("ETag", f'"{etag}"')])
 
 
-def _copied_etag(fd: int, found: StoredObject) -> str:
-    """A copy is one piece, so its ETag is the MD5, which a multipart object's is not."""
-    if "-" not in found.record.etag:
+def _copied_md5(content: Content, found: StoredObject) -> str:
+    """A copy is one piece, so its ETag is the MD5, which a multipart object's is not, nor one's that KMS encrypts."""
+    encryption = encryption_of(found.record)
+    if "-" not in found.record.etag and (encryption is None or encryption.algorithm == OWN):
         return found.record.etag
+    return md5_of_range(content, 0, found.size)
+
+
+def md5_of_range(content: Content, offset: int, count: int) -> str:
+    """The MD5 of a range of what an object holds."""
     digests = Digests()
-    hash_range(fd, 0, found.size, digests)
+    for piece in content.pieces(offset, count):
+        digests.update(memoryview(piece))
     return digests.md5
 
 

@@ -15,6 +15,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mooring.processes.files import write_atomically
 
@@ -27,6 +28,19 @@ class Record:
     headers: dict[str, str] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    encryption: dict[str, Any] | None = None
+    """How the bytes are encrypted, see `mooring.objects.encryption`; None when they are not."""
+
+    def size_of(self, stored: int) -> int:
+        """How large the object is whose file has `stored` bytes."""
+        return stored if self.encryption is None else sum(int(size) for size, _ in self.encryption["segments"])
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON; one that is not encrypted says nothing of it."""
+        document = asdict(self)
+        if self.encryption is None:
+            del document["encryption"]
+        return document
 
 
 def version_of(status: os.stat_result) -> str:
@@ -58,7 +72,7 @@ class Records:
         """Add a version, and keep of the others only `beside`, which is the one that is visible now."""
         path = self._path(bucket, key)
         versions = {name: value for name, value in self._read(path).items() if name == beside}
-        versions[version] = asdict(record)
+        versions[version] = record.to_document()
         content = json.dumps({"key": key, "versions": versions}, separators=(",", ":"), ensure_ascii=False).encode()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content, durable=durable)

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable
 
 from mooring.hosting.naming import partition
-from mooring.objects import answers, bucket_operations, object_operations, tagging, upload_operations
+from mooring.objects import answers, bucket_encryption, bucket_operations, object_operations, tagging, upload_operations
 from mooring.objects.admission import OPERATIONS, admit
 from mooring.objects.answers import Answer
 from mooring.objects.bodies import Body
 from mooring.objects.calls import Call
+from mooring.objects.data_keys import Asker, DataKeyDesk
 from mooring.objects.errors import S3Error
 from mooring.objects.guarding import Anyone, Caller, Guard
 from mooring.objects.multipart import Uploads
@@ -42,6 +43,9 @@ HANDLERS: dict[str, Callable[[Call], Answer]] = {
     "PutObjectTagging": tagging.put_object_tagging,
     "DeleteObjectTagging": tagging.delete_object_tagging,
     "GetBucketTagging": tagging.get_bucket_tagging,
+    "GetBucketEncryption": bucket_encryption.get_bucket_encryption,
+    "PutBucketEncryption": bucket_encryption.put_bucket_encryption,
+    "DeleteBucketEncryption": bucket_encryption.delete_bucket_encryption,
     "PutBucketTagging": tagging.put_bucket_tagging,
     "DeleteBucketTagging": tagging.delete_bucket_tagging,
     "CreateMultipartUpload": upload_operations.create_multipart_upload,
@@ -65,8 +69,10 @@ class Service:
         guard: Guard | None = None,
         scheme: str = "http",
         audit: AuditLog | None = None,
+        desk: DataKeyDesk | None = None,
     ) -> None:
         self._guard = guard
+        self._desk = desk or DataKeyDesk("")
         self._storage = storage
         self._uploads = Uploads(storage)
         self._account = account
@@ -83,7 +89,9 @@ class Service:
             body.verify_chunks(caller.chain)
             home = self._account.region
             region = _region(head) or home
-            call = Call(head, body, self._storage, self._uploads, self._account.id, region, home, caller, self._scheme)
+            asker = Asker(caller.key_id, is_own, request_id)
+            stores, whose = (self._storage, self._uploads), (self._account.id, region, home)
+            call = Call(head, body, *stores, *whose, caller, self._desk, asker, self._scheme)
             _require(call, operation)
             answer = HANDLERS[operation](call)
         except S3Error as error:

@@ -28,8 +28,9 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from mooring.keys.segments import MARK, Segment, SegmentWriter
 from mooring.objects import keys
 from mooring.objects.conditions import WriteCondition
 from mooring.objects.errors import S3Error
@@ -56,16 +57,35 @@ class StoredObject:
 
 
 class Staged:
-    """Bytes that belong to no key yet; gone when the `with` ends, unless they were moved on."""
+    """Bytes that belong to no key yet; gone when the `with` ends, unless they were moved on.
 
-    def __init__(self, path: Path) -> None:
+    With a data key nothing of them reaches the disk in the open.
+    """
+
+    def __init__(self, path: Path, data_key: bytes | None = None) -> None:
         self.path = path
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._sealed = None if data_key is None else SegmentWriter(data_key, self._write)
+
+    @property
+    def is_sealed(self) -> bool:
+        return self._sealed is not None
 
     def write(self, data: memoryview) -> None:
         """Append all of `data`."""
-        while data:
-            data = data[os.write(self.fd, data) :]
+        if self._sealed is None:
+            self._write(data)
+        else:
+            self._sealed.write(data)
+
+    def finish(self) -> Segment | None:
+        """Write what is held back; how to read it again, if it is encrypted. Nothing may be appended after it."""
+        return None if self._sealed is None else self._sealed.finish()
+
+    def _write(self, data: memoryview | bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.fd, view) :]
 
     def __enter__(self) -> Self:
         return self
@@ -160,6 +180,28 @@ class Storage:
     def _bucket_tags(self, bucket: str) -> Path:
         return self.uploads / bucket / "tags"
 
+    def bucket_encryption(self, bucket: str) -> dict[str, Any] | None:
+        """How a bucket's new objects are encrypted that say nothing of it: `algorithm`, `key_id`, `bucket_key`."""
+        self.need_bucket(bucket)
+        with contextlib.suppress(FileNotFoundError):
+            found: dict[str, Any] = json.loads(self._bucket_encryption(bucket).read_bytes())
+            return found
+        return None
+
+    def encrypt_bucket(self, bucket: str, default: dict[str, Any] | None) -> None:
+        """Set that, or have none."""
+        self.need_bucket(bucket)
+        self._stone(bucket)
+        path = self._bucket_encryption(bucket)
+        if default is not None:
+            write_atomically(path, json.dumps(default).encode(), durable=True)
+            return
+        path.unlink(missing_ok=True)
+        sync_directory(os.fsencode(path.parent))
+
+    def _bucket_encryption(self, bucket: str) -> Path:
+        return self.uploads / bucket / "encryption"
+
     def _created(self, bucket: str) -> float:
         """When the bucket was made: a file's time, since the directories' change with their content."""
         return self._stone(bucket).stat().st_mtime
@@ -174,9 +216,9 @@ class Storage:
 
     # Objects
 
-    def stage(self) -> Staged:
-        """A file to receive an upload into."""
-        return Staged(self._staging / uuid.uuid4().hex)
+    def stage(self, data_key: bytes | None = None) -> Staged:
+        """A file to receive an upload into, encrypted if there is a key for it."""
+        return Staged(self._staging / uuid.uuid4().hex, data_key)
 
     @contextlib.contextmanager
     def opened(self, bucket: str, key: str) -> Iterator[tuple[int, StoredObject]]:
@@ -197,7 +239,7 @@ class Storage:
             except BaseException:
                 os.close(fd)
                 raise
-        return fd, StoredObject(key, status.st_size, status.st_mtime_ns, record)
+        return fd, StoredObject(key, record.size_of(status.st_size), status.st_mtime_ns, record)
 
     def stat(self, bucket: str, key: str) -> StoredObject:
         """What is known of an object."""
@@ -215,7 +257,7 @@ class Storage:
             beside = version_of(current[0]) if current else None
             self._records.add(bucket, key, version_of(status), record, beside=beside)
             self._place(bucket, os.fsencode(staged.path), target)
-        return StoredObject(key, status.st_size, status.st_mtime_ns, record)
+        return StoredObject(key, record.size_of(status.st_size), status.st_mtime_ns, record)
 
     def check(self, bucket: str, key: str, condition: WriteCondition) -> None:
         """Refuse early what `commit` would refuse now: before bytes are received."""
@@ -290,6 +332,8 @@ class Storage:
             os.close(fd)
 
     def _adopt(self, bucket: str, key: str, fd: int, status: os.stat_result) -> Record:
+        if os.pread(fd, len(MARK), 0) == MARK:
+            raise S3Error("InternalError", "What is known of this encrypted object is lost: restore its record.")
         record = Record(md5_of(fd))
         with self._lock(bucket, key), contextlib.suppress(S3Error):
             again, now, _ = self._look_up(bucket, key)

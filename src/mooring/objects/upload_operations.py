@@ -9,11 +9,18 @@ from mooring.objects import answers, tagging, xml
 from mooring.objects.answers import Answer
 from mooring.objects.calls import Call
 from mooring.objects.conditions import WriteCondition, check_read
-from mooring.objects.digests import Digests
+from mooring.objects.content import content_of
+from mooring.objects.encryption import encryption_of
 from mooring.objects.errors import S3Error
-from mooring.objects.files import copy_bytes, hash_range
 from mooring.objects.multipart import MOST_PARTS, Upload, etag_of
-from mooring.objects.object_operations import checksum_headers, copied, copy_span, source_of
+from mooring.objects.object_operations import (
+    checksum_headers,
+    copied,
+    copy_span,
+    encryption_headers,
+    md5_of_range,
+    source_of,
+)
 from mooring.objects.storage import StoredObject
 
 PAGE = 1000
@@ -22,9 +29,28 @@ _COMPLETE_LIMIT = 4 * 1024 * 1024
 
 
 def create_multipart_upload(call: Call) -> Answer:
-    upload = call.uploads.create(call.bucket, call.key, call.kept_headers(), tagging.of_header(call), time.time())
+    kept, tags = call.kept_headers(), tagging.of_header(call)
+    call.storage.check(call.bucket, call.key, WriteCondition())
+    sealing = call.sealing()
+    encryption = None if sealing is None else sealing.encryption
+    upload = call.uploads.create(call.bucket, call.key, kept, tags, time.time(), encryption)
     fields: list[xml.Field] = [("Bucket", call.bucket), ("Key", call.key), ("UploadId", upload.id)]
-    return answers.of_xml("InitiateMultipartUploadResult", fields)
+    answer = answers.of_xml("InitiateMultipartUploadResult", fields)
+    answer.headers |= _told(upload)
+    return answer
+
+
+def _told(upload: Upload) -> dict[str, str]:
+    """How the upload's object is encrypted, as headers."""
+    return {} if upload.encryption is None else upload.encryption.headers()
+
+
+def _data_key(call: Call, upload: Upload) -> bytes | None:
+    return None if upload.encryption is None else call.data_key(upload.encryption)
+
+
+def _etag(upload: Upload, data_key: bytes | None, md5: str) -> str:
+    return md5 if upload.encryption is None or data_key is None else upload.encryption.etag(data_key, md5)
 
 
 def _upload(call: Call) -> Upload:
@@ -41,25 +67,33 @@ def _part_number(call: Call) -> int:
 
 def upload_part(call: Call) -> Answer:
     number, upload = _part_number(call), _upload(call)
-    with call.storage.stage() as staged:
+    data_key = _data_key(call, upload)
+    with call.storage.stage(data_key) as staged:
         received = call.body.receive(staged)
-        call.uploads.add_part(upload, number, staged, received.md5)
-    headers = checksum_headers(received.checksums)
+        staged.finish()
+        etag = _etag(upload, data_key, received.md5)
+        call.uploads.add_part(upload, number, staged, etag, received.size)
+    headers = checksum_headers(received.checksums) | _told(upload)
     headers.pop("x-amz-checksum-type", None)
-    return Answer(200, {"etag": f'"{received.md5}"'} | headers)
+    return Answer(200, {"etag": f'"{etag}"'} | headers)
 
 
 def upload_part_copy(call: Call) -> Answer:
     number, upload = _part_number(call), _upload(call)
     call.body.read(0)
-    with call.storage.opened(*source_of(call)) as (fd, found), call.storage.stage() as staged:
+    data_key = _data_key(call, upload)
+    with call.storage.opened(*source_of(call)) as (fd, found), call.storage.stage(data_key) as staged:
         check_read(call.head.headers, found.record.etag, found.modified_s, "x-amz-copy-source-")
         offset, count = copy_span(call, found.size)
-        copy_bytes(fd, staged.fd, offset, count)
-        digests = Digests()
-        hash_range(staged.fd, 0, count, digests)
-        call.uploads.add_part(upload, number, staged, digests.md5)
-    return copied("CopyPartResult", digests.md5, int(time.time()))
+        encryption = encryption_of(found.record)
+        content = content_of(fd, found, encryption, call.data_key(encryption))
+        content.copy(staged, offset, count)
+        staged.finish()
+        etag = _etag(upload, data_key, md5_of_range(content, offset, count))
+        call.uploads.add_part(upload, number, staged, etag, count)
+    answer = copied("CopyPartResult", etag, int(time.time()))
+    answer.headers |= _told(upload)
+    return answer
 
 
 def complete_multipart_upload(call: Call) -> Answer:
@@ -69,12 +103,13 @@ def complete_multipart_upload(call: Call) -> Answer:
     if len(named) > MOST_PARTS:
         raise S3Error("MalformedXML")
     try:
-        stored = call.uploads.complete(_upload(call), named, condition)
+        upload = _upload(call)
+        stored = call.uploads.complete(upload, named, condition, _data_key(call, upload))
     except S3Error as error:
         if error.code != "NoSuchUpload" or not (done := _completed_before(call, named)):
             raise
         stored = done
-    return answers.of_xml(
+    answer = answers.of_xml(
         "CompleteMultipartUploadResult",
         [
             ("Location", f"{call.scheme}://{call.head.headers.get('host', 'localhost')}/{call.bucket}/{call.key}"),
@@ -83,6 +118,8 @@ def complete_multipart_upload(call: Call) -> Answer:
             ("ETag", f'"{stored.record.etag}"'),
         ],
     )
+    answer.headers |= encryption_headers(stored.record)
+    return answer
 
 
 def _completed_before(call: Call, named: list[tuple[int, str]]) -> StoredObject | None:
