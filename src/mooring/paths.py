@@ -42,6 +42,11 @@ class Paths:
         return self.root / "state.db"
 
     @property
+    def metrics_db(self) -> Path:
+        """What was counted and measured, apart from the state so that neither waits for the other's disk."""
+        return self.root / "metrics.db"
+
+    @property
     def master_key(self) -> Path:
         """What access keys are sealed with, unless a setting says where it is."""
         return self.root / "master.key"

@@ -56,8 +56,8 @@ def _check(tree: Tree) -> None:
             return
         case _:
             raise Refused(
-                'An AlarmRule is made of ALARM("name"), OK("name"), INSUFFICIENT_DATA("name"), TRUE, FALSE, AND, OR, NOT '
-                "and parentheses; names with other characters than letters, digits and _ stand in quotation marks."
+                'An AlarmRule is made of ALARM("name"), OK("name"), INSUFFICIENT_DATA("name"), TRUE, FALSE, AND, OR, '
+                "NOT and parentheses; names with other characters than letters, digits and _ stand in quotation marks."
             )
 
 
