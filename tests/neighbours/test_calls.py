@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.http1.messages import Request
-from mooring.neighbours.calls import LARGEST_BODY_BYTES, Call, read, unpacked
+from mooring.neighbours.calls import Call, read
 from mooring.settings import AccountSettings
 from mooring.wire.dialects import spoken
+from mooring.wire.encodings import LARGEST_BODY_BYTES, unpacked
 from mooring.wire.errors import WireError
 from tests.wire.botocore_half import CALM
 
@@ -34,7 +35,7 @@ def request(target: bytes, *headers: tuple[bytes, bytes], body: bytes = b"", met
 
 
 def asked(made: Request) -> Call:
-    body = unpacked(made)
+    body = unpacked(made.body, made.header(b"content-encoding"))
     return read(made, spoken(made.path, made.query, made.headers, body), body, ACCOUNT, "localhost:1")
 
 
@@ -166,4 +167,4 @@ def test_a_packed_body() -> None:
 )
 def test_packed_bodies_that_are_refused(encoding: bytes, body: bytes, code: str) -> None:
     with pytest.raises(WireError, match=code):
-        unpacked(request(b"/", (b"content-encoding", encoding), body=body))
+        unpacked(body, encoding)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from mooring.access.keys import AccessKey
 from mooring.control.kms_keys import KmsKeys
 from mooring.control.log_groups import LogGroup
+from mooring.control.metering import Metering
 from mooring.errors import KmsError
 from mooring.hosting.endpoints import EndpointRecord
 from mooring.hosting.kms_names import alias_arn, key_arn, read_key_name
@@ -51,6 +52,12 @@ class Control(Protocol):
 
     async def kms_service_key(self, scope: Scope, service: str) -> None:
         """Have a service's own key of KMS, such as S3's."""
+        ...
+
+    @property
+    def metering(self) -> Metering:
+        """All metrics."""
+        ...
 
     def wake(self, uid: str) -> None:
         """The wished state of this endpoint has changed: reconcile soon."""

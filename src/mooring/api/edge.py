@@ -23,6 +23,7 @@ from mooring.api.absent import NOT_INSTALLED, absent, is_siblings
 from mooring.api.administration import Administration, parts_of, refused, scope_of
 from mooring.api.auditing import Auditing, Progress
 from mooring.api.calls import ANYONE, Call, Control
+from mooring.api.cloudwatch import MONITORING, CloudWatchApi
 from mooring.api.endpoint_logs import LOGS, EndpointLogs
 from mooring.api.errors import is_expected, wire_error
 from mooring.api.guarding import Guard, asked_of, neighbours_asked
@@ -73,6 +74,7 @@ class Edge:
         self._clock = clock
         self._control = control
         self._endpoint_logs = EndpointLogs(control)
+        self._cloudwatch = CloudWatchApi(control, clock)
         self._holding = Holding(settings.api, store, control)
 
         def stop() -> None:
@@ -180,6 +182,10 @@ class Edge:
         try:
             if who.service == LOGS and said.protocol == JSON:
                 answer = await self._endpoint_logs.answer(request, said.operation, self._scope(who), request_id)
+                if answer is not None:
+                    return answer
+            if who.service == MONITORING:
+                answer = await self._cloudwatch.answer(request, self._scope(who), request_id)
                 if answer is not None:
                     return answer
             return await self._control.ask_neighbours(request, request_id)

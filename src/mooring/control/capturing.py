@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from mooring.clock import Clock
-from mooring.control.publishing import RoutePublisher
+from mooring.control.publishing import GatewayLink, RoutePublisher
 from mooring.data_capture.shipping import Shipper, Waiting
 from mooring.errors import Unavailable
 from mooring.hosting.capturing import capture_of
@@ -79,6 +79,8 @@ class Capturing:
         self._publisher = publisher
         self._shipper = Shipper(paths.capture, open_source(settings, paths, PUT_TIMEOUT_S), settings.capture)
         self._told: dict[str, _Told] = {}
+        self._reports: dict[str, dict[str, Any]] = {}  # by the incarnation of a gateway, by the route's key
+        publisher.heeded["capture"] = self._heed
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -95,10 +97,13 @@ class Capturing:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def _heed(self, link: GatewayLink, message: dict[str, Any]) -> None:
+        self._reports.setdefault(link.incarnation, {}).update(message["capture"])
+
     def states(self) -> dict[str, CaptureState]:
         """By the key of the endpoint's route, of every endpoint that captures or has captured."""
         found: dict[str, CaptureState] = {}
-        for incarnation, report in self._publisher.captured.items():
+        for incarnation, report in self._reports.items():
             here = self._publisher.is_connected(incarnation)
             for key, variants in report.items():
                 state = found.setdefault(key, CaptureState())

@@ -59,13 +59,18 @@ class GatewayLink(Link):
     def __init__(self, writer: asyncio.StreamWriter, hello: dict[str, Any]) -> None:
         super().__init__(writer, hello)
         self.index = int(hello["gateway"])
+        self.incarnation = str(hello["incarnation"])
         self.acknowledged = {key: Version(*version) for key, version in hello["routes"].items()}
         self.busy: set[str] = set()
-        self.incarnation = str(hello["incarnation"])
+        self.counted = 0
+        """Up to which of its messages it was told that what it counted is on disk."""
 
     @property
     def name(self) -> str:
         return f"gateway {self.index} (pid {self.pid})"
+
+
+Heed = Callable[[GatewayLink, dict[str, Any]], None]
 
 
 class RoutePublisher:
@@ -86,8 +91,10 @@ class RoutePublisher:
         self._changed = asyncio.Condition()
         self._settled = asyncio.Event()
         self._server: asyncio.Server | None = None
-        self.captured: dict[str, dict[str, Any]] = {}
-        """By the incarnation of a gateway, what it last said of data capture, by the route's key."""
+        self.heeded: dict[str, Heed] = {}
+        """Who heeds a message of a gateway's that is not about routes or keys, by the message's kind."""
+        self.left: list[Callable[[GatewayLink], None]] = []
+        """Called when a gateway's connection has ended."""
 
     async def start(self) -> None:
         """Listen for gateways."""
@@ -120,6 +127,12 @@ class RoutePublisher:
     def is_connected(self, incarnation: str) -> bool:
         """Whether a gateway is here, by its incarnation."""
         return any(isinstance(link, GatewayLink) and link.incarnation == incarnation for link in self._verifying)
+
+    def tell_each(self, message: Callable[[GatewayLink], dict[str, Any] | None]) -> None:
+        """Send each connected gateway a message of its own, or none."""
+        for link in self._verifying:
+            if isinstance(link, GatewayLink) and (told := message(link)) is not None:
+                link.send(told)
 
     def publish(self, route: Route) -> Version:
         """Send a route to every gateway, unless the same one is out already; returns its version."""
@@ -234,6 +247,8 @@ class RoutePublisher:
                 self._verifying.discard(link)
                 if isinstance(link, GatewayLink):
                     self._links.discard(link)
+                    for leave in self.left:
+                        leave(link)
                 log.info("%s has left", link.name)
                 await self._notify()
             writer.close()
@@ -262,9 +277,9 @@ class RoutePublisher:
                 link.busy.update(acknowledgement.get("busy", ()))
             elif idle := message.get("idle"):
                 link.busy.discard(idle["replica"])
-            elif captured := message.get("capture"):
-                self.captured.setdefault(link.incarnation, {}).update(captured)
-                return  # nobody waits for it
+            elif (heed := self.heeded.get(next(iter(message), ""))) is not None:
+                heed(link, message)
+                return
         await self._notify()
 
     async def _notify(self) -> None:

@@ -31,6 +31,7 @@ from mooring.control.endpoint_worker import EndpointWorker
 from mooring.control.kms import Kms
 from mooring.control.kms_keys import KmsKeys
 from mooring.control.log_groups import LogGroup, LogGroups
+from mooring.control.metering import Metering
 from mooring.control.neighbours import Neighbours
 from mooring.control.own_keys import client_key
 from mooring.control.publishing import RoutePublisher
@@ -60,11 +61,18 @@ class ControlService:
     """All endpoint workers."""
 
     def __init__(
-        self, around: Surroundings, neighbours: Neighbours, access: Access, capturing: Capturing, kms: Kms
+        self,
+        around: Surroundings,
+        neighbours: Neighbours,
+        access: Access,
+        capturing: Capturing,
+        kms: Kms,
+        metering: Metering,
     ) -> None:
         self._around = around
         self._capturing = capturing
         self.kms = kms
+        self.metering = metering
         self.keys = access
         self._workers: dict[str, EndpointWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -194,6 +202,7 @@ class ControlService:
         await self.kms.close()
         await self._around.engine.close()
         await self._around.publisher.close()
+        await self.metering.close()
 
     def _begin(self, uid: str) -> EndpointWorker:
         worker = self._workers[uid] = EndpointWorker(uid, self._around)
@@ -279,10 +288,12 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     kms = Kms(settings, paths, store, clock, master, access.keyring if access.needed else None)
     await kms.start()
     engine = ProcessEngine(paths, settings, clock, client_key(access.replicas_key))
+    metering = await Metering.open(settings.metrics, paths, publisher, clock)
     await publisher.start()
     neighbours = Neighbours(settings, paths, clock)
     cloudwatch = CloudWatch(neighbours, settings.deployments.cloudwatch_url, clock)
     around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch)
-    service = ControlService(around, neighbours, access, Capturing(settings, paths, store, clock, publisher), kms)
+    capturing = Capturing(settings, paths, store, clock, publisher)
+    service = ControlService(around, neighbours, access, capturing, kms, metering)
     await service.adopt()
     return service

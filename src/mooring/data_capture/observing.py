@@ -30,7 +30,7 @@ SWEEP_S = 0.25
 LOOK_S = 1.0
 """Between two looks at the disk, two tries of a write that failed, and two reports."""
 
-Tell = Callable[[dict[str, Any]], None]
+Tell = Callable[[dict[str, Any]], object]
 """Sends a report to control."""
 
 
@@ -166,10 +166,10 @@ class Capture:
         self._writers.forget(route_key)
         self._told.pop(route_key, None)
 
-    def greeting(self) -> dict[str, Any] | None:
-        """What a control that has just come up is told: everything that was counted."""
-        counted = self._counted()
-        return {"capture": counted} if counted else None
+    def greet(self) -> None:
+        """Tell a control that has just come up everything that was counted."""
+        if counted := self._counted():
+            self._tell({"capture": counted})
 
     def _counted(self) -> dict[str, Any]:
         """`{route key: {variant: {"taken", "not_taken", "problem"}}}`."""

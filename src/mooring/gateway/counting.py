@@ -1,40 +1,89 @@
-"""Plain counters of each variant, which outlive the versions of its route.
+"""Counters of each variant, which outlive the versions of its route: what CloudWatch's metrics of invocations are.
 
-Counting a call is a few additions; what is made of the numbers is made elsewhere, once a second.
+Counting a call is a few additions. Times are put into buckets `FOLD_AT` at a time, so that neither a call nor the
+once-a-second `drain` is long. The names are AWS's: `InvocationModelErrors` are all calls that were not answered with
+2xx, `Invocation4XXErrors` those that the model answered with 4xx, and `Invocation5XXErrors` those that it answered with
+5xx or not at all, which to a caller's alarm is the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from mooring.metrics.distributions import Distribution
+from mooring.metrics.series import Point, Series, dimensions
 from mooring.upstream.call import Failure
+
+NAMESPACE = "AWS/SageMaker"
+FOLD_AT = 128
+_MICROSECONDS = 1e6
+_SHORTEST_US = 1.0
 
 
 class VariantCounters:
-    """What one gateway saw of one variant since it started. Times are in seconds."""
+    """What one gateway saw of one variant since it was last drained. Times are in seconds."""
 
-    __slots__ = ("errors_4xx", "errors_5xx", "invocations", "latencies", "model_errors", "overheads")
+    __slots__ = ("_latency", "_overhead", "errors_4xx", "errors_5xx", "instances", "invocations", "latencies",
+                 "model_errors", "overheads")  # fmt: skip
 
     def __init__(self) -> None:
         self.invocations = 0
         self.errors_4xx = 0
         self.errors_5xx = 0
         self.model_errors = 0
+        self.instances = 0
+        """Replicas that take its calls; set when a route is compiled."""
         self.latencies: list[float] = []
         self.overheads: list[float] = []
+        self._latency = Distribution()
+        self._overhead = Distribution()
 
     def answered(self, model: float, overhead: float) -> None:
         """A call succeeded: the replica took `model` seconds of it, and the gateway `overhead`."""
         self.invocations += 1
-        self.latencies.append(model)
+        latencies = self.latencies
+        latencies.append(model)
         self.overheads.append(overhead)
+        if len(latencies) >= FOLD_AT:
+            self._fold()
 
-    def failed(self, status: int, failure: Failure | None) -> None:
-        """A call failed: with the replica's own `status`, or for want of an answer."""
+    def failed(self, status: int, failure: Failure | None, model: float | None = None) -> None:
+        """A call failed: with the replica's own `status`, or for want of an answer, `model` seconds later."""
         self.invocations += 1
         self.model_errors += 1
         if 400 <= status < 500:
             self.errors_4xx += 1
         elif status >= 500 or failure is not None:
             self.errors_5xx += 1
+        if model is not None:
+            self.latencies.append(model)
+
+    def drain(self) -> Iterator[tuple[str, str, Distribution]]:
+        """(metric, unit, what was seen) since the last time."""
+        self._fold()
+        invocations = self.invocations
+        if invocations:
+            yield "Invocations", "None", Distribution.repeated(1.0, invocations)
+            if self.instances:
+                yield "InvocationsPerInstance", "None", Distribution.repeated(1.0 / self.instances, invocations)
+            for name, errors in (
+                ("Invocation4XXErrors", self.errors_4xx),
+                ("Invocation5XXErrors", self.errors_5xx),
+                ("InvocationModelErrors", self.model_errors),
+            ):
+                # Each call is a value, 1 or 0, so that the average is the share of errors.
+                yield name, "None", Distribution.weighted(((0.0, invocations - errors), (1.0, errors)))
+            self.invocations = self.errors_4xx = self.errors_5xx = self.model_errors = 0
+        for name, seen in (("ModelLatency", self._latency), ("OverheadLatency", self._overhead)):
+            if seen.count:
+                yield name, "Microseconds", seen
+        self._latency, self._overhead = Distribution(), Distribution()
+
+    def _fold(self) -> None:
+        for seconds, seen in ((self.latencies, self._latency), (self.overheads, self._overhead)):
+            if seconds:
+                seen.add_all([max(each * _MICROSECONDS, _SHORTEST_US) for each in seconds])
+                seconds.clear()
 
 
 class Counting:
@@ -42,12 +91,29 @@ class Counting:
 
     def __init__(self) -> None:
         self._counters: dict[tuple[str, str], VariantCounters] = {}
+        self._gone: set[str] = set()
 
     def of(self, route_key: str, variant: str) -> VariantCounters:
         """The counters of a variant; the same for all fleets and versions of it."""
-        return self._counters.setdefault((route_key, variant), VariantCounters())
+        self._gone.discard(route_key)
+        key = route_key, variant
+        counters = self._counters.get(key)
+        if counters is None:
+            counters = self._counters[key] = VariantCounters()
+        return counters
 
     def forget(self, route_key: str) -> None:
-        """The endpoint is gone."""
-        for key in [key for key in self._counters if key[0] == route_key]:
-            del self._counters[key]
+        """The endpoint is gone; what was counted is drained once more."""
+        self._gone.add(route_key)
+
+    def drain(self, at: int) -> Iterator[Point]:
+        """What was counted since the last time, as points of the second `at`."""
+        for (route_key, variant), counters in self._counters.items():
+            account, region, endpoint = route_key.split("/", 2)
+            of_variant = dimensions({"EndpointName": endpoint, "VariantName": variant})
+            for name, unit, seen in counters.drain():
+                yield Point(Series(account, region, NAMESPACE, name, of_variant, unit), at, seen)
+        if self._gone:
+            for key in [key for key in self._counters if key[0] in self._gone]:
+                del self._counters[key]
+            self._gone.clear()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from mooring.gateway.counting import Counting
 from mooring.hosting.routes import Route, RouteVariant
+from mooring.metrics.registry import Registry
 from mooring.upstream.observing import Feature, Observer
 
 
@@ -15,6 +16,8 @@ class Instruments:
 
     counting: Counting = field(default_factory=Counting)
     features: tuple[Feature, ...] = ()
+    registry: Registry = field(default_factory=Registry)
+    """What this process tells of itself on `/metrics`."""
 
     def observers(self, route: Route, variant: RouteVariant) -> tuple[Observer, ...]:
         """Who watches the calls of a variant."""

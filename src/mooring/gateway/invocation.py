@@ -116,12 +116,18 @@ class Invocation(Call):
         self._variant = variant
         replica = variant.pick()
         if replica is None:
+            variant.counters.failed(503, None)
             self._refuse(faults.no_replica(pipeline.route.endpoint, variant.name))
         else:
             self.sent = perf_counter()
             replica.begin(self)
 
     # upstream.Call
+
+    def cancel(self) -> None:
+        if self.replica is not None and self._variant is not None:
+            self._variant.counters.invocations += 1  # the model has the call, and nobody hears what comes of it
+        super().cancel()
 
     def replied(self, status: int, headers: ReplyHeaders, body: bytes) -> None:
         self.body = b""  # the client's connection keeps this object until its next call
@@ -189,7 +195,8 @@ class Invocation(Call):
     ) -> None:
         """The call has failed at the replica; without a `response` its answer has begun and breaks off."""
         if self._variant is not None:
-            self._variant.counters.failed(status, failure)
+            took = None if failure is Failure.UNREACHABLE else perf_counter() - self.sent
+            self._variant.counters.failed(status, failure, took)
         if response is None:
             assert failure is not None
             self._client.break_off(failure)

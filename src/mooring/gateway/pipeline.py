@@ -78,6 +78,8 @@ class Pipeline:
             )
             for each in route.variants
         )
+        for variant in self.variants:
+            variant.counters.instances = sum(len(each.replicas) for each in self.variants if each.name == variant.name)
         self.observed = any(variant.observers for variant in self.variants)
         """Whether its calls are of the kind that tells of itself."""
         both = list(zip(self.variants, route.variants, strict=True))

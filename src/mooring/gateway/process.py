@@ -28,6 +28,7 @@ from mooring.gateway.front import Front, FrontConnection
 from mooring.gateway.guarding import Guard, GuardedConnection
 from mooring.gateway.handover import Handover
 from mooring.gateway.instruments import Instruments
+from mooring.gateway.reporting import Reporter
 from mooring.gateway.route_channel import RouteChannel
 from mooring.gateway.routes import RouteTable
 from mooring.gateway.session_store import SessionStore
@@ -87,7 +88,7 @@ class Gateway:
             self._tls = Tls(settings.tls, paths)
         self._channel = RouteChannel(str(paths.routes_socket), inherited.index, keyring)
         self._capture = Capture(paths.capture, settings.capture, self._channel.tell)
-        self._channel.greetings.append(self._capture.greeting)
+        self._channel.greeted.append(self._capture.greet)
         self._instruments = Instruments(features=(self._capture,))
         self._routes = RouteTable(
             paths.gateway_routes(inherited.index),
@@ -96,6 +97,10 @@ class Gateway:
             self._channel.replica_idle,
             self._instruments,
         )
+        self._reporter = Reporter(self._instruments.registry, self._channel.tell, [self._instruments.counting.drain])
+        self._channel.greeted.append(self._reporter.greet)
+        self._channel.heeded["counted"] = lambda message: self._reporter.ledger.acknowledged(int(message["counted"]))
+        self._tell_of_itself()
         limits = settings.gateway
         self._sessions = SessionStore(paths.sessions, limits.sessions_per_endpoint)
         self._front = Front(
@@ -117,6 +122,17 @@ class Gateway:
             buffered_limit=limits.buffered_limit_bytes,
             host=settings.server.host,
             allowed_hosts=f"{settings.server.allowed_hosts},{settings.tls.name}",
+        )
+
+    def _tell_of_itself(self) -> None:
+        """What `/metrics` says of this process."""
+        registry, ledger = self._instruments.registry, self._reporter.ledger
+        registry.add("connections", "gauge", "Clients' connections.", lambda: len(self._front.connections))
+        registry.add(
+            "reserved_body_bytes", "gauge", "Memory reserved for request bodies.", lambda: self._front.budget.held
+        )
+        registry.add(
+            "dropped_points_total", "counter", "Points of metrics that control never got.", lambda: ledger.dropped
         )
 
     def _replica(self, replica: RouteReplica) -> Replica:
@@ -149,7 +165,8 @@ class Gateway:
         if self._routes.versions():
             await self._freshen()
         listener = socket.socket(fileno=self._inherited.listen_fd)
-        server, kept = await self._listen(listener), list[asyncio.Task[None]]()
+        server = await self._listen(listener)
+        kept = [asyncio.create_task(self._reporter.run(), name="reports")]
         if self._inherited.index == 0:
             kept.append(asyncio.create_task(self._sweep_sessions(), name="sweep of sessions"))
         if self._tls is not None:
@@ -161,6 +178,7 @@ class Gateway:
         server.close()
         await self._drain()
         self._capture.close()
+        self._reporter.report()
         for task in (channel, *kept):
             task.cancel()
         await asyncio.wait((channel, *kept))

@@ -27,7 +27,6 @@ LINE_LIMIT_BYTES = 16 * 1024 * 1024
 RECONNECT_AFTER_S = 0.02
 RECONNECT_AFTER_MAX_S = 0.5
 
-Message = dict[str, Any]
 
 
 class RouteChannel:
@@ -44,8 +43,10 @@ class RouteChannel:
         """Set once control has said that nothing newer is held back."""
         self._writer: asyncio.StreamWriter | None = None
         self._unsaid: list[str] = []
-        self.greetings: list[Callable[[], Message | None]] = []
-        """What is said on every new connection, besides the routes: reports of which only the last counts."""
+        self.greeted: list[Callable[[], None]] = []
+        """Called when control has only just come, once it knows who this is."""
+        self.heeded: dict[str, Callable[[Any], None]] = {}
+        """Who heeds a message of control's that is not about routes or keys, by the message's kind."""
 
     def replica_idle(self, replica_id: str) -> None:
         """A replica that was reported busy has no outstanding call any more."""
@@ -54,9 +55,10 @@ class RouteChannel:
         else:
             self._unsaid.append(replica_id)
 
-    def tell(self, message: Message) -> None:
-        """Say something that needs no answer; while control is away it is not said."""
+    def tell(self, message: dict[str, Any]) -> bool:
+        """Say something that is not about routes; False while control is away."""
         self._say(message)
+        return self._writer is not None
 
     async def run(self, table: RouteTable) -> None:
         """Stay connected until cancelled."""
@@ -90,9 +92,8 @@ class RouteChannel:
         unsaid, self._unsaid = self._unsaid, []
         for replica_id in unsaid:
             self._say({"idle": {"replica": replica_id}})
-        for greeting in self.greetings:
-            if message := greeting():
-                self._say(message)
+        for greet in self.greeted:
+            greet()
 
     def _heed(self, message: dict[str, Any], table: RouteTable) -> None:
         if "route" in message:
@@ -107,6 +108,8 @@ class RouteChannel:
         elif "synced" in message:
             self.synced.set()
             log.debug("routes are in step with control of epoch %s", message["synced"].get("epoch"))
+        elif (heed := self.heeded.get(next(iter(message), ""))) is not None:
+            heed(message)
         else:
             log.warning("control says something unknown: %.100r", list(message))
 

@@ -16,8 +16,18 @@ def dimensions(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> Dimensio
     return tuple(sorted(pairs.items() if isinstance(pairs, Mapping) else pairs))
 
 
+class Metric(NamedTuple):
+    """One metric of one account and region."""
+
+    account: str
+    region: str
+    namespace: str
+    name: str
+    dimensions: Dimensions
+
+
 class Series(NamedTuple):
-    """One metric of one account and region. Values of two units are two series."""
+    """The values of one metric that were told in one unit."""
 
     account: str
     region: str
@@ -25,6 +35,11 @@ class Series(NamedTuple):
     name: str
     dimensions: Dimensions
     unit: str
+
+    @property
+    def metric(self) -> Metric:
+        """What it is a series of, in whatever unit."""
+        return Metric(*self[:-1])
 
     def to_document(self) -> list[Any]:
         """For JSON."""
@@ -49,3 +64,13 @@ class Point(NamedTuple):
     at: int
     """Whole seconds since the epoch."""
     seen: Distribution
+
+    def to_document(self) -> list[Any]:
+        """For JSON."""
+        return [self.series.to_document(), self.at, self.seen.to_document()]
+
+    @staticmethod
+    def from_document(document: Any) -> Point:
+        """The inverse of `to_document`. Raises ValueError or TypeError for what is none."""
+        series, at, seen = document
+        return Point(Series.from_document(series), int(at), Distribution.from_document(seen))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import zlib
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -22,14 +21,10 @@ from mooring.wire.dialects import CBOR, JSON, QUERY, Spoken
 from mooring.wire.errors import WireError, serialization_exception, unknown_operation
 from mooring.wire.recognition import recognize
 
-LARGEST_BODY_BYTES = 8 * 1024 * 1024
-"""Also of what a body unpacks to."""
-
 IN_CBOR = "monitoring"
 """The only one of the services that speaks it."""
 FORM = "application/x-www-form-urlencoded"
 JSON_1_0 = "application/x-amz-json-1.0"
-_GZIP = 31
 _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
 _AWS = b".amazonaws.com"
 """moto would take the region from such a host."""
@@ -83,26 +78,6 @@ def read(request: Request, said: Spoken, body: bytes, account: AccountSettings, 
         content_type=content_type,
         body=text,
     )
-
-
-def unpacked(request: Request) -> bytes:
-    """The body without its `Content-Encoding`, which the SDKs give to large metrics. Raises `WireError`."""
-    encoding = (request.header(b"content-encoding") or b"").strip().lower()
-    if encoding in (b"", b"identity"):
-        return request.body
-    if encoding != b"gzip":
-        raise WireError("UnsupportedMediaType", "Content-Encoding is gzip or nothing.", status=415)
-    unpacking = zlib.decompressobj(_GZIP)
-    try:
-        body = unpacking.decompress(request.body, LARGEST_BODY_BYTES)
-    except zlib.error as error:
-        raise serialization_exception(f"The body is not gzip: {error}") from None
-    if unpacking.eof:
-        return body
-    if unpacking.unconsumed_tail:
-        message = f"The body has more than {LARGEST_BODY_BYTES} bytes when it is unpacked."
-        raise WireError("RequestEntityTooLarge", message, status=413)
-    raise serialization_exception("The body is cut off.")
 
 
 def _asked(said: Spoken, request: Request, body: bytes) -> tuple[str, str, str]:

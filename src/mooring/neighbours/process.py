@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from mooring.errors import MooringError, Unavailable
 from mooring.http1.application import serve
 from mooring.http1.messages import Request, Response
-from mooring.neighbours.calls import LARGEST_BODY_BYTES, Call, read, unpacked
+from mooring.neighbours.calls import Call, read
 from mooring.neighbours.deliveries import Deliveries, stay_on_this_machine
 from mooring.neighbours.emulation import Answer, Emulation, Unimplemented
 from mooring.neighbours.journal import Journal
@@ -34,6 +34,7 @@ from mooring.settings import Settings, data_directory, load
 from mooring.wire import json_values, rpc_v2_cbor
 from mooring.wire.browsers import is_loopback
 from mooring.wire.dialects import CBOR, Spoken, failure, spoken
+from mooring.wire.encodings import LARGEST_BODY_BYTES, unpacked
 from mooring.wire.errors import WireError, WireResponse, internal_failure
 from mooring.wire.service_models import service_model
 
@@ -129,7 +130,9 @@ class Neighbours:
         return Response(answer.status, answer.headers, answer.body)
 
     def _made(self, request: Request, said: Spoken, request_id: str) -> WireResponse:
-        call = read(request, said, unpacked(request), self._account, self._host)
+        call = read(
+            request, said, unpacked(request.body, request.header(b"content-encoding")), self._account, self._host
+        )
         invocation = request.header(b"amz-sdk-invocation-id") or b""
         known = invocation.decode("ascii") if _INVOCATION.fullmatch(invocation) else ""
         answer = self._performer.perform(call, known)

@@ -259,6 +259,32 @@ class ArtifactSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """What is counted and measured, and for how long it is kept: see [metrics.md](metrics.md)."""
+
+    flush_s: float = 5.0
+    """Between two writes of new metrics to disk."""
+    seconds_kept_s: float = 10_800.0
+    """How long points of a second are kept (CloudWatch: 3 hours)."""
+    minutes_kept_s: float = 1_296_000.0
+    """How long points of a minute are kept (CloudWatch: 15 days)."""
+    five_minutes_kept_s: float = 5_443_200.0
+    """How long points of five minutes are kept (CloudWatch: 63 days)."""
+    hours_kept_s: float = 39_312_000.0
+    """How long points of an hour are kept (CloudWatch: 455 days)."""
+    most_series: int = 20_000
+    """Metrics that are kept; PutMetricData refuses further ones."""
+    instances_interval_s: float = 5.0
+    """Between two looks at what replicas use; 0 never looks."""
+    scrape_token: str = field(default="", repr=False)
+    """What a Prometheus gives as `Authorization: Bearer` to read `/metrics`, which needs it while access keys are
+    needed."""
+    cloudwatch_url: str = ""
+    """A CloudWatch to which every metric goes each minute, with AWS_ACCESS_KEY_ID of the environment that started
+    Mooring; empty sends nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditSettings:
     """Who called what: see [audit.md](audit.md)."""
 
@@ -324,6 +350,7 @@ class Settings:
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     capture: CaptureSettings = field(default_factory=CaptureSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
 
     @property
@@ -340,7 +367,9 @@ class Settings:
     def without_secrets(self) -> Settings:
         """For a process that has no need of them."""
         objects = dataclasses.replace(self.objects, secret_access_key="")
-        return dataclasses.replace(self, objects=objects, access=dataclasses.replace(self.access, master_key=""))
+        access = dataclasses.replace(self.access, master_key="")
+        metrics = dataclasses.replace(self.metrics, scrape_token="")
+        return dataclasses.replace(self, objects=objects, access=access, metrics=metrics)
 
     @staticmethod
     def from_json(text: str) -> Settings:

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import sqlite
 
 from mooring.errors import LimitExceeded
 from mooring.metrics.distributions import Distribution
-from mooring.metrics.series import Point, Series, dimensions
+from mooring.metrics.series import Metric, Point, Series, dimensions
 from mooring.store import metric_schema as schema
 from mooring.store.metric_blocks import LEVELS, Block, Level
 
@@ -68,6 +68,9 @@ class MetricData:
         self._wall = wall
         self._blocks: dict[_BlockKey, _Held] = {}
         self._series = {_series_of(row): Known(row.id, row.last_at) for row in self._rows(schema.series)}
+        self._of_metric: dict[Metric, list[Series]] = {}
+        for series in self._series:
+            self._of_metric.setdefault(series.metric, []).append(series)
         self._sources = {row.name: (row.sequence, row.at) for row in self._rows(schema.sources)}
         self._new_sources: set[str] = set()
         self._next_id = max((known.id for known in self._series.values()), default=0) + 1
@@ -135,7 +138,7 @@ class MetricData:
             known.changed = known.new = False
         self._new_sources.clear()
         self._let_go()
-        return {name: sequence for name, (sequence, _) in self._sources.items()}
+        return self.sources()
 
     def prune(self) -> None:
         """Forget what is older than it is kept."""
@@ -160,6 +163,9 @@ class MetricData:
             del self._blocks[key]
         for series in gone:
             del self._series[series]
+            self._of_metric[series.metric].remove(series)
+            if not self._of_metric[series.metric]:
+                del self._of_metric[series.metric]
         for name in silent:
             del self._sources[name]
 
@@ -168,6 +174,14 @@ class MetricData:
     def series(self) -> Mapping[Series, Known]:
         """Every series that there is."""
         return self._series
+
+    def of_metric(self, metric: Metric, unit: str | None = None) -> list[Series]:
+        """The series of a metric, in one unit or in all."""
+        return [series for series in self._of_metric.get(metric, ()) if unit is None or series.unit == unit]
+
+    def sources(self) -> dict[str, int]:
+        """Up to which message each source's were recorded."""
+        return {name: sequence for name, (sequence, _) in self._sources.items()}
 
     def points(self, series: Series, level: Level, start: int, end: int) -> dict[int, Distribution]:
         """The points of a series from `start` to before `end`, by the start of each, ascending; not to be changed."""
@@ -194,6 +208,7 @@ class MetricData:
         known = self._series.get(series)
         if known is None and len(self._series) < self._retention.most_series:
             known = self._series[series] = Known(self._next_id, 0, new=True)
+            self._of_metric.setdefault(series.metric, []).append(series)
             self._next_id += 1
         return known
 

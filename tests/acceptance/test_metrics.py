@@ -1,0 +1,221 @@
+"""Metrics through real clients: what was invoked through two workers is counted, exactly, whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.acceptance.running import Deployment, Server, wait_until
+
+FAILING = """
+def model_fn(model_dir):
+    return None
+def input_fn(body, content_type):
+    return body
+def predict_fn(data, model):
+    if "bad" in str(data):
+        raise ValueError("no")
+    return data
+def output_fn(data, accept):
+    return b"{}", "application/json"
+"""
+
+
+def dims(endpoint: str, variant: str) -> list[dict[str, str]]:
+    return [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
+
+
+def query(name: str, endpoint: str, variant: str, stat: str = "Sum", period: int = 60) -> dict[str, Any]:
+    metric = {"Namespace": "AWS/SageMaker", "MetricName": name, "Dimensions": dims(endpoint, variant)}
+    return {"Id": f"q{name.lower()}{stat.lower()}", "MetricStat": {"Metric": metric, "Period": period, "Stat": stat}}
+
+
+def around(seconds: float = 600) -> dict[str, datetime]:
+    now = datetime.now(UTC)
+    return {"StartTime": now - timedelta(seconds=seconds), "EndTime": now + timedelta(seconds=seconds)}
+
+
+def values(cloudwatch: Any, *queries: dict[str, Any]) -> dict[str, list[float]]:
+    found = cloudwatch.get_metric_data(MetricDataQueries=list(queries), **around())
+    return {each["Id"]: each["Values"] for each in found["MetricDataResults"]}
+
+
+def total(cloudwatch: Any, name: str, endpoint: str, variant: str) -> float:
+    (found,) = values(cloudwatch, query(name, endpoint, variant)).values()
+    return sum(found)
+
+
+def invoke_in_new_connections(deployment: Deployment, endpoint: str, count: int, body: bytes = b"x") -> int:
+    """Each with a client of its own, so that the kernel shares them among the workers; returns the failures."""
+    failures = 0
+    for _ in range(count):
+        client = deployment.server.client("sagemaker-runtime")
+        try:
+            client.invoke_endpoint(EndpointName=endpoint, ContentType="text/csv", Body=body)["Body"].read()
+        except ClientError:
+            failures += 1
+        finally:
+            client.close()
+    return failures
+
+
+def test_two_workers_are_counted_as_one_and_nothing_is_lost_while_control_is_away(
+    make_server: Callable[..., Server],
+) -> None:
+    server = make_server().start("--workers", "2")
+    own = Deployment(server)
+    own.model("good", FAILING)
+    own.endpoint("ep", own.variant("good", "v"))
+    own.wait("ep")
+    cloudwatch = server.client("cloudwatch", retries=3)
+    assert invoke_in_new_connections(own, "ep", 30) == 0
+    assert invoke_in_new_connections(own, "ep", 10, b"bad") == 10
+    wait_until(lambda: total(cloudwatch, "Invocations", "ep", "v") == 40, what="the invocations to be counted")
+
+    names = ("Invocations", "InvocationsPerInstance", "Invocation4XXErrors", "Invocation5XXErrors")
+    found = values(cloudwatch, *(query(name, "ep", "v") for name in (*names, "InvocationModelErrors")))
+    errors = {name: sum(found[f"q{name.lower()}sum"]) for name in (*names, "InvocationModelErrors")}
+    assert errors == {
+        "Invocations": 40,
+        "InvocationsPerInstance": 40,
+        "Invocation4XXErrors": 0,
+        "Invocation5XXErrors": 10,
+        "InvocationModelErrors": 10,
+    }
+    stats = cloudwatch.get_metric_statistics(
+        Namespace="AWS/SageMaker", MetricName="ModelLatency", Dimensions=dims("ep", "v"), Period=3600,
+        Statistics=["SampleCount", "Average", "Minimum", "Maximum", "Sum"], ExtendedStatistics=["p50", "p99", "tm90"],
+        **around(),
+    )["Datapoints"]  # fmt: skip
+    assert sum(each["SampleCount"] for each in stats) == 40
+    for each in stats:
+        extended = each["ExtendedStatistics"]
+        assert each["Unit"] == "Microseconds"
+        assert 0 < each["Minimum"] <= extended["p50"] <= extended["p99"] <= each["Maximum"] < 60e6
+        assert each["Minimum"] <= extended["tm90"] <= each["Maximum"]
+
+    # Control dies before it has written what it was told: gateways send it again, and count on meanwhile.
+    assert invoke_in_new_connections(own, "ep", 20) == 0
+    time.sleep(1.2)  # told, and most likely not on disk
+    control = server.process("control")
+    os.kill(control, signal.SIGKILL)
+    assert invoke_in_new_connections(own, "ep", 20) == 0
+    wait_until(lambda: total(cloudwatch, "Invocations", "ep", "v") == 80, what="the invocations to be counted")
+    time.sleep(1.5)
+    assert total(cloudwatch, "Invocations", "ep", "v") == 80  # and not twice
+    server.stop()
+    server.start("--workers", "2")
+    cloudwatch = server.client("cloudwatch", retries=3)
+    assert total(cloudwatch, "Invocations", "ep", "v") == 80
+
+
+def test_expressions_pages_and_lists(own: Deployment) -> None:
+    own.simple("m", FAILING)
+    cloudwatch = own.server.client("cloudwatch")
+    for body in (b"ok", b"ok", b"ok", b"bad"):
+        invoke_in_new_connections(own, "m", 1, body)
+    wait_until(lambda: total(cloudwatch, "Invocations", "m", "m") == 4)
+    queries = [
+        {**query("Invocation5XXErrors", "m", "m", period=3600), "Id": "m1", "ReturnData": False},
+        {**query("Invocations", "m", "m", period=3600), "Id": "m2"},
+        {"Id": "rate", "Expression": "m1 / m2 * 100", "Label": "errors in %"},
+        {"Id": "none", "Expression": "FILL(m1, 0) * 0"},
+    ]
+    found = cloudwatch.get_metric_data(MetricDataQueries=queries, **around(60))["MetricDataResults"]
+    by_id = {each["Id"]: each for each in found}
+    assert set(by_id) == {"m2", "rate", "none"}
+    assert by_id["rate"]["Label"] == "errors in %"
+    assert by_id["rate"]["StatusCode"] == "Complete"
+    if len(by_id["m2"]["Values"]) == 1:  # else an hour began meanwhile
+        assert by_id["rate"]["Values"] == [25.0]
+    listed = cloudwatch.list_metrics(
+        Namespace="AWS/SageMaker", Dimensions=[{"Name": "EndpointName"}], RecentlyActive="PT3H"
+    )["Metrics"]
+    assert {"Invocations", "ModelLatency", "OverheadLatency"} <= {each["MetricName"] for each in listed}
+    assert all(each["Dimensions"] == dims("m", "m") for each in listed)
+    assert cloudwatch.list_metrics(Dimensions=[{"Name": "EndpointName", "Value": "other"}])["Metrics"] == []
+    west = own.server.client("cloudwatch", region="eu-west-1")
+    assert west.list_metrics()["Metrics"] == []
+
+
+def test_people_publish_metrics_of_their_own(own: Deployment) -> None:
+    cloudwatch = own.server.client("cloudwatch")
+    now = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=10)
+    data = [
+        {
+            "MetricName": "score",
+            "Timestamp": now + timedelta(minutes=minute),
+            "Values": [1.0, 5.0],
+            "Counts": [3.0, 1.0],
+        }
+        for minute in range(5)
+    ]
+    cloudwatch.put_metric_data(Namespace="Mine", MetricData=data)
+    cloudwatch.put_metric_data(
+        Namespace="Mine",
+        MetricData=[
+            {
+                "MetricName": "large", "Unit": "Bytes", "Timestamp": now,
+                "StatisticValues": {"SampleCount": 2, "Sum": 6, "Minimum": 2, "Maximum": 4},
+            },
+            # Enough for botocore to compress the body.
+            *({"MetricName": "many", "Dimensions": [{"Name": "n", "Value": str(n) * 20}], "Value": n} for n in range(200)),
+        ],
+    )  # fmt: skip
+    metric = {"Namespace": "Mine", "MetricName": "score"}
+    queries = [{"Id": "s", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Average"}}]
+    pages = cloudwatch.get_paginator("get_metric_data").paginate(
+        MetricDataQueries=queries, ScanBy="TimestampAscending", MaxDatapoints=2, **around(3600)
+    )
+    told = [each for page in pages for each in page["MetricDataResults"]]
+    assert [len(each["Values"]) for each in told] == [2, 2, 1]
+    assert [each["StatusCode"] for each in told] == ["PartialData", "PartialData", "Complete"]
+    times = [at for each in told for at in each["Timestamps"]]
+    assert times == [now + timedelta(minutes=minute) for minute in range(5)]
+    assert {value for each in told for value in each["Values"]} == {2.0}
+    large = cloudwatch.get_metric_statistics(
+        Namespace="Mine", MetricName="large", Period=60, Statistics=["Sum", "Maximum"], Unit="Bytes", **around(3600)
+    )["Datapoints"]
+    assert [(each["Sum"], each["Maximum"], each["Unit"]) for each in large] == [(6.0, 4.0, "Bytes")]
+    pages = cloudwatch.get_paginator("list_metrics").paginate(Namespace="Mine", MetricName="many")
+    assert sum(len(page["Metrics"]) for page in pages) == 200
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("put_metric_data", {"Namespace": "AWS/SageMaker", "MetricData": [{"MetricName": "m", "Value": 1}]}, "Value"),
+    ("put_metric_data", {"Namespace": "N", "MetricData": [{"MetricName": "m"}]}, "Combination"),
+    ("put_metric_data", {"Namespace": "N", "MetricData": [{"MetricName": "m", "Value": 2.0**361}]}, "Value"),
+    (
+        "put_metric_data",
+        {"Namespace": "N", "MetricData": [{"MetricName": "m", "Value": 1, "Timestamp": datetime(2020, 1, 1)}]},
+        "Value",
+    ),
+    ("get_metric_statistics", {"Namespace": "N", "MetricName": "m", "Period": 61, "Statistics": ["Sum"]}, "Value"),
+    ("get_metric_statistics", {"Namespace": "N", "MetricName": "m", "Period": 60}, "MissingParameter"),
+    ("get_metric_statistics", {"Namespace": "N", "MetricName": "m", "Period": 1, "Statistics": ["Sum"]}, "Combination"),
+    (
+        "get_metric_statistics",
+        {"Namespace": "N", "MetricName": "m", "Period": 60, "ExtendedStatistics": ["p101"]},
+        "Value",
+    ),
+    ("get_metric_data", {"MetricDataQueries": [{"Id": "e", "Expression": "SEARCH('a', 'Sum')"}]}, "ValidationError"),
+    ("get_metric_data", {"MetricDataQueries": [{"Id": "e", "Expression": "m1 * 2"}]}, "ValidationError"),
+    ("list_metrics", {"NextToken": "nonsense"}, "InvalidNextToken"),
+]
+
+
+def test_what_cannot_be_is_refused_with_awss_codes(own: Deployment) -> None:
+    cloudwatch = own.server.client("cloudwatch")
+    for call, members, code in REFUSED:
+        times = around(3600) if call.startswith("get") else {}
+        with pytest.raises(ClientError) as refused:
+            getattr(cloudwatch, call)(**members, **times)
+        wanted = f"InvalidParameter{code}" if code in ("Value", "Combination") else code
+        assert refused.value.response["Error"]["Code"] == wanted, (call, members)
