@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import threading
 import time
+from http.client import IncompleteRead
 
 import pytest
 
-from tests.gateway.running import Stage, answer, invocation, signed
+from tests.gateway.running import Stage, answer, eventually, invocation, signed
 
 LIMIT = 6_291_456
 
@@ -32,6 +33,44 @@ def test_the_routes_own_limit_counts_for_small_and_for_chunked_bodies(stage: Sta
     head = re.sub(rb"Content-Length: \d+", b"Transfer-Encoding: chunked", invocation(body=b""))
     assert client.call(head + b"65\r\n" + b"x" * 101 + b"\r\n0\r\n\r\n").status == 413
     assert client.call(head + b"3\r\nabc\r\n0\r\n\r\n").status == 200
+
+
+CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("limit", [100, 400_000])
+def test_the_largest_response(stage: Stage, limit: int) -> None:
+    replica = stage.served(lambda seen, _: answer(b"x" * int(seen.body)), response_limit_bytes=limit)
+    client = stage.client()
+    assert len(client.call(invocation(body=b"%d" % limit)).body) == limit
+    for length in (limit + 1, 30 * limit):
+        response = client.call(invocation(body=b"%d" % length))
+        assert (response.status, response.headers["x-amzn-errortype"]) == (424, "ModelError")
+        assert response.document["OriginalStatusCode"] == 200
+        assert response.document["OriginalMessage"].startswith(
+            f"Received response from primary with status code 200. However, the response payload is {length} bytes, "
+            f"which has exceeded the maximum limit of {limit} bytes."
+        )
+    stream = client.call(invocation(api="invocations-response-stream", body=b"%d" % (30 * limit)))
+    assert (stream.status, len(stream.body) > 30 * limit) == (200, True), "a stream has no such limit"
+    eventually(lambda: len(replica._open) <= 1)
+
+
+def test_the_largest_response_of_an_unknown_length(stage: Stage) -> None:
+    """Its beginning is with the client before it is too long: a reset tells that it is not whole."""
+    chunk = b"4e20\r\n" + b"x" * 20_000 + b"\r\n"
+    replica = stage.served(lambda seen, _: CHUNKS + chunk * int(seen.body) + b"0\r\n\r\n", response_limit_bytes=400_000)
+    client = stage.client()
+    assert len(client.call(invocation(body=b"20")).body) == 400_000
+    with pytest.raises((ConnectionError, IncompleteRead)):
+        client.call(invocation(body=b"400"))
+    eventually(lambda: not replica._open)
+    assert stage.client().call(invocation(body=b"1")).status == 200
+
+
+def test_a_response_without_a_limit(stage: Stage) -> None:
+    stage.served(lambda *_: answer(b"x" * 20_000_000))
+    assert len(stage.client().call(invocation()).body) == 20_000_000
 
 
 def test_expect_is_answered_once_the_head_is_accepted(stage: Stage) -> None:

@@ -24,6 +24,7 @@ class Pool:
 
     id = "r"
     may_retry = True
+    stream_within_s = 480.0
 
     def __init__(self) -> None:
         self.ticker = Ticker()

@@ -33,6 +33,7 @@ def route_of(record: EndpointRecord, routed: Iterable[Routed], gateway: GatewayS
         status=record.status,
         body_limit_bytes=gateway.body_limit_bytes,
         invocation_timeout_s=gateway.invocation_timeout_s,
+        response_limit_bytes=gateway.response_limit_bytes,
     )
 
 

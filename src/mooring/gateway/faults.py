@@ -168,6 +168,16 @@ def not_there_yet(api: str) -> Response:
     return validation_error(f"{api} is not available: this version of Mooring does not do it yet.")
 
 
+def response_too_long(route: Route, container: str, status: int, length: int, limit: int) -> Response:
+    """The container answered with more than an invocation may bring, in the words that AWS has for pipelines."""
+    text = (
+        f"Received response from {container} with status code {status}. However, the response payload is {length}"
+        f" bytes, which has exceeded the maximum limit of {limit} bytes. Have the model put larger output into S3, use"
+        " InvokeEndpointWithResponseStream, or set MOORING_GATEWAY_RESPONSE_LIMIT_BYTES."
+    )
+    return _model_error(route, container, status, text)
+
+
 def model_error(route: Route, container: str, status: int, body: bytes | None) -> Response:
     """The container answered with an error; `body` is None when it is too large to be told."""
     text = None if body is None else body.decode("utf-8", "replace")

@@ -21,9 +21,9 @@ from mooring.gateway.handover import Handover
 from mooring.gateway.headers import AUTHORIZATION, INVOKE, SESSION_ID, STREAM, TARGET_VARIANT, Api, unfit
 from mooring.gateway.invocation import Client, Invocation
 from mooring.gateway.observed import ObservedInvocation
-from mooring.gateway.pipeline import Pipeline, Variant
+from mooring.gateway.pipeline import Pipeline
 from mooring.gateway.routes import RouteTable
-from mooring.gateway.sessions import Sessions
+from mooring.gateway.sessions import InSession, Sessions
 from mooring.gateway.streaming import EventStream
 from mooring.http1.budget import Budget
 from mooring.http1.connection import ServerConnection
@@ -245,17 +245,19 @@ class FrontConnection(ServerConnection):
         known, api = self._known, self._api
         client: Client = EventStream(self) if api is STREAM else self
         target, session = known.get(TARGET_VARIANT), known.get(SESSION_ID)
-        chosen: Variant | None = None
+        entered: InSession | None = None
         if session is not None:
-            entered = self._front.sessions.enter(client, pipeline, session, target)
-            if isinstance(entered, Response):
-                self.respond_with(entered)
+            found = self._front.sessions.enter(client, pipeline, session, target)
+            if isinstance(found, Response):
+                self.respond_with(found)
                 return
-            client, chosen = entered, entered.variant
+            client = entered = found
         invocation = kind(client, pipeline, head, body, known, self._arrived, api.operation)
+        if entered is not None:
+            entered.cancel = invocation.cancel
         invocation.as_it_comes = api is STREAM
         self._invocation = invocation
-        invocation.invoke(target, chosen)
+        invocation.invoke(target, None if entered is None else entered.variant)
 
     def _rare(self, request: Request, known: dict[bytes, bytes]) -> None:
         """Not an invocation of an endpoint in service under its plain name."""

@@ -7,6 +7,7 @@ cannot be reached has seen nothing, so another is tried; after that every failur
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from time import perf_counter
 from typing import Protocol
 
@@ -70,6 +71,7 @@ class Invocation(Call):
         "_client",
         "_pipeline",
         "_replied",
+        "_room",
         "_variant",
         "arrived",
         "known",
@@ -101,6 +103,7 @@ class Invocation(Call):
         self._variant: Variant | None = None
         self._attempts = 0
         self._answering = False
+        self._room = pipeline.response_limit  # for what is still to come of the answer
         self._replied = 0.0
 
     def invoke(self, target: bytes | None, chosen: Variant | None = None) -> None:
@@ -133,6 +136,9 @@ class Invocation(Call):
         self.body = b""  # the client's connection keeps this object until its next call
         self._replied = perf_counter()
         if 200 <= status < 300:
+            if len(body) > self._room and not self.as_it_comes:
+                self._too_long(status, headers, len(body))
+                return
             self._client.send(self._head(headers) + b"Content-Length: %d\r\n" % len(body), body)
             self._count()
         else:
@@ -140,6 +146,12 @@ class Invocation(Call):
 
     def reply_began(self, status: int, headers: ReplyHeaders, length: int | None) -> None:
         if 200 <= status < 300:
+            if self.as_it_comes:
+                self._room = inf
+            elif length is not None and length > self._room:
+                super().cancel()
+                self._too_long(status, headers, length)
+                return
             self._answering = True
             self._client.begin(self._head(headers), length)
         else:
@@ -147,7 +159,12 @@ class Invocation(Call):
             self._model_failed(status, headers, None)
 
     def reply_data(self, data: bytes) -> None:
-        self._client.write(data)
+        self._room -= len(data)
+        if self._room < 0:
+            super().cancel()
+            self._fail(None, 0, Failure.TOO_LONG, [], None)
+        else:
+            self._client.write(data)
 
     def reply_ended(self) -> None:
         self._replied = perf_counter()
@@ -185,6 +202,11 @@ class Invocation(Call):
         variant, replied, sent = self._variant, self._replied, self.sent
         assert variant is not None
         variant.counters.answered(replied - sent, perf_counter() - replied + sent - self.arrived)
+
+    def _too_long(self, status: int, headers: ReplyHeaders, length: int) -> None:
+        limit = self._pipeline.route.response_limit_bytes
+        response = faults.response_too_long(self._pipeline.route, self._container, status, length, limit)
+        self._fail(response, status, Failure.TOO_LONG, headers, None)
 
     def _model_failed(self, status: int, headers: ReplyHeaders, body: bytes | None) -> None:
         response = faults.model_error(self._pipeline.route, self._container, status, body)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
 from itertools import accumulate
+from math import inf
 from random import random, randrange
 
 from mooring.gateway.counting import VariantCounters
@@ -63,12 +64,13 @@ class Variant:
 class Pipeline:
     """One endpoint, ready to serve."""
 
-    __slots__ = ("body_limit", "by_name", "choose", "observed", "route", "timeout_s", "variants")
+    __slots__ = ("body_limit", "by_name", "choose", "observed", "response_limit", "route", "timeout_s", "variants")
 
     def __init__(self, route: Route, replicas: Mapping[str, Replica], instruments: Instruments) -> None:
         self.route = route
         self.body_limit = route.body_limit_bytes
         self.timeout_s = route.invocation_timeout_s
+        self.response_limit = float(route.response_limit_bytes or inf)
         self.variants = tuple(
             Variant(
                 each,

@@ -16,7 +16,7 @@ import functools
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mooring.gateway import faults
 from mooring.gateway.headers import SESSION_ID
@@ -82,13 +82,15 @@ class Sessions:
 class InSession:
     """The client of a call that is in a session, or opens one; `variant` is what to invoke."""
 
-    __slots__ = ("_client", "_pipeline", "_refused", "_store", "relayed", "variant")
+    __slots__ = ("_client", "_pipeline", "_refused", "_store", "cancel", "relayed", "variant")
 
     def __init__(self, client: Client, store: SessionStore, pipeline: Pipeline) -> None:
         self._client = client
         self._store = store
         self._pipeline = pipeline
         self._refused = False  # what the replica still says goes nowhere
+        self.cancel: Callable[[], None] = _nothing
+        """Ends the call at the replica."""
         self.relayed: Mapping[bytes, bytes] = {}
         self.variant: Variant
 
@@ -116,6 +118,7 @@ class InSession:
         settled = self._settled(head)
         if isinstance(settled, Response):
             self._refused = True
+            self.cancel()
             self._client.respond(settled.status, settled.headers, settled.body)
         else:
             self._client.begin(settled, length)
@@ -131,6 +134,10 @@ class InSession:
     def break_off(self, why: Failure) -> None:
         if not self._refused:
             self._client.break_off(why)
+
+
+def _nothing() -> None:
+    pass
 
 
 class Opening(InSession):

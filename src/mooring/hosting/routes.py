@@ -64,6 +64,8 @@ class Route:
     """EndpointStatus at publication; an endpoint that is not serving yet has no replicas."""
     body_limit_bytes: int
     invocation_timeout_s: float
+    response_limit_bytes: int = 0
+    """0 is no limit."""
 
     @property
     def key(self) -> str:

@@ -82,6 +82,8 @@ class GatewaySettings:
 
     body_limit_bytes: int = 6_291_456
     """Largest body of an invocation (AWS: 6 MiB)."""
+    response_limit_bytes: int = 6_291_456
+    """Largest body of a model's response to InvokeEndpoint (AWS: 6 MiB); 0 is no limit. A response stream has none."""
     invocation_timeout_s: float = 60.0
     """How long a replica may take to answer (AWS: 60 s)."""
     stream_timeout_s: float = 480.0

@@ -22,6 +22,7 @@ class Failure(Enum):
     TIMED_OUT = "it did not answer in time"
     BROKEN = "it closed the connection before its answer was complete"
     MALFORMED = "its answer is not HTTP"
+    TOO_LONG = "its answer is longer than answers may be"
 
 
 class Call:
