@@ -36,3 +36,8 @@ def test_variants_and_failures(sdk_v2: Runner, shared_server: Server) -> None:
 def test_a_serverless_model(sdk_v2: Runner, shared_server: Server) -> None:
     """`Model.deploy` with a `ServerlessInferenceConfig` and `Predictor`."""
     sdk_v2.run(SCRIPTS / "serverless.py", shared_server.data)
+
+
+def test_a_response_stream(sdk_v2: Runner, shared_server: Server) -> None:
+    """`Predictor.predict_stream` with `ByteIterator` and `LineIterator`, from a script that yields."""
+    sdk_v2.run(SCRIPTS / "streams.py", shared_server.data)
