@@ -16,12 +16,14 @@ def model_fn(d): return {!r}
 def transform_fn(model, body, content_type, accept):
     if body == "raise":
         raise ValueError("on purpose")
+    if body == "stream":
+        return (part for part in (model, "!")), "text/plain"
     return model, "text/csv"
 """
 
 
 def test_an_endpoints_whole_life(javascript: Runner, shared_server: Server) -> None:
-    """S3, STS and IAM; models, configs, waiters, 50 invocations at once, weights, tags, paginators, exceptions."""
+    """S3, STS and IAM; models, configs, waiters, 50 invocations at once, a response stream, weights, tags, paginators, exceptions."""
     for name in ("one", "two"):
         packed = archive({"code/inference.py": SCRIPT.format(name)})
         (javascript.directory / f"{name}.tar.gz").write_bytes(packed)

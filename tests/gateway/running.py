@@ -232,10 +232,14 @@ class FakeControl:
     def next(self) -> dict[str, Any]:
         return self.said.get(timeout=WAIT_S)
 
-    def say(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Send one message and return what the gateway says to it."""
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send one message."""
         assert self._connection is not None
         self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def say(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send one message and return what the gateway says to it."""
+        self.tell(message)
         return self.next()
 
     def publish(self, route: Route) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mooring.gateway.session_store import Session, SessionStore
 from mooring.gateway.sessions import opened_session
 from mooring.hosting.routes import RouteReplica, RouteVariant, Version
-from tests.gateway.running import Response, ScriptedServer, Seen, Stage, answer, invocation, route
+from tests.gateway.running import Response, ScriptedServer, Seen, Stage, answer, eventually, invocation, route
 from tests.wire.botocore_half import event_stream
 
 FOREVER = "2999-01-01T00:00:00Z"
@@ -301,6 +302,18 @@ def test_an_endpoint_that_was_stopped(pair: Pair) -> None:
     )
     for named in (session, "NEW_SESSION"):
         assert pair.refused(named).startswith("Endpoint ep is OutOfService")
+
+
+def test_what_has_expired_is_swept(stage: Stage) -> None:
+    """Once control has said that the routes are in step: before, every replica is unknown."""
+    store = SessionStore(stage.paths.sessions, 0)
+    store.open(route().key, Session("old", "a", "ra", time.time() - 1), lambda _: True)
+    store.open(route().key, Session("good", "a", "ra", time.time() + 1000), lambda _: True)
+    Pair(stage)
+    assert len(list(stage.paths.sessions.glob("*/*"))) == 2
+    stage.control.tell({"synced": {"epoch": 1}})
+    eventually(lambda: len(list(stage.paths.sessions.glob("*/*"))) == 1)
+    assert store.find(route().key, "good") is not None
 
 
 def test_what_a_container_may_say() -> None:

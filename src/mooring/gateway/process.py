@@ -231,7 +231,8 @@ class Gateway:
         """One gateway does it for all; before it knows the routes, every replica would be unknown to it."""
         await self._channel.synced.wait()
         while True:
-            await asyncio.to_thread(self._sessions.sweep, self._routes.replica_ids())
+            if self._paths.sessions.exists():
+                await asyncio.to_thread(self._sessions.sweep, self._routes.replica_ids())
             await asyncio.sleep(SESSION_SWEEP_S)
 
     async def _until(self, stopping: asyncio.Event, channel: asyncio.Task[None]) -> None:

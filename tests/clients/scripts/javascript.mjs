@@ -12,7 +12,9 @@ import {
   DescribeModelCommand, ListTagsCommand, SageMakerClient, UpdateEndpointWeightsAndCapacitiesCommand,
   paginateListEndpointConfigs, paginateListModels, waitUntilEndpointDeleted, waitUntilEndpointInService,
 } from "@aws-sdk/client-sagemaker";
-import { InvokeEndpointCommand, SageMakerRuntimeClient } from "@aws-sdk/client-sagemaker-runtime";
+import {
+  InvokeEndpointCommand, InvokeEndpointWithResponseStreamCommand, SageMakerRuntimeClient,
+} from "@aws-sdk/client-sagemaker-runtime";
 import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 
 const s3 = new S3Client();
@@ -81,6 +83,18 @@ assert.deepEqual(await ask(), ["One", "one"]);
 assert.deepEqual(await ask({ TargetVariant: "Two", Body: Buffer.from([0, 1, 255]) }), ["Two", "two"]);
 const answers = await Promise.all(Array.from({ length: 50 }, () => ask()));
 assert(answers.every(([variant]) => variant === "One"));
+
+// A stream, whose parts come as events.
+const streamed = await runtime.send(new InvokeEndpointWithResponseStreamCommand({
+  EndpointName: "js", ContentType: "text/csv", Body: "stream", Accept: "text/plain",
+}));
+assert.deepEqual([streamed.InvokedProductionVariant, streamed.ContentType], ["One", "text/plain; charset=utf-8"]);
+let received = "";
+for await (const event of streamed.Body) {
+  received += Buffer.from(event.PayloadPart.Bytes).toString();
+}
+assert.equal(received, "one!");
+
 await sagemaker.send(new UpdateEndpointWeightsAndCapacitiesCommand({
   EndpointName: "js",
   DesiredWeightsAndCapacities: [{ VariantName: "One", DesiredWeight: 0 }, { VariantName: "Two", DesiredWeight: 1 }],
