@@ -23,7 +23,7 @@ def transform_fn(model, body, content_type, accept):
 
 
 def test_an_endpoints_whole_life(javascript: Runner, shared_server: Server) -> None:
-    """S3, STS and IAM; models, configs, waiters, 50 invocations at once, a response stream, weights, tags, paginators, exceptions."""
+    """S3, STS and IAM; models, configs, waiters, 50 calls at once, a stream, weights, tags, paginators, exceptions."""
     for name in ("one", "two"):
         packed = archive({"code/inference.py": SCRIPT.format(name)})
         (javascript.directory / f"{name}.tar.gz").write_bytes(packed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,16 +19,15 @@ ALLOWED = {
     b"x-amzn-sagemaker-inference-id",
     b"x-amzn-sagemaker-session-id",
 }
-NAMES = st.sampled_from(sorted({*INVOKE.known, *STREAM.known, b"content-length", b"transfer-encoding", b"host"}))
+NAMES = st.one_of(
     st.sampled_from(sorted(INVOKE.known | STREAM.known)),
     st.sampled_from([b"content-length", b"transfer-encoding", b"host"]),
 )
 VALUES = st.binary(max_size=30)
 
 
-@pytest.mark.parametrize("api", [INVOKE, STREAM], ids=lambda api: api.operation)
-@settings(max_examples=300)
-@given(st.lists(st.tuples(NAMES, VALUES), max_size=6), st.binary(max_size=50))
+@settings(max_examples=500)
+@given(st.sampled_from([INVOKE, STREAM]), st.lists(st.tuples(NAMES, VALUES), max_size=6), st.binary(max_size=50))
 def test_a_head_for_a_container_is_one_request(api: Api, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     """The parser decides which values there can be; what it lets pass goes on to the head."""
     lines = b"".join(b"%b: %b\r\n" % header for header in headers if header[0] not in (b"content-length", b"expect"))

@@ -36,13 +36,7 @@ _ALIKE = {
 class Api:
     """One operation. A header that it does not have is as if it were not there."""
 
-    def __init__(
-        self,
-        operation: str,
-        accept: bytes,
-        checked: tuple[bytes, ...],
-        relayed: Mapping[bytes, bytes],
-    ) -> None:
+    def __init__(self, operation: str, accept: bytes, relayed: Mapping[bytes, bytes]) -> None:
         self.operation = operation
         self.relayed = relayed
         """What a container's headers become towards the caller, by lower-cased name; all others stay behind."""
@@ -51,8 +45,11 @@ class Api:
             "POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n"
             f"X-Amzn-SageMaker-Forwarded-Api: {operation}\r\n".encode()
         )
-        self.known = frozenset((AUTHORIZATION, TARGET_VARIANT, *self._forwarded, *checked, *browsers.LOOKED_AT))
+
+    @functools.cached_property
+    def known(self) -> frozenset[bytes]:
         """The headers that this operation looks at. Two requests that agree in these are equally valid."""
+        return frozenset((AUTHORIZATION, *_checks(self.operation).headers, *browsers.LOOKED_AT))
 
     def container_head(self, known: Mapping[bytes, bytes]) -> bytes:
         """The request head for a container; `Content-Length`'s value and the end are still to be added."""
@@ -68,7 +65,6 @@ class Api:
 INVOKE = Api(
     "InvokeEndpoint",
     b"accept",
-    (TARGET_MODEL, TARGET_CONTAINER, INFERENCE_COMPONENT, b"x-amzn-sagemaker-enable-explanations"),
     {
         b"content-type": b"Content-Type: %b\r\n",
         b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
@@ -77,7 +73,6 @@ INVOKE = Api(
 STREAM = Api(
     "InvokeEndpointWithResponseStream",
     b"x-amzn-sagemaker-accept",
-    (TARGET_CONTAINER, INFERENCE_COMPONENT),
     {
         b"content-type": b"X-Amzn-SageMaker-Content-Type: %b\r\n",
         b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
@@ -98,4 +93,4 @@ def _checks(operation: str) -> InvocationChecks:
 def prepare() -> None:
     """Compile the checks now rather than in the first request."""
     for api in (INVOKE, STREAM):
-        _checks(api.operation)
+        assert api.known

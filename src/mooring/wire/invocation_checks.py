@@ -68,6 +68,11 @@ class InvocationChecks:
         self.body_limit: int | None = modelled if body_limit is None else body_limit
         """The most bytes that a body may have; None means no bound."""
 
+    @property
+    def headers(self) -> frozenset[bytes]:
+        """The headers that the operation has, in lower case."""
+        return frozenset(self._headers)
+
     def violation(
         self, endpoint_name: bytes, headers: Sequence[tuple[bytes, bytes]], body_length: int
     ) -> WireError | None:
