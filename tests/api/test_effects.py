@@ -14,6 +14,7 @@ from mooring.store import endpoints, events
 from tests.api.conftest import IMAGE, Account
 from tests.api.serving import ACCOUNT, serving
 
+QUEUED = {"OutputConfig": {"S3OutputPath": "s3://b/o"}}
 CAPTURE = {
     "InitialSamplingPercentage": 10,
     "DestinationS3Uri": "s3://b/c",

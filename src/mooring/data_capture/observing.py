@@ -28,7 +28,7 @@ SMALL_BYTES = 64 * 1024
 """Of both bodies together: up to this a record is made and written at once."""
 SWEEP_S = 0.25
 LOOK_S = 1.0
-"""Between two looks at the disk, two tries of a write that failed, and two reports."""
+"""Between two looks at the disk, and two reports."""
 
 Tell = Callable[[dict[str, Any]], object]
 """Sends a report to control."""
@@ -195,10 +195,9 @@ class Capture:
         if loop.time() < self._next_look:
             return
         self._next_look = loop.time() + LOOK_S
-        self._writers.retry()
         if not self._looking:
             self._looking = True
-            self._aside.do(self._writers.room.look, self._looked)
+            self._aside.do(self._writers.look, self._looked)
         self._say()
 
     def _looked(self) -> None:

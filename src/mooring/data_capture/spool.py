@@ -7,10 +7,12 @@ between it counts what it writes. Several gateways may exceed the bound by what 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from mooring.settings import CaptureSettings
 
+PROBE_BYTES = 64 * 1024
 RESUMED_BELOW = 0.95
 """Of a limit that was reached: a little room comes and goes."""
 
@@ -58,6 +60,14 @@ class Room:
         self._bound = problem
         self.problem = problem if room <= 0 else None
         self.left = max(0, room)
+
+    def takes_files(self) -> bool:
+        """Whether a file can be written, by writing one."""
+        try:
+            with tempfile.TemporaryFile(dir=self._spool, buffering=0) as file:
+                return file.write(bytes(PROBE_BYTES)) == PROBE_BYTES
+        except OSError:
+            return False
 
     def close(self) -> None:
         """What was left is used up."""

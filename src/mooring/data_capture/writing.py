@@ -36,7 +36,7 @@ class Counts:
         self.taken = 0
         self.not_taken = 0
         self.problem: str | None = None
-        """Why a record could not be written; until the next one is."""
+        """Why a record could not be written; until one can be."""
 
     def missed(self, problem: str) -> None:
         """A record that should have been taken was not."""
@@ -53,7 +53,7 @@ class StreamWriter:
         self.stream = stream
         self.counts = Counts()
         self.blocked = False
-        """A write failed; cleared when it is time to try again."""
+        """A write failed, and none has been seen to succeed since."""
         self._directory = directory
         self._settings = settings
         self._room = room
@@ -183,10 +183,14 @@ class Writers:
         for writer in list(self._open):
             writer.sweep()
 
-    def retry(self) -> None:
-        """What failed may be tried again."""
-        for writer in list(self._writers.values()):
-            writer.blocked = False
+    def look(self) -> None:
+        """Measure the room that there is, and try whether what failed can be written again. For another thread."""
+        self.room.look()
+        failed = [writer for writer in list(self._writers.values()) if writer.blocked]
+        if failed and self.room.takes_files():
+            for writer in failed:
+                writer.blocked = False
+                writer.counts.problem = None
 
     def forget(self, route_key: str) -> None:
         """The endpoint is gone."""

@@ -1,0 +1,424 @@
+"""Data capture as a client of S3 and of SageMaker sees it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.acceptance.running import Deployment, Server, wait_until
+
+HASTE = {
+    "MOORING_CAPTURE_FLUSH_INTERVAL_S": "0.3",
+    "MOORING_CAPTURE_DISK_LIMIT_PERCENT": "100",
+    "MOORING_CAPTURE_RETRY_MAX_S": "1",
+}
+ECHO = """
+def model_fn(model_dir): return None
+def transform_fn(model, body, content_type, accept):
+    if body == "fail" or body == b"fail": raise ValueError("as asked")
+    return body, content_type + "; charset=utf-8"
+"""
+KEY = re.compile(
+    r"(?P<prefix>.+)/(?P<endpoint>[^/]+)/(?P<variant>[^/]+)/\d{4}/\d\d/\d\d/\d\d/\d\d-\d\d-\d{3}-(?P<uuid>[0-9a-f-]{36})\.jsonl"
+)
+BODIES = {
+    "text/csv": b"1,2,caf\xc3\xa9\n3,4,x\n",
+    "application/json": b'{"a": "\xe2\x82\xac"}',
+    "application/x-npy": b"\x93\xff\x00",
+}
+
+
+class Capturing(Deployment):
+    """A deployment with short ways to capture."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self.model("echo", ECHO)
+        self.destination = f"s3://{self.bucket}/data-capture"
+
+    def capture(self, percentage: int = 100, *modes: str, **members: Any) -> dict[str, Any]:
+        types = {"CsvContentTypes": ["text/csv"], "JsonContentTypes": ["application/json"]}
+        return {
+            "InitialSamplingPercentage": percentage,
+            "DestinationS3Uri": self.destination,
+            "CaptureOptions": [{"CaptureMode": mode} for mode in modes or ("Input", "Output")],
+            "CaptureContentTypeHeader": types,
+            **members,
+        }
+
+    def captured(self, name: str, capture: dict[str, Any], *variants: str) -> str:
+        """An endpoint in service that captures."""
+        made = [self.variant("echo", variant) for variant in variants or ("all",)]
+        self.config(name, *made, DataCaptureConfig=capture)
+        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        self.wait(name)
+        return name
+
+    def call(self, endpoint: str, body: bytes = b"1,2", content_type: str = "text/csv", **members: Any) -> bytes:
+        response = self.runtime.invoke_endpoint(EndpointName=endpoint, Body=body, ContentType=content_type, **members)
+        answer: bytes = response["Body"].read()
+        return answer
+
+    def objects(self, bucket: str | None = None, prefix: str = "data-capture") -> dict[str, list[dict[str, Any]]]:
+        """The records of every object, by its key."""
+        found = {}
+        bucket = bucket or self.bucket
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for each in page.get("Contents", []):
+                body = self.s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read().decode()
+                assert body.endswith("\n")
+                found[each["Key"]] = [json.loads(line) for line in body.split("\n")[:-1]]
+        return found
+
+    def records(self, count: int, **where: str) -> list[dict[str, Any]]:
+        """All records, once there are so many."""
+        wait_until(lambda: sum(map(len, self.objects(**where).values())) >= count, what=f"{count} records")
+        return [record for records in self.objects(**where).values() for record in records]
+
+    def state(self, endpoint: str) -> dict[str, Any]:
+        """Of capture, in `mooring status`."""
+        found = next(each for each in self.server.status()["endpoints"] if each["name"] == endpoint)
+        return dict(found["capture"])
+
+    def again(self) -> Capturing:
+        """The same after a start at another port."""
+        self.s3 = self.server.client("s3", retries=3)
+        self.sagemaker = self.server.client("sagemaker", retries=3)
+        self.runtime = self.server.client("sagemaker-runtime")
+        return self
+
+    def described(self, endpoint: str) -> dict[str, Any]:
+        return dict(self.sagemaker.describe_endpoint(EndpointName=endpoint)["DataCaptureConfig"])
+
+    def taken(self, endpoint: str) -> int:
+        """Once the gateway has reported what it holds by now."""
+        time.sleep(1.5)
+        return int(self.state(endpoint)["taken"])
+
+    def history(self, endpoint: str) -> str:
+        return self.server.command("endpoints", "events", endpoint).stdout
+
+
+class Calls(threading.Thread):
+    """Calls with an InferenceId each, never tried again; what was answered is remembered."""
+
+    def __init__(self, own: Capturing, name: str, number: int) -> None:
+        super().__init__(name=f"calls {number}", daemon=True)
+        self.acknowledged: list[str] = []
+        self.failures: list[Exception] = []
+        self.ended = threading.Event()
+        self._own, self._endpoint, self._number = own, name, number
+
+    def run(self) -> None:
+        client = self._own.server.client("sagemaker-runtime", connect_timeout=5, read_timeout=20)
+        turn = 0
+        while not self.ended.is_set():
+            turn += 1
+            inference_id = f"{self._number}-{turn}"
+            body = b"1," * (100_000 if turn % 5 == 0 else 10)
+            try:
+                response = client.invoke_endpoint(
+                    EndpointName=self._endpoint, Body=body, ContentType="text/csv", InferenceId=inference_id
+                )
+                assert response["Body"].read() == body
+            except Exception as error:  # noqa: BLE001 - what fails was not acknowledged
+                self.failures.append(error)
+                time.sleep(0.01)
+                continue
+            self.acknowledged.append(inference_id)
+
+
+@contextlib.contextmanager
+def calling(own: Capturing, name: str, threads: int = 2) -> Iterator[list[Calls]]:
+    calls = [Calls(own, name, number) for number in range(threads)]
+    for each in calls:
+        each.start()
+    try:
+        more(calls, 10)
+        yield calls
+    finally:
+        stop(calls)
+
+
+def stop(calls: list[Calls]) -> None:
+    for each in calls:
+        each.ended.set()
+    for each in calls:
+        each.join(30)
+        assert not each.is_alive(), "an invocation hangs"
+
+
+def more(calls: list[Calls], count: int) -> None:
+    """Until each has had so many more answers."""
+    before = [len(each.acknowledged) for each in calls]
+
+    def answered() -> bool:
+        return all(len(each.acknowledged) >= least + count for each, least in zip(calls, before, strict=True))
+
+    wait_until(answered, timeout=40, what="calls to be answered")
+
+
+@pytest.fixture
+def own(make_server: Callable[..., Server]) -> Capturing:
+    return Capturing(make_server(**HASTE).start())
+
+
+def test_schema_keys_and_encodings(own: Capturing) -> None:
+    name = own.captured("schema", own.capture())
+    for content_type, body in BODIES.items():
+        own.call(name, body, content_type, InferenceId=content_type, CustomAttributes="trace=1")
+    own.call(name, b"\xff\xfe,1", InferenceId="not utf-8")
+    own.call(name, b"plain")
+    records = own.records(5)
+    for key in own.objects():
+        found = KEY.fullmatch(key)
+        assert found, key
+        assert (found["prefix"], found["endpoint"], found["variant"]) == ("data-capture", name, "all")
+        assert uuid.UUID(found["uuid"]).version == 4
+    by_id = {record["eventMetadata"].get("inferenceId"): record for record in records}
+    for content_type, encoding in (("text/csv", "CSV"), ("application/json", "JSON"), ("application/x-npy", "BASE64")):
+        record = by_id[content_type]
+        assert list(record) == ["captureData", "eventMetadata", "eventVersion"]
+        assert record["eventVersion"] == "0"
+        assert record["eventMetadata"]["customAttributes"] == ["trace=1"]
+        for side, mode, observed in (
+            ("endpointInput", "INPUT", content_type),
+            ("endpointOutput", "OUTPUT", f"{content_type}; charset=utf-8"),
+        ):
+            data = record["captureData"][side]
+            assert list(data) == ["observedContentType", "mode", "data", "encoding"]
+            assert (data["observedContentType"], data["mode"], data["encoding"]) == (observed, mode, encoding)
+            kept = base64.b64decode(data["data"]) if encoding == "BASE64" else data["data"].encode()
+            assert kept == BODIES[content_type]
+    assert by_id["not utf-8"]["captureData"]["endpointInput"]["encoding"] == "BASE64"
+    assert list(by_id[None]["eventMetadata"]) == ["eventId", "inferenceTime"]
+    assert len({record["eventMetadata"]["eventId"] for record in records}) == 5
+    assert own.described(name) == {
+        "EnableCapture": True,
+        "CaptureStatus": "Started",
+        "CurrentSamplingPercentage": 100,
+        "DestinationS3Uri": own.destination,
+        "KmsKeyId": "",
+    }
+    assert "no effect" not in own.history(name)
+
+
+def test_sides_and_variants(own: Capturing) -> None:
+    own.captured("both", own.capture(100, "InputAndOutput"), "a", "b")
+    own.captured("input", own.capture(100, "Input"))
+    own.captured("output", own.capture(100, "Output"))
+    for variant in ("a", "b", "b"):
+        own.call("both", TargetVariant=variant)
+    own.call("input")
+    own.call("output")
+    own.records(5)
+    found: dict[tuple[str, str], list[Any]] = {}
+    for key, records in own.objects().items():
+        place = KEY.fullmatch(key)
+        assert place
+        sides = [list(record["captureData"]) for record in records]
+        found.setdefault((place["endpoint"], place["variant"]), []).extend(sides)
+    both = ["endpointInput", "endpointOutput"]
+    assert found == {
+        ("both", "a"): [both],
+        ("both", "b"): [both, both],
+        ("input", "all"): [["endpointInput"]],
+        ("output", "all"): [["endpointOutput"]],
+    }
+
+
+def test_capture_changes_live(own: Capturing) -> None:
+    """Off, on, and other rates, under load that never fails; each call is captured by what its fleet was told."""
+    name = own.captured("live", own.capture(0))
+    own.call(name)
+    assert own.described(name)["CurrentSamplingPercentage"] == 0
+    with calling(own, name) as calls:
+        for config, members in (
+            ("on", own.capture(100)),
+            ("off", own.capture(100, EnableCapture=False)),
+            ("half", own.capture(50)),
+        ):
+            own.config(config, own.variant("echo", "all"), DataCaptureConfig=members)
+            own.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
+            own.wait(name)
+            before = own.taken(name)
+            if config == "off":
+                assert own.described(name)["CaptureStatus"] == "Stopped"
+            more(calls, 30)
+            if config == "off":
+                time.sleep(2)  # longer than until the gateway reports
+                assert own.taken(name) == before
+            else:
+                wait_until(lambda before=before: own.taken(name) > before, what="records to be taken")
+    assert not [failure for each in calls for failure in each.failures]
+    assert own.described(name)["CurrentSamplingPercentage"] == 50
+
+
+def test_an_update_may_keep_what_is_captured(own: Capturing) -> None:
+    name = own.captured("kept", own.capture(100))
+    own.config("other", own.variant("echo", "all"), DataCaptureConfig=own.capture(7))
+    own.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName="other", RetainAllVariantProperties=True)
+    own.wait(name)
+    assert own.described(name)["CurrentSamplingPercentage"] == 100
+    own.sagemaker.update_endpoint(
+        EndpointName=name,
+        EndpointConfigName="other",
+        RetainAllVariantProperties=True,
+        ExcludeRetainedVariantProperties=[{"VariantPropertyType": "DataCaptureConfig"}],
+    )
+    own.wait(name)
+    assert own.described(name)["CurrentSamplingPercentage"] == 7
+
+
+def test_failed_invocations(make_server: Callable[..., Server]) -> None:
+    own = Capturing(make_server(**HASTE, MOORING_CAPTURE_FAILED_INVOCATIONS="on").start())
+    name = own.captured("failing", own.capture())
+    with pytest.raises(ClientError):
+        own.call(name, b"fail", InferenceId="failed")
+    own.call(name, b"fine", InferenceId="fine")
+    sides = {each["eventMetadata"]["inferenceId"]: list(each["captureData"]) for each in own.records(2)}
+    assert sides == {"failed": ["endpointInput"], "fine": ["endpointInput", "endpointOutput"]}
+
+
+def test_a_destination_outside_of_s3_is_refused(own: Capturing) -> None:
+    with pytest.raises(ClientError, match="no address of S3"):
+        own.config("bad", own.variant("echo"), DataCaptureConfig=own.capture(DestinationS3Uri="https://example.com/x"))
+
+
+def waiting(own: Capturing) -> list[Path]:
+    return [path for path in own.server.data.glob("capture/*/*-*") if path.suffix in (".open", ".sealed", ".new")]
+
+
+def test_a_bucket_that_comes_later(own: Capturing) -> None:
+    """Nothing is lost while the bucket is not there; it is told, and shipped when it is, of a deleted endpoint too."""
+    name = own.captured("early", own.capture(DestinationS3Uri="s3://comes-later/x"))
+    ids = [f"early-{number}" for number in range(5)]
+    for inference_id in ids:
+        own.call(name, InferenceId=inference_id)
+    wait_until(lambda: "records wait" in own.history(name), timeout=40, what="the history to tell")
+    assert "no such bucket" in own.state(name)["undelivered"]
+    assert own.state(name)["waiting_segments"] >= 1
+    assert "no such bucket" in own.server.command("status").stdout
+    assert own.described(name)["CaptureStatus"] == "Started"
+    own.sagemaker.delete_endpoint(EndpointName=name)
+    wait_until(lambda: not own.sagemaker.list_endpoints()["Endpoints"], what="the endpoint to be gone")
+    own.s3.create_bucket(Bucket="comes-later")
+    found = own.records(5, bucket="comes-later", prefix="x")
+    assert sorted(each["eventMetadata"]["inferenceId"] for each in found) == ids
+    wait_until(lambda: not waiting(own))
+
+
+def test_s3_is_away_until_the_spool_is_full(make_server: Callable[..., Server]) -> None:
+    own = Capturing(make_server(**HASTE, MOORING_CAPTURE_SPOOL_LIMIT_BYTES="20000").start())
+    name = own.captured("full", own.capture(DestinationS3Uri="s3://comes-later/x"))
+    for _ in range(60):
+        assert own.call(name, b"x" * 500) == b"x" * 500
+    wait_until(lambda: own.described(name)["CaptureStatus"] == "Stopped", what="capture to be stopped")
+    state = own.state(name)
+    assert state["taken"] + state["not_taken"] == 60
+    assert state["not_taken"] > 20
+    assert "no records are taken" in own.history(name)
+    shown = own.server.command("status").stdout
+    assert f"{state['not_taken']} not taken" in shown
+    assert "as much waits for S3 as may" in shown
+    own.s3.create_bucket(Bucket="comes-later")
+    wait_until(lambda: own.described(name)["CaptureStatus"] == "Started", timeout=40, what="capture to go on")
+    assert "records are taken again" in own.history(name)
+    own.call(name, InferenceId="after")
+    found = own.records(state["taken"] + 1, bucket="comes-later", prefix="x")
+    assert len(found) == state["taken"] + 1
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of this size; skips where none can be mounted."""
+    place.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", place],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_full_disk_stops_capture_and_no_invocation(make_server: Callable[..., Server], tmp_path: Path) -> None:
+    """The spool is on a real disk of 4 MB that something else fills to the last byte."""
+    server = make_server("disk", **HASTE)
+    with small_disk(server.data / "capture", 4) as disk:
+        own = Capturing(server.start())
+        name = own.captured("disk", own.capture())
+        own.call(name, b"before", InferenceId="before")
+        ballast = disk / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", 0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        for _ in range(20):
+            assert own.call(name, b"x" * 5000) == b"x" * 5000
+        wait_until(lambda: own.described(name)["CaptureStatus"] == "Stopped", what="capture to be stopped")
+        wait_until(lambda: own.state(name)["not_taken"] > 0)
+        ballast.unlink()
+        wait_until(lambda: own.described(name)["CaptureStatus"] == "Started", what="capture to go on")
+        own.call(name, b"after", InferenceId="after")
+        state = own.state(name)
+        records = own.records(state["taken"])
+        assert {"before", "after"} <= {each["eventMetadata"].get("inferenceId") for each in records}
+        assert server.stop() == 0
+
+
+def test_a_disk_that_others_use(make_server: Callable[..., Server]) -> None:
+    own = Capturing(make_server(**{**HASTE, "MOORING_CAPTURE_DISK_LIMIT_PERCENT": "0"}).start())
+    name = own.captured("shared-disk", own.capture())
+    own.call(name)
+    wait_until(lambda: own.described(name)["CaptureStatus"] == "Stopped", what="capture to be stopped")
+    assert "the disk is more than 0 % full" in own.state(name)["stopped"]
+
+
+VICTIMS = ("gateway 0", "control", "objects", "supervisor", "everything")
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_what_is_acknowledged_is_in_s3_once(own: Capturing, victim: str) -> None:
+    name, server = own.captured("killed", own.capture()), own.server
+    with calling(own, name) as calls:
+        server.note_processes()
+        pids = {each["name"]: each["pid"] for each in server.status()["processes"]}
+        if victim == "everything":
+            doomed = [*pids.values(), *(replica["pid"] for replica in server.replicas(name))]
+        else:
+            doomed = [pids[victim]]
+        for pid in doomed:
+            os.kill(pid, signal.SIGKILL)
+        if victim in ("supervisor", "everything"):
+            stop(calls)
+            server.start()
+        else:
+            more(calls, 20)
+    again = own.again()
+    acknowledged = {inference_id for each in calls for inference_id in each.acknowledged}
+    wait_until(lambda: not waiting(own), what="everything to be shipped")
+    records = [record for found in again.objects().values() for record in found]
+    times = Counter(record["eventMetadata"]["inferenceId"] for record in records)
+    assert not acknowledged - times.keys()
+    assert set(times.values()) == {1}
+    assert len({record["eventMetadata"]["eventId"] for record in records}) == len(records)
