@@ -186,7 +186,8 @@ class Writers:
     def look(self) -> None:
         """Measure the room that there is, and try whether what failed can be written again. For another thread."""
         self.room.look()
-        failed = [writer for writer in list(self._writers.values()) if writer.blocked]
+        alive = (reference() for reference in self._writers.valuerefs())
+        failed = [writer for writer in alive if writer is not None and writer.blocked]
         if failed and self.room.takes_files():
             for writer in failed:
                 writer.blocked = False
