@@ -57,7 +57,7 @@ class Scene:
 
     def found_on_disk(self, text: bytes, where: str = "") -> list[Path]:
         """Files that hold this text, of one bucket or of everything."""
-        return [path for path in self.files() if where in path.parts + ("",) and text in path.read_bytes()]
+        return [path for path in self.files() if where in (*path.parts, "") and text in path.read_bytes()]
 
     def object_file(self, bucket: str, key: str) -> Path:
         return self.server.paths.objects / "buckets" / bucket / f"{key}%"

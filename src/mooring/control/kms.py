@@ -167,29 +167,28 @@ class Kms:
     async def _answer(self, request: Request) -> Response:
         began = self._clock.monotonic()
         question: dict[str, Any] = json.loads(request.body)
-        status, arn, code = 200, "", ""
+        sealed = base64.b64decode(question["sealed"]) if "sealed" in question else None
+        status, code = 200, ""
         try:
-            key = await self._asked(question)
-            arn = key.key_arn
+            key = await self._asked(question, sealed)
             answer = {"plaintext": _text(key.plaintext), "sealed": _text(key.sealed), "key_arn": key.key_arn}
         except (KmsError, Denied) as error:
             code = error.code if isinstance(error, KmsError) else "AccessDenied"
             status, answer = 400, {"code": code, "message": str(error)}
-        if question.get("key_id") or arn:
-            self._record(question, status, arn, code, self._clock.monotonic() - began)
+        if question.get("key_id") or (sealed is not None and not sealed.startswith(_OF_S3)):
+            resource = answer.get("key_arn") or _resource(question, sealed, self._settings.account.id)
+            self._record(question, status, resource, code, self._clock.monotonic() - began)
         return Response(status, ((b"Content-Type", b"application/json"),), json.dumps(answer).encode())
 
-    async def _asked(self, question: dict[str, Any]) -> DataKey:
+    async def _asked(self, question: dict[str, Any], sealed: bytes | None) -> DataKey:
         scope, context = Scope(self._settings.account.id, question["region"]), question["context"]
-        user = self._user(question, scope)
-        if "sealed" in question:
-            sealed = base64.b64decode(question["sealed"])
+        if sealed is not None:
             if sealed.startswith(_OF_S3):
                 return self.unseal_own(sealed, context)
-            return await self.unseal(scope, sealed, context, user)
+            return await self.unseal(scope, sealed, context, self._user(question, scope))
         if not question["key_id"]:
             return self.generate_own(context)
-        return await self.generate(scope, question["key_id"], context, user)
+        return await self.generate(scope, question["key_id"], context, self._user(question, scope))
 
     def _user(self, question: dict[str, Any], scope: Scope) -> KeyUser:
         if question["own"]:
@@ -202,7 +201,7 @@ class Kms:
             raise Denied("The access key that the call was signed with is not in force any more.")
         return KeyUser(scope.account, role, key, via)
 
-    def _record(self, question: dict[str, Any], status: int, arn: str, code: str, took_s: float) -> None:
+    def _record(self, question: dict[str, Any], status: int, resource: str, code: str, took_s: float) -> None:
         operation = "Decrypt" if "sealed" in question else "GenerateDataKey"
         if not self._audit.wants(operation):
             return
@@ -212,7 +211,7 @@ class Kms:
             request_id=str(question["request_id"]),
             status=status,
             took_s=took_s,
-            resource=arn or str(question.get("key_id", "")),
+            resource=resource,
             region=str(question["region"]),
             key_id=str(question["caller"]),
             source="s3",
@@ -223,3 +222,13 @@ class Kms:
 
 def _text(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
+
+
+def _resource(question: dict[str, Any], sealed: bytes | None, account: str) -> str:
+    """What a question that failed was about."""
+    if sealed is None:
+        return str(question["key_id"])
+    try:
+        return key_arn(Scope(account, str(question["region"])), blobs.origin_of(sealed).key_id)
+    except KmsError:
+        return ""

@@ -32,13 +32,15 @@ REPLICAS_MAY = policy_of(
             "Effect": "Allow",
             "Action": [
                 "s3:*", "sagemaker:Invoke*", "sagemaker:Describe*", "sagemaker:List*", "sts:*", "sns:Publish", "sqs:*",
+                "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:DescribeKey",
                 "logs:*", "cloudwatch:PutMetricData", "cloudwatch:GetMetric*", "cloudwatch:ListMetrics",
             ],
             "Resource": "*",
         },
     }
 )  # fmt: skip
-"""What a model's own code may do: data, other endpoints, logs and metrics, but change no endpoint and no key."""
+"""What a model's own code may do: data, also encrypted, other endpoints, logs and metrics, but change no endpoint and
+no key. A key of KMS that models shall not use says so in its policy."""
 
 
 def replicas_key(master: MasterKey) -> AccessKey:
