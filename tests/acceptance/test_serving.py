@@ -214,7 +214,9 @@ def test_the_waiters_and_the_end(shared: Deployment) -> None:
 def test_a_history_tells_the_steps_and_what_has_no_effect(shared: Deployment) -> None:
     name = f"{shared.prefix}-told"
     shared.model(name)
-    shared.config(f"{name}-config", shared.variant(name, VolumeSizeInGB=5), KmsKeyId="alias/mine")
+    kms = shared.server.client("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    shared.config(f"{name}-config", shared.variant(name, VolumeSizeInGB=5), KmsKeyId=key)
     shared.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-config")
     shared.wait(name)
     lines = shared.server.command("endpoints", "events", name).stdout.splitlines()
@@ -223,7 +225,7 @@ def test_a_history_tells_the_steps_and_what_has_no_effect(shared: Deployment) ->
         told.index(part) for part in ("Creating", "fetching s3://", "loads the model", "answers /ping", "InService")
     ]
     assert places == sorted(places)
-    assert "no effect yet  KmsKeyId: nothing is encrypted" in told
+    assert "no effect yet  KmsKeyId: the model's files lie unencrypted" in told
     assert f'no effect yet: variant "{name}", VolumeSizeInGB' in shared.server.command("status").stdout
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from mooring.hosting import effects
 from mooring.hosting.events import EventKind
 from mooring.hosting.naming import Scope
 from mooring.settings import AccessSettings, HostingSettings, Settings
@@ -39,7 +40,8 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 
 def test_an_endpoints_history_names_what_does_nothing(account: Account) -> None:
     account.model()
-    account.config(KmsKeyId="alias/mine", AsyncInferenceConfig=QUEUED)
+    kms = account.edge.client("kms", region=account.region)
+    account.config(KmsKeyId=kms.create_key()["KeyMetadata"]["KeyId"], AsyncInferenceConfig=QUEUED)
     account.endpoint()
 
     uid = account.edge.write(lambda conn: endpoints.require(conn, Scope(ACCOUNT, account.region), "e").uid)
@@ -49,7 +51,7 @@ def test_an_endpoints_history_names_what_does_nothing(account: Account) -> None:
 
     assert account.edge.write(history) == [
         (EventKind.STATUS, "Creating"),
-        (EventKind.NO_EFFECT, "KmsKeyId: nothing is encrypted"),
+        (EventKind.NO_EFFECT, f"KmsKeyId: {effects.MEANWHILE['KmsKeyId']}"),
         (EventKind.NO_EFFECT, "AsyncInferenceConfig: there is no queue"),
         (EventKind.STATUS, "InService"),
     ]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from mooring.api.calls import Call
+from mooring.api.endpoint_keys import unusable_key
 from mooring.api.limits import check_quotas, fitted
 from mooring.api.listing import page_answer, selection_of
 from mooring.hosting import effects, transitions
@@ -35,6 +37,8 @@ def create_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     found = _models(conn, call, config)
     idle = _without_effect(call, config, found)
     record = transitions.created(uuid.uuid4().hex, call.scope, call.input, config, found, call.now)
+    if record.status is EndpointStatus.CREATING and (unusable := unusable_key(conn, call, config)):
+        record = replace(record, status=EndpointStatus.FAILED, failure_reason=unusable)
     if record.status is EndpointStatus.CREATING:
         check_quotas(conn, call, record, new=True)
         record = fitted(conn, call, record)
@@ -71,6 +75,8 @@ def update_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     found = _models(conn, call, config)
     idle = _without_effect(call, config, found)
     wished = updated(record, call.input, config, found, call.now, call.settings.deployments.timeout_s)
+    if wished.rollout is not None and (unusable := unusable_key(conn, call, config)):
+        wished = transitions.failed_at_once(record, unusable, call.now)
     if wished.rollout is not None:
         check_quotas(conn, call, wished, new=False)
         wished = fitted(conn, call, wished)

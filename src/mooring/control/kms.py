@@ -115,7 +115,9 @@ class Kms:
     async def generate(
         self, scope: Scope, key_id: str, context: Mapping[str, str], user: KeyUser | None = None
     ) -> DataKey:
-        """A new data key under a key in any of its four forms. Raises `KmsError` or `Denied`."""
+        """A new data key under a key in any of its four forms, or under the store's own. Raises `KmsError`, `Denied`."""
+        if not key_id:
+            return self._generate_own(context)
         await self._make_service_key(scope, key_id)
         now, plaintext = self._clock.wall(), os.urandom(KEY_BYTES)
 
@@ -131,6 +133,8 @@ class Kms:
         self, scope: Scope, sealed: bytes, context: Mapping[str, str], user: KeyUser | None = None
     ) -> DataKey:
         """A data key that `generate` made, for the same context. Raises `KmsError` or `Denied`."""
+        if sealed.startswith(_OF_S3):
+            return self._unseal_own(sealed, context)
         now = self._clock.wall()
 
         def opened(conn: Connection) -> DataKey:
@@ -139,12 +143,12 @@ class Kms:
 
         return await self._store.read(opened)
 
-    def generate_own(self, context: Mapping[str, str]) -> DataKey:
+    def _generate_own(self, context: Mapping[str, str]) -> DataKey:
         """A data key that no key of KMS seals: what S3 calls AES256."""
         plaintext = os.urandom(KEY_BYTES)
         return DataKey(plaintext, _OF_S3 + seal_record(self._own_key, plaintext, blobs.bound(context)), "")
 
-    def unseal_own(self, sealed: bytes, context: Mapping[str, str]) -> DataKey:
+    def _unseal_own(self, sealed: bytes, context: Mapping[str, str]) -> DataKey:
         """The same again. Raises `KmsError`."""
         try:
             return DataKey(open_record(self._own_key, sealed[1:], blobs.bound(context)), sealed, "")
@@ -182,13 +186,10 @@ class Kms:
 
     async def _asked(self, question: dict[str, Any], sealed: bytes | None) -> DataKey:
         scope, context = Scope(self._settings.account.id, question["region"]), question["context"]
+        user = self._user(question, scope)
         if sealed is not None:
-            if sealed.startswith(_OF_S3):
-                return self.unseal_own(sealed, context)
-            return await self.unseal(scope, sealed, context, self._user(question, scope))
-        if not question["key_id"]:
-            return self.generate_own(context)
-        return await self.generate(scope, question["key_id"], context, self._user(question, scope))
+            return await self.unseal(scope, sealed, context, user)
+        return await self.generate(scope, question["key_id"], context, user)
 
     def _user(self, question: dict[str, Any], scope: Scope) -> KeyUser:
         if question["own"]:

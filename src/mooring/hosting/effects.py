@@ -39,7 +39,7 @@ MEANWHILE = {
     "ShadowProductionVariants": "the shadow does not run",
     "AsyncInferenceConfig": "there is no queue",
     "ExplainerConfig": "nothing is explained",
-    "KmsKeyId": "nothing is encrypted",
+    "KmsKeyId": "the model's files lie unencrypted on this machine's disk while it is served",
     "EnableNetworkIsolation": "replicas reach the network",
     "VpcConfig": "replicas share this machine's network",
 }
@@ -95,8 +95,12 @@ def refuse_idle(idle: list[str]) -> None:
 
 
 def refuse_unprotected(members: Members) -> None:
-    """Raises `Refused` for a promise of secrecy that is not kept: to a server which others reach, it would be a lie."""
-    for name, value in _all_members(members):
+    """Raises `Refused` for a promise of secrecy that is not kept: to a server which others reach, it would be a lie.
+
+    What is captured is encrypted, so a key for that is none.
+    """
+    kept = {name: value for name, value in members.items() if name != "DataCaptureConfig"}
+    for name, value in _all_members(kept):
         if value and name in ("KmsKeyId", "EnableNetworkIsolation"):
             raise Refused(
                 f"{name} has no effect in this version of Mooring ({MEANWHILE[name]}), and it is refused while the "

@@ -17,7 +17,7 @@ _KEY = re.compile(rf"{_ID}|{_ALIAS}|{_ARN}key/{_ID}|{_ARN}{_ALIAS}", re.IGNORECA
 
 
 def a_key_is_named_in_one_of_four_forms(config: Members) -> str | None:
-    for key in _keys(config):
+    for _, key in named_keys(config):
         if _KEY.fullmatch(key) is None:
             return (
                 f'Invalid KmsKeyId "{key}": a key ID, the ARN of a key, a name beginning with alias/, or the ARN of an '
@@ -43,13 +43,15 @@ def a_key_is_not_for_local_storage(config: Members) -> str | None:
 RULES = (a_key_is_named_in_one_of_four_forms, a_key_is_not_for_local_storage)
 
 
-def _keys(members: Any) -> Iterator[str]:
+def named_keys(members: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Every KmsKeyId of a config, each with its place, such as `DataCaptureConfig.KmsKeyId`."""
     if isinstance(members, dict):
         for name, value in members.items():
+            place = f"{where}.{name}" if where else name
             if name == "KmsKeyId":
-                yield value
+                yield place, value
             else:
-                yield from _keys(value)
+                yield from named_keys(value, place)
     elif isinstance(members, list):
         for each in members:
-            yield from _keys(each)
+            yield from named_keys(each, where)

@@ -42,7 +42,9 @@ class DataKey:
 
 
 class DataKeys(Protocol):
-    """What control has for those who encrypt. `key_id` is a KmsKeyId in any of its four forms."""
+    """What control has for those who encrypt. `key_id` is a KmsKeyId in any of its four forms; empty takes a key that
+    is the data directory's own, which nobody can disable.
+    """
 
     async def generate(self, scope: Scope, key_id: str, context: Mapping[str, str]) -> DataKey:
         """A new data key. Raises `KmsError` when the KMS key is not there or may not be used."""
