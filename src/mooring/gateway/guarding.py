@@ -9,6 +9,7 @@ connections leave for the objects front, which judges its own.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,7 +26,6 @@ from mooring.gateway.request_ids import new_request_id
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
 from mooring.settings import Settings
-from mooring.wire.canonical import EMPTY_SHA256
 from mooring.wire.dialects import REST_JSON, failure, spoken
 from mooring.wire.recognition import ENDPOINTS_PREFIX, SAGEMAKER
 from mooring.wire.signatures import Unverified
@@ -90,19 +90,24 @@ class Guard:
             return faults.keys_missing()
         path, _, query = request.target.partition(b"?")
         headers = request.headers
-        named = endpoint_and_api(request.target)
+        endpoint, operation = _asked(path)
         try:
             signature, key = self._verifier.begin(headers, query, _SERVICES)
             check_signature(signature, key.signing, request.method, path, query, headers, payload)
-            operation = None if named is None else operation_of(named[1])
-            endpoint = None if named is None else named[0].decode("utf-8", "replace")
-            good = Good(signature.claim.region, endpoint, operation)
-            if operation is not None and good.endpoint is not None and key.policy is not None:
-                asked = asking.invocation(operation, Scope(self._account, good.region), good.endpoint)
-                self._decisions.require(key, (asked,), good.region)
+            region = signature.claim.region
+            if operation is not None and endpoint is not None and key.policy is not None:
+                asked = asking.invocation(operation, Scope(self._account, region), endpoint)
+                self._decisions.require(key, (asked,), region)
         except (Unverified, Denied) as error:
             return _refused(error)
-        return good
+        return Good(region, endpoint, operation)
+
+
+@functools.lru_cache(maxsize=256)
+def _asked(path: bytes) -> tuple[str | None, str | None]:
+    """The endpoint and the operation that a path names."""
+    named = endpoint_and_api(path)
+    return (None, None) if named is None else (named[0].decode("utf-8", "replace"), operation_of(named[1]))
 
 
 def _refused(error: Unverified | Denied) -> Response:
@@ -122,26 +127,25 @@ class GuardedConnection(FrontConnection):
         self._digests: dict[Request, _Hash] = {}
         self._good: tuple[Request, Good] | None = None  # the last that was judged and found good
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._digest = None
-
     def on_body(self, data: bytes) -> None:
         super().on_body(data)
         if self._digest is not None:
             self._digest.update(data)
-        elif self._request is not None and self._request.target.startswith(ENDPOINTS_PREFIX):
-            self._digest = hashlib.sha256(data)
 
     def on_message_complete(self) -> None:
-        if self._digest is not None and self._request is not None:
+        if self._digest is not None:
+            assert self._request is not None
             self._digests[self._request] = self._digest
+            self._digest = None
         super().on_message_complete()
 
     def head_received(self, request: Request, length: int | None) -> Response | int:
         refused = None
         if request.target.startswith(ENDPOINTS_PREFIX):
             refused = self._guard.begin(request)
+            if refused is None:
+                # Of a body that is not here whole the digest is made as it comes, instead of all at its end.
+                self._digest = hashlib.sha256(b"".join(self._pieces))
         elif length is None or length > self.listening.limits.uncounted_bytes:
             refused = self._guard.begin_api_call(request)
         return refused or super().head_received(request, length)
@@ -152,10 +156,10 @@ class GuardedConnection(FrontConnection):
         return self._guard.body_limit if pipeline is None else pipeline.body_limit
 
     def request_received(self, request: Request) -> None:
-        digest = self._digests.pop(request, None)
         if request.target.startswith(ENDPOINTS_PREFIX):
-            payload = EMPTY_SHA256 if digest is None else digest.hexdigest().encode()
-            verdict = self._guard.judge(request, payload)
+            digest = self._digests.pop(request, None) if self._digests else None
+            payload = (hashlib.sha256(request.body) if digest is None else digest).hexdigest()
+            verdict = self._guard.judge(request, payload.encode())
             if isinstance(verdict, Response):
                 self.respond_with(verdict)
                 return

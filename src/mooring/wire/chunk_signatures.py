@@ -27,7 +27,7 @@ class Chain:
 
     def __init__(self, signature: Signature, keys: SigningKeys) -> None:
         claim = signature.claim
-        self._key = keys.of(claim.date, claim.region, claim.service)
+        self._key = keys.of(claim)
         self._context = f"{signature.timestamp}\n{claim.scope}\n".encode()
         self._last = signature.value.encode()
 
@@ -42,7 +42,7 @@ class Chain:
 
     def _check(self, signature: bytes, kind: bytes, what: bytes) -> None:
         ours = b"%b\n%b%b\n%b" % (kind, self._context, self._last, what)
-        expected = hmac.digest(self._key, ours, "sha256").hex().encode()
+        expected = self._key.sign(ours).encode()
         if not hmac.compare_digest(expected, signature):
             raise Unverified(Flaw.MISMATCH, MISMATCH)
         self._last = expected

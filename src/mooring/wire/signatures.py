@@ -12,9 +12,9 @@ import functools
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from mooring.wire.sigv4 import query_pairs
 
@@ -67,14 +67,14 @@ class Claim:
     region: str
     service: str
     signed_headers: tuple[bytes, ...]
+    scope: str = field(init=False)
 
-    @property
-    def scope(self) -> str:
-        return f"{self.date}/{self.region}/{self.service}/{TERMINATOR}"
+    def __post_init__(self) -> None:
+        # Once: claims are remembered, and each request needs it twice.
+        object.__setattr__(self, "scope", f"{self.date}/{self.region}/{self.service}/{TERMINATOR}")
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """One request's signature, not verified."""
 
     claim: Claim
@@ -89,19 +89,13 @@ class Signature:
 
 def read(headers: Fields, query: bytes) -> Signature:
     """The signature of a request. Raises `Unverified`."""
-    authorization = amz_date = date = token = None
-    for name, value in headers:
-        if name == b"authorization":
-            if authorization is not None:  # which of them counts, two readers might see differently
-                raise Unverified(Flaw.INCOMPLETE, "There is more than one Authorization header.")
-            authorization = value
-        elif name == b"x-amz-date":
-            amz_date = value
-        elif name == b"date":
-            date = value
-        elif name == b"x-amz-security-token":
-            token = value
+    found = dict(headers)
+    authorization = found.get(b"authorization")
     if authorization is not None:
+        # Which of several counts, two readers might see differently.
+        if len(found) < len(headers) and sum(name == b"authorization" for name, _ in headers) > 1:
+            raise Unverified(Flaw.INCOMPLETE, "There is more than one Authorization header.")
+        amz_date, date, token = found.get(b"x-amz-date"), found.get(b"date"), found.get(b"x-amz-security-token")
         return _from_header(authorization.strip(), amz_date, date, token)
     if b"X-Amz-" in query:
         parameters = _parameters(query)
