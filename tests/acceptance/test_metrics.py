@@ -166,7 +166,7 @@ def test_people_publish_metrics_of_their_own(own: Deployment) -> None:
                 "StatisticValues": {"SampleCount": 2, "Sum": 6, "Minimum": 2, "Maximum": 4},
             },
             # Enough for botocore to compress the body.
-            *({"MetricName": "many", "Dimensions": [{"Name": "n", "Value": str(n) * 20}], "Value": n} for n in range(200)),
+            *({"MetricName": "many", "Dimensions": [{"Name": "n", "Value": f"{n:9}"}], "Value": n} for n in range(200)),
         ],
     )  # fmt: skip
     metric = {"Namespace": "Mine", "MetricName": "score"}
@@ -194,7 +194,10 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("put_metric_data", {"Namespace": "N", "MetricData": [{"MetricName": "m", "Value": 2.0**361}]}, "Value"),
     (
         "put_metric_data",
-        {"Namespace": "N", "MetricData": [{"MetricName": "m", "Value": 1, "Timestamp": datetime(2020, 1, 1)}]},
+        {
+            "Namespace": "N",
+            "MetricData": [{"MetricName": "m", "Value": 1, "Timestamp": datetime(2020, 1, 1, tzinfo=UTC)}],
+        },
         "Value",
     ),
     ("get_metric_statistics", {"Namespace": "N", "MetricName": "m", "Period": 61, "Statistics": ["Sum"]}, "Value"),

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
+from typing import cast
 
-import pytest
-
+from mooring.control.alarm_book import AlarmBook
 from mooring.control.alarms import AlarmWatch, CloudWatch
-from mooring.errors import NotInstalled, Unavailable
 from mooring.hosting.naming import Scope
 from mooring.hosting.rollout.rollouts import Heard
-from mooring.http1.messages import Request
-from mooring.wire.errors import WireResponse
+from mooring.metrics.alarms import Alarm
+from mooring.metrics.evaluating import State
+from mooring.store import Store
 
 HERE = Scope("000000000000", "eu-west-1")
 
@@ -29,54 +27,28 @@ class SetClock:
         return self.now
 
 
-class Neighbours:
-    """Answers as the neighbours' process would, or raises."""
-
-    def __init__(self, outcome: Any, status: int = 200) -> None:
-        self.outcome = outcome
-        self.status = status
-        self.asked: list[Request] = []
-
-    async def ask(self, request: Request, request_id: str) -> WireResponse:
-        self.asked.append(request)
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return WireResponse(self.status, (), json.dumps(self.outcome).encode())
+def alarm(name: str, state: State) -> Alarm:
+    return Alarm(HERE.account, HERE.region, f"arn:{name}", "MetricAlarm", {"AlarmName": name}, 1.0, state)
 
 
-def hear(outcome: Any, *names: str, status: int = 200) -> tuple[Heard, list[Request]]:
-    neighbours = Neighbours(outcome, status)
-    return asyncio.run(CloudWatch(neighbours, "", SetClock()).hear(HERE, names)), neighbours.asked
-
-
-def alarm(name: str, state: str) -> dict[str, str]:
-    return {"AlarmName": name, "StateValue": state}
+def hear(store: Store, *names: str, scope: Scope = HERE) -> Heard:
+    held = [alarm("ok", State.OK), alarm("bad", State.ALARM), alarm("new", State.INSUFFICIENT_DATA)]
+    clock = SetClock()
+    return asyncio.run(CloudWatch(AlarmBook(store, clock, held), "", clock).hear(scope, names))
 
 
 def test_each_alarm_is_looked_for_in_the_endpoints_region() -> None:
-    answer = {
-        "MetricAlarms": [alarm("ok", "OK"), alarm("bad", "ALARM"), alarm("new", "INSUFFICIENT_DATA")],
-        "CompositeAlarms": [alarm("both", "ALARM")],
-    }
-    heard, asked = hear(answer, "ok", "bad", "new", "both", "gone")
-    assert heard == Heard(100.0, ringing=("bad", "both"), unknown=("gone",))
-    assert b"/eu-west-1/monitoring/" in dict(asked[0].headers)[b"authorization"]
-    assert json.loads(asked[0].body)["AlarmNames"] == ["ok", "bad", "new", "both", "gone"]
+    store = cast(Store, None)  # nothing is written
+    heard = hear(store, "ok", "bad", "new", "gone")
+    assert heard == Heard(100.0, ringing=("bad",), unknown=("gone",))
+    assert hear(store, "bad", scope=Scope(HERE.account, "us-east-1")) == Heard(100.0, unknown=("bad",))
 
 
-@pytest.mark.parametrize(
-    ("outcome", "status", "words"),
-    [
-        (Unavailable("it is being started"), 200, "it is being started"),
-        (NotInstalled(), 200, "pip install 'mooring[neighbours]'"),
-        ({"message": "no"}, 500, "status 500"),
-        ("nonsense", 200, "AttributeError"),
-        ({"MetricAlarms": [{"AlarmName": "a"}]}, 200, "KeyError"),
-    ],
-)
-def test_what_is_no_answer_is_silence(outcome: Any, status: int, words: str) -> None:
-    heard, _ = hear(outcome, "a", status=status)
-    assert words in str(heard.silence)
+def test_what_is_no_answer_is_silence() -> None:
+    clock = SetClock()
+    elsewhere = CloudWatch(AlarmBook(cast(Store, None), clock, []), "http://127.0.0.1:9", clock)
+    heard = asyncio.run(elsewhere.hear(HERE, ("a",)))
+    assert heard.silence
     assert not heard.quiet
 
 

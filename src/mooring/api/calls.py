@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mooring.access.keys import AccessKey
+from mooring.control.alarm_book import AlarmBook
 from mooring.control.kms_keys import KmsKeys
 from mooring.control.log_groups import LogGroup
 from mooring.control.metering import Metering
@@ -57,6 +58,11 @@ class Control(Protocol):
     @property
     def metering(self) -> Metering:
         """All metrics."""
+        ...
+
+    @property
+    def alarms(self) -> AlarmBook:
+        """All alarms."""
         ...
 
     def wake(self, uid: str) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from mooring.api.alarm_operations import OF_TAGS
+from mooring.api.alarm_operations import OPERATIONS as OF_ALARMS
 from mooring.api.calls import Control
 from mooring.api.cloudwatch_answers import unfit
 from mooring.api.metric_operations import get_metric_statistics, list_metrics, points_of
@@ -55,9 +57,11 @@ class CloudWatchApi:
         try:
             body = unpacked(request.body, request.header(b"content-encoding"))
             said = spoken(request.path, request.query, request.headers, body)
-            if said.operation not in READING and said.operation != "PutMetricData":
+            if not _is_ours(said.operation):
                 return None
             parsed = _parsed(model, request, said, body)
+            if said.operation in OF_TAGS and ":alarm:" not in str(parsed.params.get("ResourceARN")):
+                return None
             require_valid(parsed.operation.input, parsed.params, "ValidationError")
             result = await self._result(parsed, scope)
         except WireError as error:
@@ -67,13 +71,19 @@ class CloudWatchApi:
         return _success(model, said, parsed.operation, result, request_id)
 
     async def _result(self, parsed: ParsedRequest, scope: Scope) -> dict[str, Any]:
-        name, params, now = parsed.operation.name, parsed.params, self._clock.wall()
+        name, params, now = parsed.operation.name, parsed.params, round(self._clock.wall(), 3)
+        if (operate := OF_ALARMS.get(name) or OF_TAGS.get(name)) is not None:
+            return await operate(self._control.alarms, params, scope, now)
         if (read := READING.get(name)) is not None:
             return await self._control.metering.read(lambda data: read(data, params, scope, now))
         points = points_of(params, scope, now)
         await self._control.metering.read(lambda data: data.require_room(point.series for point in points))
         self._control.metering.record(points)
         return {}
+
+
+def _is_ours(operation: str | None) -> bool:
+    return operation in READING or operation in OF_ALARMS or operation in OF_TAGS or operation == "PutMetricData"
 
 
 def _parsed(model: ServiceModel, request: Request, said: Spoken, body: bytes) -> ParsedRequest:

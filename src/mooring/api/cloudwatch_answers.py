@@ -8,8 +8,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mooring.control.measuring import metric
 from mooring.hosting.naming import Scope
-from mooring.metrics.series import Metric, dimensions
+from mooring.metrics.series import Metric
 from mooring.store.metric_blocks import Level, level_for
 from mooring.wire.errors import WireError
 
@@ -60,10 +61,10 @@ def from_token(token: str, size: int) -> list[Any]:
 
 def metric_of(scope: Scope, params: Mapping[str, Any]) -> Metric:
     """The metric that `Namespace`, `MetricName` and `Dimensions` name. Raises `WireError`."""
-    pairs = [(str(each["Name"]), str(each["Value"])) for each in params.get("Dimensions", ())]
-    if len({name for name, _ in pairs}) != len(pairs):
+    found = metric(scope.account, scope.region, params)
+    if len({name for name, _ in found.dimensions}) != len(found.dimensions):
         raise invalid("No parameter Dimensions may have the same Name twice.")
-    return Metric(scope.account, scope.region, str(params["Namespace"]), str(params["MetricName"]), dimensions(pairs))
+    return found
 
 
 def require_period(period: int) -> None:

@@ -1,4 +1,4 @@
-"""GetMetricData: metrics and expressions, and the same for alarms on expressions."""
+"""GetMetricData: metrics and expressions."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mooring.api.cloudwatch_answers import as_token, from_token, metric_of, require_period, times_of, unfit
+from mooring.control.measuring import evaluation, track
 from mooring.errors import Refused
 from mooring.hosting.naming import Scope
-from mooring.metrics.expressions import Evaluation, names_in
-from mooring.metrics.periods import LONGEST_AT_ONCE, in_periods, told
+from mooring.metrics.expressions import names_in
+from mooring.metrics.periods import LONGEST_AT_ONCE
 from mooring.metrics.statistics import statistic
-from mooring.metrics.tracks import Grid, Track
-from mooring.store.metric_blocks import level_for
+from mooring.metrics.tracks import Track
 from mooring.store.metric_data import MetricData
 
 Params = Mapping[str, Any]
@@ -40,8 +40,8 @@ def _page(results: list[tuple[str, Track]], ascending: bool, done: int, most: in
     """All results are one row of datapoints, of which `done` were told."""
     told_results: list[dict[str, Any]] = []
     passed, end = 0, done + most
-    for name, track in results:
-        points = list(track.points.items())
+    for name, found in results:
+        points = list(found.points.items())
         if not ascending:
             points.reverse()
         first, last = max(done - passed, 0), max(end - passed, 0)
@@ -51,7 +51,7 @@ def _page(results: list[tuple[str, Track]], ascending: bool, done: int, most: in
             told_results.append(
                 {
                     "Id": name,
-                    "Label": track.label,
+                    "Label": found.label,
                     "Timestamps": [float(at) for at, _ in chosen],
                     "Values": [value for _, value in chosen],
                     "StatusCode": "Complete" if whole else "PartialData",
@@ -95,21 +95,14 @@ def _results(
     data: MetricData, queries: Sequence[Params], scope: Scope, start: int, end: int
 ) -> Iterable[tuple[str, Track]]:
     tracks = {str(query["Id"]): _track(data, query, scope, start, end) for query in queries if "MetricStat" in query}
-    evaluation = evaluation_of(queries, tracks, start, end)
+    evaluated = evaluation(queries, tracks, start, end)
     for query in queries:
         if query.get("ReturnData", True):
             name = str(query["Id"])
-            for track in evaluation.of(name):
-                label = query.get("Label") or (track.label if "MetricStat" in query else name)
-                yield name, Track(label, track.period, track.points)
-
-
-def evaluation_of(queries: Sequence[Params], tracks: Mapping[str, Track], start: int, end: int) -> Evaluation:
-    """The expressions of some queries over the tracks of the others."""
-    expressions = {str(query["Id"]): str(query["Expression"]) for query in queries if "Expression" in query}
-    given = [int(query["Period"]) for query in queries if query.get("Period")]
-    period = max((track.period for track in tracks.values()), default=max(given, default=60))
-    return Evaluation(tracks, expressions, Grid(start, end, period))
+            found = evaluated.of(name)
+            for each in found:
+                label = query.get("Label") or (each.label if "MetricStat" in query or len(found) > 1 else name)
+                yield name, Track(label, each.period, each.points)
 
 
 def _track(data: MetricData, query: Params, scope: Scope, start: int, end: int) -> Track:
@@ -119,7 +112,5 @@ def _track(data: MetricData, query: Params, scope: Scope, start: int, end: int) 
     begin = start - start % period
     if (end - begin) // period > LONGEST_AT_ONCE:
         raise unfit(f"The query {query['Id']} asks for more than {LONGEST_AT_ONCE} datapoints.")
-    metric = metric_of(scope, stat["Metric"])
-    found = [data.points(series, level_for(period), begin, end) for series in data.of_metric(metric, stat.get("Unit"))]
-    points = told(in_periods(found, begin, period), statistic(str(stat["Stat"])))
-    return Track(metric.name, period, points)
+    metric_of(scope, stat["Metric"])
+    return track(data, scope.account, scope.region, stat, begin, end)

@@ -8,35 +8,26 @@ while nobody calls.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from mooring.clock import Clock
-from mooring.control.neighbours import Neighbours
-from mooring.errors import MooringError, NotInstalled, Unavailable
+from mooring.control.alarm_book import AlarmBook
 from mooring.hosting.naming import Scope
 from mooring.hosting.rollout.rollouts import CLOCK_SLACK_S, Heard
-from mooring.http1.messages import Request
 
 log = logging.getLogger("mooring.control")
 
-TARGET = b"GraniteServiceVersion20100801.DescribeAlarms"
 ASK_LIMIT_S = 40.0
-"""A call of the neighbours may start their process."""
 CONNECT_S, READ_S = 5, 10
-NO_NEIGHBOURS = (
-    "CloudWatch is an extra of Mooring's that is not installed (pip install 'mooring[neighbours]'), and "
-    "MOORING_DEPLOYMENTS_CLOUDWATCH_URL names no other"
-)
 
 
 class CloudWatch:
-    """The CloudWatch that has the alarms: the neighbours', or another by its URL."""
+    """The CloudWatch that has the alarms: Mooring's own, or another by its URL."""
 
-    def __init__(self, neighbours: Neighbours, url: str, clock: Clock) -> None:
-        self._neighbours = neighbours
+    def __init__(self, book: AlarmBook, url: str, clock: Clock) -> None:
+        self._book = book
         self._url = url
         self._clock = clock
 
@@ -45,11 +36,9 @@ class CloudWatch:
         began = round(self._clock.wall(), 3)
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
-                states = await (self._theirs(scope, names) if self._url else self._neighbours_states(scope, names))
+                states = await self._theirs(scope, names) if self._url else self._own(scope, names)
         except TimeoutError:
             return Heard(began, silence=f"no answer within {ASK_LIMIT_S:g} s")
-        except MooringError as error:
-            return Heard(began, silence=str(error))
         except Exception as error:  # noqa: BLE001 - whatever a foreign service says is not that all is well
             log.warning("CloudWatch does not tell of alarms: %s", error)
             return Heard(began, silence=f"{type(error).__name__}: {error}")
@@ -59,25 +48,9 @@ class CloudWatch:
             unknown=tuple(name for name in names if name not in states),
         )
 
-    async def _neighbours_states(self, scope: Scope, names: tuple[str, ...]) -> dict[str, str]:
-        request = Request()
-        request.method, request.target = b"POST", b"/"
-        credential = f"mooring/20200101/{scope.region}/monitoring/aws4_request"
-        authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature={'0' * 64}"
-        request.headers = [
-            (b"host", b"localhost"),
-            (b"authorization", authorization.encode()),
-            (b"content-type", b"application/x-amz-json-1.0"),
-            (b"x-amz-target", TARGET),
-        ]
-        request.body = json.dumps(_question(names)).encode()
-        try:
-            answer = await self._neighbours.ask(request, "alarms")
-        except NotInstalled:
-            raise Unavailable(NO_NEIGHBOURS) from None
-        if answer.status != 200:
-            raise Unavailable(f"CloudWatch answered with status {answer.status}: {answer.body[:200]!r}")
-        return _states(json.loads(answer.body))
+    def _own(self, scope: Scope, names: tuple[str, ...]) -> dict[str, str]:
+        found = (self._book.get(scope, name) for name in names)
+        return {alarm.name: alarm.state for alarm in found if alarm is not None}
 
     async def _theirs(self, scope: Scope, names: tuple[str, ...]) -> dict[str, str]:
         return await asyncio.to_thread(_asked, self._url, scope.region, names)

@@ -25,6 +25,9 @@ from mooring.control.administration import (
     prune_logs,
     tls_status,
 )
+from mooring.control.alarm_actions import AlarmActions
+from mooring.control.alarm_book import AlarmBook
+from mooring.control.alarm_evaluation import AlarmEvaluation
 from mooring.control.alarms import CloudWatch
 from mooring.control.capturing import Capturing
 from mooring.control.endpoint_worker import EndpointWorker
@@ -68,11 +71,15 @@ class ControlService:
         capturing: Capturing,
         kms: Kms,
         metering: Metering,
+        book: AlarmBook,
     ) -> None:
         self._around = around
         self._capturing = capturing
         self.kms = kms
         self.metering = metering
+        self.alarms = book
+        self._evaluation = AlarmEvaluation(book, metering, around.clock)
+        self._actions = AlarmActions(book, neighbours)
         self.keys = access
         self._workers: dict[str, EndpointWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -244,6 +251,8 @@ class ControlService:
         self._housekeeping = [
             asyncio.create_task(self._keep_house(), name="housekeeping"),
             asyncio.create_task(self._log_groups.keep(self._written_logs), name="times of logs"),
+            asyncio.create_task(self._evaluation.run(), name="alarms"),
+            asyncio.create_task(self._actions.run(), name="actions of alarms"),
         ]
 
     async def _first_passes(self, workers: list[EndpointWorker]) -> None:
@@ -291,9 +300,10 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     metering = await Metering.open(settings.metrics, paths, publisher, clock)
     await publisher.start()
     neighbours = Neighbours(settings, paths, clock)
-    cloudwatch = CloudWatch(neighbours, settings.deployments.cloudwatch_url, clock)
+    book = await AlarmBook.open(store, clock)
+    cloudwatch = CloudWatch(book, settings.deployments.cloudwatch_url, clock)
     around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch)
     capturing = Capturing(settings, paths, store, clock, publisher)
-    service = ControlService(around, neighbours, access, capturing, kms, metering)
+    service = ControlService(around, neighbours, access, capturing, kms, metering, book)
     await service.adopt()
     return service

@@ -28,7 +28,6 @@ RECONNECT_AFTER_S = 0.02
 RECONNECT_AFTER_MAX_S = 0.5
 
 
-
 class RouteChannel:
     """Keeps a route table in step with control. `run` is the one task."""
 

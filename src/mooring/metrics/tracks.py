@@ -34,10 +34,12 @@ class Grid:
     end: int
     period: int
     """Of a track that comes from no metric."""
+    aligned: bool = True
+    """Periods begin at multiples of their length; else at `start`, as those of alarms do."""
 
     def times(self, period: int) -> range:
         """The starts of all periods."""
-        return range(self.start - self.start % period, self.end, period)
+        return range(self.start - self.start % period if self.aligned else self.start, self.end, period)
 
 
 def number(function: Callable[..., float], *values: float) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint, func
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest revision in `migrations/versions`."""
 
 metadata = MetaData()
@@ -138,3 +138,22 @@ kms_aliases = Table(
     Column("updated_at", Float, nullable=False),
 )
 Index("kms_aliases_key", kms_aliases.c.key_id)
+
+alarms = Table("alarms", metadata, Column("arn", String, primary_key=True), Column("document", Text, nullable=False))
+
+alarm_history = Table(
+    "alarm_history",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("account", String, nullable=False),
+    Column("region", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("item", String, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("alarm_history_of", alarm_history.c.account, alarm_history.c.region, alarm_history.c.name, alarm_history.c.id)
+"""What became of alarms, also of those that are gone."""

@@ -1,0 +1,116 @@
+"""What alarms do when their state changes: they tell SNS topics.
+
+An action is owed from the moment that the change of state is on disk, and until it was taken: a control that was killed
+in between is followed by one that takes it. A topic gets it once, by the id of the call. Other kinds of actions add
+themselves with `handle`; what nobody handles is noted in the alarm's history as failed, as on AWS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlencode
+
+from mooring.control.alarm_book import AlarmBook
+from mooring.control.neighbours import Neighbours
+from mooring.errors import MooringError, NotInstalled, Refused, Unavailable
+from mooring.http1.messages import Request
+from mooring.metrics.alarms import Alarm, Owed
+
+log = logging.getLogger("mooring.control")
+
+ATTEMPTS = 5
+PAUSE_S = 2.0
+Handle = Callable[[Alarm, Owed], Awaitable[None]]
+"""Takes an action. Raises `Unavailable` for what may be tried again, and another `MooringError` for what may not."""
+
+
+class AlarmActions:
+    """`run` is the one task."""
+
+    def __init__(self, book: AlarmBook, neighbours: Neighbours) -> None:
+        self._book = book
+        self._neighbours = neighbours
+        self._handlers: list[tuple[str, Handle]] = [(":sns:", self._publish)]
+        self._attempts: dict[str, int] = {}
+
+    def handle(self, part: str, handler: Handle) -> None:
+        """Have `handler` take the actions whose ARN has this part, such as `:autoscaling:`."""
+        self._handlers.append((part, handler))
+
+    async def run(self) -> None:
+        """Take what is owed until cancelled."""
+        while True:
+            self._book.changed.clear()
+            left = False
+            for alarm in self._book.all():
+                for owed in alarm.owed:
+                    left |= not await self._taken(alarm, owed)
+            if left:
+                await asyncio.sleep(PAUSE_S)
+            else:
+                await self._book.changed.wait()
+
+    async def _taken(self, alarm: Alarm, owed: Owed) -> bool:
+        """Whether an action needs no further attempt."""
+        problem = None
+        try:
+            await self._handler(owed.action)(alarm, owed)
+        except Unavailable as error:
+            tried = self._attempts[owed.id] = self._attempts.get(owed.id, 0) + 1
+            if tried < ATTEMPTS:
+                return False
+            problem = str(error)
+        except MooringError as error:
+            problem = str(error)
+        except Exception as error:
+            log.exception("an action of alarm %s failed", alarm.name)
+            problem = type(error).__name__
+        self._attempts.pop(owed.id, None)
+        outcome = "Succeeded" if problem is None else "Failed"
+        if problem is None:
+            summary = f"Successfully executed action {owed.action}"
+        else:
+            summary = f"Failed to execute action {owed.action}. Received error: {problem}"
+            log.warning("alarm %s: %s", alarm.name, summary)
+        data: dict[str, object] = {"actionState": outcome, "notificationResource": owed.action, "error": problem}
+        await self._book.done(alarm, owed.id, summary, data)
+        return True
+
+    def _handler(self, action: str) -> Handle:
+        found = next((handler for part, handler in self._handlers if part in action), None)
+        return self._nobody if found is None else found
+
+    async def _nobody(self, alarm: Alarm, owed: Owed) -> None:
+        raise Refused("Mooring tells SNS topics of alarms, and has no other actions.")
+
+    async def _publish(self, alarm: Alarm, owed: Owed) -> None:
+        parts = owed.action.split(":")
+        if len(parts) != 6:
+            raise Refused(f"{owed.action} is not the ARN of a topic.")
+        request = Request()
+        request.method, request.target = b"POST", b"/"
+        credential = f"mooring/20200101/{parts[3]}/sns/aws4_request"
+        authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature={'0' * 64}"
+        request.headers = [
+            (b"host", b"localhost"),
+            (b"authorization", authorization.encode("latin-1", "replace")),
+            (b"content-type", b"application/x-www-form-urlencoded"),
+            (b"amz-sdk-invocation-id", owed.id.encode()),
+        ]
+        fields = {"Action": "Publish", "Version": "2010-03-31", "TopicArn": owed.action, "Message": owed.message}
+        request.body = urlencode({**fields, "Subject": owed.subject}).encode()
+        try:
+            answer = await self._neighbours.ask(request, owed.id)
+        except NotInstalled:
+            raise Refused("SNS is an extra of Mooring's that is not installed.") from None
+        if answer.status >= 500:
+            raise Unavailable(f"SNS answered with status {answer.status}.")
+        if answer.status != 200:
+            raise Refused(f"SNS answered with status {answer.status}: {_short(answer.body)}")
+
+
+def _short(body: bytes) -> str:
+    return json.dumps(body[:200].decode("utf-8", "replace"))
