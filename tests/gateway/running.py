@@ -24,6 +24,8 @@ from mooring.paths import Paths
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 WAIT_S = 10.0
+REPORTS = {"counted", "capture", "gauges", "shadow"}
+"""What a gateway says of its own accord."""
 
 
 def signed(service: str = "sagemaker", region: str = REGION) -> str:
@@ -227,7 +229,9 @@ class FakeControl:
     def _read(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection.makefile("rb") as lines:
             for line in lines:
-                self.said.put(json.loads(line))
+                message = json.loads(line)
+                if not message.keys() & REPORTS:
+                    self.said.put(message)
 
     def next(self) -> dict[str, Any]:
         return self.said.get(timeout=WAIT_S)
