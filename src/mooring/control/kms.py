@@ -115,7 +115,7 @@ class Kms:
     async def generate(
         self, scope: Scope, key_id: str, context: Mapping[str, str], user: KeyUser | None = None
     ) -> DataKey:
-        """A new data key under a key in any of its forms, or under the store's own. Raises `KmsError`, `Denied`."""
+        """A new data key under a key in any of its four forms, or the store's own. Raises `KmsError` or `Denied`."""
         if not key_id:
             return self._generate_own(context)
         await self._make_service_key(scope, key_id)

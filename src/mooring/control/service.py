@@ -302,7 +302,7 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     neighbours = Neighbours(settings, paths, clock)
     book = await AlarmBook.open(store, clock)
     cloudwatch = CloudWatch(book, settings.deployments.cloudwatch_url, clock)
-    around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch)
+    around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, kms)
     capturing = Capturing(settings, paths, store, clock, publisher)
     service = ControlService(around, neighbours, access, capturing, kms, metering, book)
     await service.adopt()

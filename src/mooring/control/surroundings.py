@@ -8,6 +8,7 @@ from mooring.clock import Clock
 from mooring.control.alarms import CloudWatch
 from mooring.control.publishing import RoutePublisher
 from mooring.engines.process import ProcessEngine
+from mooring.keys.envelopes import DataKeys
 from mooring.paths import Paths
 from mooring.settings import Settings
 from mooring.store import Store
@@ -24,3 +25,5 @@ class Surroundings:
     engine: ProcessEngine
     publisher: RoutePublisher
     cloudwatch: CloudWatch
+    data_keys: DataKeys
+    """For what is to be encrypted at rest."""
