@@ -160,7 +160,7 @@ def test_what_is_due_is_destroyed_or_rotated_and_nothing_else(tmp_path: Path) ->
 def test_destroyed_material_is_in_no_file_of_the_store(tmp_path: Path) -> None:
     async def run(made: Scene) -> bytes:
         key = await made.key(state=PENDING_DELETION, delete_at=made.clock.now + 1)
-        material = await made.store.read(lambda conn: kms_keys.material(conn, key.id))
+        material = await made.store.read(lambda conn: kms_keys.material(conn, key.id, 1))
         assert material is not None
         made.clock.now += 2
         assert any(material.sealed in path.read_bytes() for path in tmp_path.glob("state.db*"))

@@ -125,10 +125,15 @@ def test_what_would_not_be_heard_is_refused(text: str, why: str) -> None:
         KeyPolicy(text)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.text(max_size=9), lambda inner: st.lists(inner) | st.dictionaries(
-    st.sampled_from(["Statement", "Effect", "Principal", "AWS", "Action", "Resource", "Condition", "StringEquals", "Sid"]),
-    inner,
-), max_leaves=20))  # fmt: skip
+WORDS = ["Statement", "Effect", "Principal", "AWS", "Action", "Resource", "Condition", "StringEquals", "Allow"]
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.sampled_from(WORDS) | st.text(max_size=9),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(WORDS), inner),
+    max_leaves=20,
+)
+
+
+@given(DOCUMENTS)
 def test_no_document_does_worse_than_be_refused(document: Any) -> None:
     try:
         made = KeyPolicy(json.dumps(document))

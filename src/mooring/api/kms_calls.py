@@ -61,7 +61,7 @@ async def make_service_key(call: Call, control: Control) -> None:
         await control.kms_service_key(name.scope, name.service)
 
 
-def told(key: KmsKey, material: int) -> dict[str, Any]:
+def told(key: KmsKey) -> dict[str, Any]:
     """A key as KeyMetadata."""
     return {
         "AWSAccountId": key.account,
@@ -79,7 +79,7 @@ def told(key: KmsKey, material: int) -> dict[str, Any]:
         "KeySpec": ALGORITHM,
         "EncryptionAlgorithms": [ALGORITHM],
         "MultiRegion": False,
-        "CurrentKeyMaterialId": material_id(key.id, material),
+        "CurrentKeyMaterialId": material_id(key.id, key.version),
     }
 
 

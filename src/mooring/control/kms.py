@@ -14,8 +14,8 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from mooring.access.deciding import Denied
 from mooring.access.keys import Keyring
@@ -35,6 +35,8 @@ from mooring.paths import Paths
 from mooring.processes.audit_log import AuditLog, AuditRecord
 from mooring.settings import Settings
 from mooring.store import Connection, Store
+
+T = TypeVar("T")
 
 log = logging.getLogger("mooring.control")
 
@@ -101,7 +103,6 @@ class Kms:
 
     async def require(self, scope: Scope, key_id: str, user: KeyUser | None = None) -> str:
         """The ARN of a key that can be used now. Raises `KmsError`, or `Denied` when `user` may not make data keys."""
-        await self._make_service_key(scope, key_id)
         now = self._clock.wall()
 
         def look(conn: Connection) -> str:
@@ -110,7 +111,7 @@ class Kms:
             keys.require_usable(key)
             return key_arn(key.scope, key.id)
 
-        return await self._store.read(look)
+        return await self._read(scope, key_id, look)
 
     async def generate(
         self, scope: Scope, key_id: str, context: Mapping[str, str], user: KeyUser | None = None
@@ -118,7 +119,6 @@ class Kms:
         """A new data key under a key in any of its four forms, or the store's own. Raises `KmsError` or `Denied`."""
         if not key_id:
             return self._generate_own(context)
-        await self._make_service_key(scope, key_id)
         now, plaintext = self._clock.wall(), os.urandom(KEY_BYTES)
 
         def make(conn: Connection) -> DataKey:
@@ -127,7 +127,7 @@ class Kms:
             sealed = self.keys.encrypt(conn, key, plaintext, context)
             return DataKey(plaintext, sealed, key_arn(key.scope, key.id))
 
-        return await self._store.read(make)
+        return await self._read(scope, key_id, make)
 
     async def unseal(
         self, scope: Scope, sealed: bytes, context: Mapping[str, str], user: KeyUser | None = None
@@ -155,13 +155,18 @@ class Kms:
         except Tampered:
             raise KmsError("InvalidCiphertextException") from None
 
-    async def _make_service_key(self, scope: Scope, key_id: str) -> None:
-        name = read_key_name(key_id, scope)
-        if not name.service or name.scope != scope:
-            return
-        now = self._clock.wall()
-        if not await self._store.read(lambda conn: keys.is_named(conn, name, now)):
-            await self.service_key(scope, name.service)
+    async def _read(self, scope: Scope, key_id: str, query: Callable[[Connection], T]) -> T:
+        """What `query` finds; when it misses a service's own key, that is made first."""
+        try:
+            return await self._store.read(query)
+        except KmsError:
+            name, now = read_key_name(key_id, scope), self._clock.wall()
+            if not name.service or name.scope != scope:
+                raise
+            if await self._store.read(lambda conn: keys.is_named(conn, name, now)):
+                raise
+        await self.service_key(scope, name.service)
+        return await self._store.read(query)
 
     def _itself(self, scope: Scope) -> KeyUser:
         return KeyUser(scope.account, self._settings.account.role, own=True)

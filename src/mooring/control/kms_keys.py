@@ -25,6 +25,7 @@ from mooring.store.kms_keys import DISABLED, ENABLED, PENDING_DELETION, Alias, K
 
 DAY_S = 86_400.0
 CREATED, AUTOMATIC, ON_DEMAND = "CREATED", "AUTOMATIC", "ON_DEMAND"
+_MOST_OPENED = 1024
 _UNREACHABLE = (
     "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not "
     "allowed to access."
@@ -91,6 +92,8 @@ class KmsKeys:
 
     def __init__(self, master: MasterKey) -> None:
         self._master = master
+        self._opened: dict[tuple[str, int], bytes] = {}
+        """Material that was used lately: whether its key may be used is asked first, and never kept."""
 
     def create(self, conn: Connection, scope: Scope, now: float, policy: str | None, description: str) -> KmsKey:
         """A new key."""
@@ -115,10 +118,12 @@ class KmsKeys:
         self._renew(conn, key, 1, CREATED, key.created_at)
         return key
 
-    def rotate(self, conn: Connection, key: KmsKey, reason: str, now: float) -> None:
+    def rotate(self, conn: Connection, key: KmsKey, reason: str, now: float) -> KmsKey:
         """Give a key new material; what the old has encrypted stays readable."""
-        held = kms_keys.material(conn, key.id)
-        self._renew(conn, key, 1 if held is None else held.version + 1, reason, now)
+        turned = replace(key, version=key.version + 1)
+        kms_keys.save(conn, turned)
+        self._renew(conn, key, turned.version, reason, now)
+        return turned
 
     def _renew(self, conn: Connection, key: KmsKey, version: int, reason: str, now: float) -> None:
         sealed = seal(self._master, os.urandom(blobs.MATERIAL_BYTES), _owner(key.id, version), KMS_KEYS)
@@ -127,10 +132,8 @@ class KmsKeys:
     def encrypt(self, conn: Connection, key: KmsKey, plaintext: bytes, context: Mapping[str, str]) -> bytes:
         """The ciphertext under the newest material. Raises `KmsError`."""
         require_usable(key)
-        material = kms_keys.material(conn, key.id)
-        assert material is not None, "a usable key has material"
-        origin = Origin(key.id, material.version)
-        return blobs.encrypted(self._open(material), origin, plaintext, context)
+        origin = Origin(key.id, key.version)
+        return blobs.encrypted(self._material(conn, origin), origin, plaintext, context)
 
     def decrypt(
         self,
@@ -149,24 +152,31 @@ class KmsKeys:
             raise KmsError("AccessDeniedException", _UNREACHABLE)
         user.require(key, action, context)
         require_usable(key)
-        material = kms_keys.material(conn, key.id, origin.version)
-        if material is None:
-            raise KmsError("InvalidCiphertextException")
-        return Opened(blobs.decrypted(self._open(material), blob, context), key)
+        return Opened(blobs.decrypted(self._material(conn, origin), blob, context), key)
 
-    def _open(self, material: Material) -> bytes:
-        return unseal(self._master, material.sealed, _owner(material.key_id, material.version), KMS_KEYS)
+    def _material(self, conn: Connection, origin: Origin) -> bytes:
+        opened = self._opened.get(origin)
+        if opened is None:
+            material = kms_keys.material(conn, origin.key_id, origin.version)
+            if material is None:
+                raise KmsError("InvalidCiphertextException")
+            opened = unseal(self._master, material.sealed, _owner(*origin), KMS_KEYS)
+            if len(self._opened) >= _MOST_OPENED:
+                self._opened.clear()
+            self._opened[origin] = opened
+        return opened
 
     def settle(self, conn: Connection, now: float) -> list[KmsKey]:
         """Do what is due: destroy, or rotate. The keys that it was done to."""
         due = kms_keys.due(conn, now)
         for key in due:
             if is_over(key, now):
+                self._opened.clear()
                 kms_keys.destroy(conn, key.id)
                 tags.delete_all(conn, key_arn(key.scope, key.id))
                 continue
             if key.state != PENDING_DELETION:
-                self.rotate(conn, key, AUTOMATIC, now)
+                key = self.rotate(conn, key, AUTOMATIC, now)
             kms_keys.save(conn, replace(key, rotate_at=now + key.rotation_days * DAY_S))
         return due
 

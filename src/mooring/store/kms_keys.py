@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, or_, select, update
 from sqlalchemy import insert as insert_into
 from sqlalchemy.exc import IntegrityError
 
@@ -17,6 +17,7 @@ from mooring.store.schema import kms_keys as table
 from mooring.store.schema import kms_materials as material_table
 
 ENABLED, DISABLED, PENDING_DELETION = "Enabled", "Disabled", "PendingDeletion"
+_BY_ID = select(table).where(table.c.id == bindparam("key_id"))
 _COLUMNS = ("id", "account", "region", "state", "delete_at", "rotate_at", "created_at")
 
 
@@ -38,6 +39,8 @@ class KmsKey:
     description: str = ""
     by_aws: bool = False
     """Whether it is a service's own, which nobody administers."""
+    version: int = 1
+    """Of the material that it encrypts with."""
     rotation_days: int = 365
     pending_days: int | None = None
 
@@ -82,7 +85,7 @@ def save(conn: Connection, key: KmsKey) -> None:
 
 def get(conn: Connection, key_id: str) -> KmsKey | None:
     """The key of this id, whosever it is."""
-    row = conn.execute(select(table).where(table.c.id == key_id)).mappings().first()
+    row = conn.execute(_BY_ID, {"key_id": key_id}).mappings().first()
     return None if row is None else _key(row)
 
 
@@ -137,13 +140,10 @@ def materials(conn: Connection, key_id: str) -> list[Material]:
     return [Material(*row) for row in rows]
 
 
-def material(conn: Connection, key_id: str, version: int | None = None) -> Material | None:
-    """One version, or the newest."""
-    mine = material_table.c.key_id == key_id
-    if version is not None:
-        mine &= material_table.c.version == version
-    newest = select(material_table).where(mine).order_by(material_table.c.version.desc()).limit(1)
-    row = conn.execute(newest).first()
+def material(conn: Connection, key_id: str, version: int) -> Material | None:
+    """One version."""
+    mine = (material_table.c.key_id == key_id) & (material_table.c.version == version)
+    row = conn.execute(select(material_table).where(mine)).first()
     return None if row is None else Material(*row)
 
 
