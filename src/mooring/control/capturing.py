@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from mooring.clock import Clock
+from mooring.control.capture_keys import CaptureKeys
 from mooring.control.publishing import GatewayLink, RoutePublisher
 from mooring.data_capture.shipping import Shipper, Waiting
 from mooring.errors import Unavailable
@@ -73,14 +74,24 @@ class _Told:
 class Capturing:
     """Of all endpoints. `start` begins its tasks."""
 
-    def __init__(self, settings: Settings, paths: Paths, store: Store, clock: Clock, publisher: RoutePublisher) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        paths: Paths,
+        store: Store,
+        clock: Clock,
+        publisher: RoutePublisher,
+        keys: CaptureKeys,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._publisher = publisher
-        self._shipper = Shipper(paths.capture, open_source(settings, paths, PUT_TIMEOUT_S), settings.capture)
+        s3 = open_source(settings, paths, PUT_TIMEOUT_S)
+        self._shipper = Shipper(paths.capture, s3, settings.capture, keys.opened)
         self._told: dict[str, _Told] = {}
         self._reports: dict[str, dict[str, Any]] = {}  # by the incarnation of a gateway, by the route's key
         publisher.heeded["capture"] = self._heed
+        publisher.withdrawn.append(self._forget)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -99,6 +110,10 @@ class Capturing:
 
     def _heed(self, link: GatewayLink, message: dict[str, Any]) -> None:
         self._reports.setdefault(link.incarnation, {}).update(message["capture"])
+
+    def _forget(self, route_key: str) -> None:
+        for report in self._reports.values():
+            report.pop(route_key, None)
 
     def states(self) -> dict[str, CaptureState]:
         """By the key of the endpoint's route, of every endpoint that captures or has captured."""

@@ -78,14 +78,17 @@ class Convergence:
         """
         grown = self.grow(record)
         kept, routed = self._chosen(record)
-        version = self._around.publisher.publish(route_of(record, routed, self._around.settings.gateway))
+        route = route_of(record, routed, self._around.settings.gateway)
+        keyless_s = await self._around.capture_keys.provide(route)
+        version = self._around.publisher.publish(route)
         leaving = self._leaving(kept) if grown.whole or not shrink_if_whole else []
         followed = not (ask or leaving) or await self.in_effect(record, version)
         if followed:
             for life in leaving:
                 life.leave(functools.partial(self.idle, life))
         settled = followed and all(life.id in kept or life.state is ReplicaState.GONE for life in self._fleet.lives)
-        return Reached(grown, followed, settled, grown.next_look_s if followed else RETRY_S)
+        waits = [grown.next_look_s, keyless_s] if followed else [RETRY_S]
+        return Reached(grown, followed, settled, min((wait for wait in waits if wait is not None), default=None))
 
     async def in_effect(self, record: EndpointRecord, version: Version) -> bool:
         """Whether every live gateway follows `version`, within bounds."""

@@ -87,12 +87,15 @@ class RoutePublisher:
         self._generation = 0
         self._routes: dict[str, Route] = {}
         self._dropped: dict[str, Version] = {}
+        self._data_keys: dict[str, dict[str, Any]] = {}
         self._links: set[GatewayLink] = set()
         self._changed = asyncio.Condition()
         self._settled = asyncio.Event()
         self._server: asyncio.Server | None = None
         self.heeded: dict[str, Heed] = {}
         """Who heeds a message of a gateway's that is not about routes or keys, by the message's kind."""
+        self.withdrawn: list[Callable[[str], None]] = []
+        """Called with the key of a route that goes."""
         self.left: list[Callable[[GatewayLink], None]] = []
         """Called when a gateway's connection has ended."""
 
@@ -145,10 +148,18 @@ class RoutePublisher:
         self._send({"route": route.to_document()})
         return route.version
 
+    def publish_data_key(self, key: str, key_id: str, document: dict[str, Any]) -> None:
+        """Have the gateways know what to seal with for the endpoint of a route. It stays in memory on both sides."""
+        self._data_keys.setdefault(key, {})[key_id] = document
+        self._send({"data_keys": {"route": key, "keys": {key_id: document}}})
+
     def drop(self, key: str) -> Version:
         """Withdraw a route; returns the version of its absence."""
         if key in self._dropped:
             return self._dropped[key]
+        self._data_keys.pop(key, None)
+        for withdrawn in self.withdrawn:
+            withdrawn(key)
         self._routes.pop(key, None)
         version = self._dropped[key] = self._next()
         self._send({"drop": {"key": key, "version": version}})
@@ -259,6 +270,8 @@ class RoutePublisher:
             async with asyncio.timeout(SETTLE_WAIT_S):
                 await self._settled.wait()
         self._links.add(link)
+        for key, keys in self._data_keys.items():
+            link.send({"data_keys": {"route": key, "keys": keys}})
         for key in [key for key in link.acknowledged if key not in self._routes]:
             link.send({"drop": {"key": key, "version": self._dropped.get(key) or self._next()}})
         for key, route in self._routes.items():

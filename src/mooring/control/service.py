@@ -29,6 +29,7 @@ from mooring.control.alarm_actions import AlarmActions
 from mooring.control.alarm_book import AlarmBook
 from mooring.control.alarm_evaluation import AlarmEvaluation
 from mooring.control.alarms import CloudWatch
+from mooring.control.capture_keys import CaptureKeys
 from mooring.control.capturing import Capturing
 from mooring.control.endpoint_worker import EndpointWorker
 from mooring.control.kms import Kms
@@ -302,8 +303,9 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     neighbours = Neighbours(settings, paths, clock)
     book = await AlarmBook.open(store, clock)
     cloudwatch = CloudWatch(book, settings.deployments.cloudwatch_url, clock)
-    around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, kms)
-    capturing = Capturing(settings, paths, store, clock, publisher)
+    capture_keys = CaptureKeys(kms, publisher, clock, s3_is_elsewhere=bool(settings.objects.endpoint_url))
+    around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, kms, capture_keys)
+    capturing = Capturing(settings, paths, store, clock, publisher, capture_keys)
     service = ControlService(around, neighbours, access, capturing, kms, metering, book)
     await service.adopt()
     return service

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mooring.clock import Clock
 from mooring.control.alarms import CloudWatch
+from mooring.control.capture_keys import CaptureKeys
 from mooring.control.publishing import RoutePublisher
 from mooring.engines.process import ProcessEngine
 from mooring.keys.envelopes import DataKeys
@@ -27,3 +28,4 @@ class Surroundings:
     cloudwatch: CloudWatch
     data_keys: DataKeys
     """For what is to be encrypted at rest."""
+    capture_keys: CaptureKeys

@@ -11,16 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from mooring.data_capture.records import RecordForm
+from mooring.data_capture.sealing import prepare
 from mooring.data_capture.streams import Stream
-from mooring.data_capture.writing import StreamWriter, Writers
+from mooring.data_capture.writing import Counts, StreamWriter, Writers
 from mooring.hosting.capturing import CaptureRoute
 from mooring.hosting.routes import Route, RouteVariant
+from mooring.keys.envelopes import DataKey
 from mooring.settings import CaptureSettings
 from mooring.upstream.observing import Answer, Asked, Failed
 
@@ -30,6 +35,8 @@ SWEEP_S = 0.25
 LOOK_S = 1.0
 """Between two looks at the disk, and two reports."""
 
+NO_KEY = "the key that records are sealed with on disk is not known yet"
+
 Tell = Callable[[dict[str, Any]], object]
 """Sends a report to control."""
 
@@ -37,12 +44,14 @@ Tell = Callable[[dict[str, Any]], object]
 class Recorder:
     """Takes the records of one variant, under one version of its route."""
 
-    def __init__(self, capture: CaptureRoute, writer: StreamWriter, settings: CaptureSettings, aside: Aside) -> None:
+    def __init__(self, capture: CaptureRoute, counts: Counts, settings: CaptureSettings, aside: Aside) -> None:
         self._percentage = capture.percentage
         self._form = RecordForm(capture, settings.payload_limit_bytes)
         self._failed_too = settings.failed_invocations and capture.input
-        self.writer = writer
+        self._counts = counts
         self._aside = aside
+        self.writer: StreamWriter | None = None
+        """None while the key is missing that records are to be sealed with."""
 
     # upstream.observing.Observer
 
@@ -51,60 +60,56 @@ class Recorder:
         if self._percentage < 100 and hash(asked.request_id) % 100 >= self._percentage:
             return None
         writer = self.writer
-        if writer.is_full:
-            writer.counts.not_taken += 1
+        if writer is None or writer.is_full:
+            self._counts.not_taken += 1
             return None
-        return _Observation(self, asked)
+        return _Observation(self, writer, asked)
 
-    # For whoever has a call and its answer
-
-    def record(self, asked: Asked, answer: Answer | None, go: Callable[[], None]) -> None:
-        """Take the record of a call; `go` is called once, when it is kept or cannot be. No `answer`: the call failed.
-
-        Whether the call is sampled is not asked here but in `began`.
-        """
+    def record(self, writer: StreamWriter, asked: Asked, answer: Answer | None, go: Callable[[], None]) -> None:
+        """Take the record of a call, which has no answer if it failed; `go` is called once, whatever comes of it."""
         headers, body = (answer.headers, answer.body) if answer is not None else (None, b"")
-        if len(asked.body) + len(body) <= SMALL_BYTES and self.writer.try_write(
+        if len(asked.body) + len(body) <= SMALL_BYTES and writer.try_write(
             self._form.line(asked.headers, asked.body, headers, body, time.time())
         ):
             go()
         else:
-            self._aside.do(lambda: self._record_slowly(asked, answer), go)
+            self._aside.do(lambda: self._record_slowly(writer, asked, answer), go)
 
-    def failed(self, asked: Asked) -> None:
+    def failed(self, writer: StreamWriter, asked: Asked) -> None:
         """Of a call that failed the input is recorded, where that is wanted."""
         if self._failed_too:
-            self.record(asked, None, _nothing)
+            self.record(writer, asked, None, _nothing)
 
-    def _record_slowly(self, asked: Asked, answer: Answer | None) -> None:
+    def _record_slowly(self, writer: StreamWriter, asked: Asked, answer: Answer | None) -> None:
         try:
-            self._write_slowly(asked, answer)
+            self._write_slowly(writer, asked, answer)
         except MemoryError:
-            self.writer.counts.missed("there was not enough memory for a record")
+            self._counts.missed("there was not enough memory for a record")
 
-    def _write_slowly(self, asked: Asked, answer: Answer | None) -> None:
+    def _write_slowly(self, writer: StreamWriter, asked: Asked, answer: Answer | None) -> None:
         headers, body = (answer.headers, answer.body) if answer is not None else (None, b"")
         pieces = []
         for piece in self._form.pieces(asked.headers, asked.body, headers, body, time.time()):
             pieces.append(piece)
             time.sleep(0)  # lets the loop's thread go on, which else waits for the interpreter's turn of 5 ms
-        self.writer.write(pieces)
+        writer.write(pieces)
 
 
 class _Observation:
     """Of one call that is sampled."""
 
-    __slots__ = ("_asked", "_recorder")
+    __slots__ = ("_asked", "_recorder", "_writer")
 
-    def __init__(self, recorder: Recorder, asked: Asked) -> None:
+    def __init__(self, recorder: Recorder, writer: StreamWriter, asked: Asked) -> None:
         self._recorder = recorder
+        self._writer = writer
         self._asked = asked
 
     def answered(self, answer: Answer, go: Callable[[], None]) -> None:
-        self._recorder.record(self._asked, answer, go)
+        self._recorder.record(self._writer, self._asked, answer, go)
 
     def failed(self, failed: Failed) -> None:
-        self._recorder.failed(self._asked)
+        self._recorder.failed(self._writer, self._asked)
 
     def abandoned(self) -> None:
         """Nobody has an answer, so nothing was acknowledged."""
@@ -148,23 +153,56 @@ class Capture:
         self._next_look = 0.0
         self._looking = False
         self._told: dict[str, dict[str, Any]] = {}
+        self._data_keys: dict[tuple[str, str], DataKey] = {}
+        self._unkeyed: WeakKeyDictionary[Recorder, Stream] = WeakKeyDictionary()
 
     def observer(self, route: Route, variant: RouteVariant) -> Recorder | None:
         """The recorder of a variant, a shadow or not; None where nothing is captured."""
         capture = variant.capture
         if capture is None:
             return None
+        scope = route.scope
         stream = Stream(
-            route.scope.account, route.scope.region, route.endpoint, variant.name, capture.bucket, capture.prefix
+            scope.account, scope.region, route.endpoint, variant.name, capture.bucket, capture.prefix, capture.key_id
         )
         if self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
-        return Recorder(capture, self._writers.of(stream), self._settings, self._aside)
+        recorder = Recorder(capture, self._writers.counts_of(route.key, variant.name), self._settings, self._aside)
+        if not capture.key_id:
+            recorder.writer = self._writers.of(stream)
+        else:
+            self._unkeyed[recorder] = stream
+            self._give_key(recorder)
+        return recorder
+
+    def take_keys(self, message: dict[str, Any]) -> None:
+        """Data keys of one endpoint: `{"route", "keys": {KmsKeyId: {"plaintext", "sealed", "arn"}}}`, in base64."""
+        for key_id, parts in message["keys"].items():
+            plaintext, sealed = b64decode(parts["plaintext"]), b64decode(parts["sealed"])
+            self._data_keys[message["route"], key_id] = DataKey(plaintext, sealed, parts["arn"])
+        self._aside.do(prepare, self._give_keys)
+
+    def _give_keys(self) -> None:
+        for recorder in list(self._unkeyed):
+            self._give_key(recorder)
+
+    def _give_key(self, recorder: Recorder) -> None:
+        """Let a recorder write, if there is what it is to seal with."""
+        stream = self._unkeyed[recorder]
+        data_key = self._data_keys.get((stream.route_key, stream.key_id))
+        if data_key is None:
+            return
+        sealed = b64encode(data_key.sealed).decode()
+        stream = replace(stream, key_id=data_key.key_arn or stream.key_id, sealed_data_key=sealed)
+        recorder.writer = self._writers.of(stream, data_key.plaintext)
+        del self._unkeyed[recorder]
 
     def forget(self, route_key: str) -> None:
         """The endpoint is gone; its open segments end in their time."""
         self._writers.forget(route_key)
         self._told.pop(route_key, None)
+        for key in [key for key in self._data_keys if key[0] == route_key]:
+            del self._data_keys[key]
 
     def greet(self) -> None:
         """Tell a control that has just come up everything that was counted."""
@@ -175,7 +213,8 @@ class Capture:
         """`{route key: {variant: {"taken", "not_taken", "problem"}}}`."""
         found: dict[str, Any] = {}
         for (route_key, variant), counts in self._writers.counted():
-            problem = counts.problem or self._writers.room.problem
+            keyless = NO_KEY if any(stream.route_key == route_key for stream in self._unkeyed.values()) else None
+            problem = counts.problem or self._writers.room.problem or keyless
             numbers = {"taken": counts.taken, "not_taken": counts.not_taken, "problem": problem}
             found.setdefault(route_key, {})[variant] = numbers
         return found
@@ -190,7 +229,7 @@ class Capture:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         # Without a captured variant there is nothing to do, until there is one again.
-        self._sweeping = loop.call_later(SWEEP_S, self._sweep) if self._writers else None
+        self._sweeping = loop.call_later(SWEEP_S, self._sweep) if self._writers or self._unkeyed else None
         self._writers.sweep()
         if loop.time() < self._next_look:
             return

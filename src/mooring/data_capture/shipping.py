@@ -9,17 +9,22 @@ endpoints that are gone are shipped too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from mooring.data_capture.sealing import SegmentSeal
 from mooring.data_capture.streams import DESCRIPTION, Stream
+from mooring.errors import MooringError
 from mooring.journal.sealing import name_of, seal, sealed
-from mooring.objects.client import S3Source, SourceError
+from mooring.objects.client import S3Source
 from mooring.settings import CaptureSettings
 
 log = logging.getLogger("mooring.control")
@@ -48,13 +53,18 @@ class Waiting:
     shipping: asyncio.Task[None] | None = None
 
 
+OpenKey = Callable[[Stream], Awaitable[bytes]]
+"""The data key that a stream's records are sealed with. Raises `MooringError` when it cannot be had."""
+
+
 class Shipper:
     """Empties the spool. `run` is the one task that begins the others."""
 
-    def __init__(self, spool: Path, s3: S3Source, settings: CaptureSettings) -> None:
+    def __init__(self, spool: Path, s3: S3Source, settings: CaptureSettings, open_key: OpenKey) -> None:
         self._spool = spool
         self._s3 = s3
         self._settings = settings
+        self._open_key = open_key
         self._streams: dict[Path, Waiting] = {}
         self._unreadable: set[Path] = set()
         self._threads = ThreadPoolExecutor(SHIPPED_AT_ONCE, "capture")
@@ -134,20 +144,32 @@ class Shipper:
             return True
         return False
 
-    def _put(self, stream: Stream, path: Path) -> None:
-        with path.open("rb") as file:
-            length = path.stat().st_size
-            self._s3.put(stream.bucket, stream.key_of(name_of(path)), file, length, {"Content-Type": CONTENT_TYPE})
+    def _put(self, stream: Stream, path: Path, data_key: bytes | None) -> None:
+        headers = {"Content-Type": CONTENT_TYPE}
+        if stream.key_id:
+            headers["x-amz-server-side-encryption"] = "aws:kms"
+            headers["x-amz-server-side-encryption-aws-kms-key-id"] = stream.key_id
+        with path.open("rb") as sealed, contextlib.ExitStack() as stack:
+            body: BinaryIO = sealed
+            if data_key is not None:
+                seal_of = SegmentSeal(data_key, name_of(path))
+                body = stack.enter_context(io.BytesIO(b"".join(map(seal_of.opened, sealed))))
+            length = body.seek(0, io.SEEK_END)
+            body.seek(0)
+            self._s3.put(stream.bucket, stream.key_of(name_of(path)), body, length, headers)
         path.unlink()
 
     # The loop's side of shipping
 
     async def _ship(self, waiting: Waiting, segments: list[Path]) -> None:
         loop = asyncio.get_running_loop()
+        stream, data_key = waiting.stream, None
         for path in segments:
             try:
-                await loop.run_in_executor(self._threads, self._put, waiting.stream, path)
-            except (SourceError, OSError) as error:
+                if stream.sealed_data_key and data_key is None:
+                    data_key = await self._open_key(stream)
+                await loop.run_in_executor(self._threads, self._put, stream, path, data_key)
+            except (MooringError, OSError, ValueError) as error:
                 self._failed(waiting, str(error))
                 return
             if waiting.problem is not None:

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from mooring.data_capture.sealing import SegmentSeal
 from mooring.data_capture.spool import Room
 from mooring.data_capture.streams import Stream, new_segment_name
 from mooring.journal.segments import Segment
@@ -48,7 +49,13 @@ class StreamWriter:
     """The end of a stream in this process."""
 
     def __init__(
-        self, stream: Stream, directory: Path, settings: CaptureSettings, room: Room, opened: set[StreamWriter]
+        self,
+        stream: Stream,
+        directory: Path,
+        settings: CaptureSettings,
+        room: Room,
+        opened: set[StreamWriter],
+        data_key: bytes | None,
     ) -> None:
         self.stream = stream
         self.counts = Counts()
@@ -60,6 +67,8 @@ class StreamWriter:
         self._opened = opened
         self._lock = threading.Lock()
         self._segment: Segment | None = None
+        self._data_key = data_key
+        self._seal: SegmentSeal | None = None  # of the open segment
         self._ends = 0.0
 
     @property
@@ -101,6 +110,8 @@ class StreamWriter:
             if segment is None or time.monotonic() >= self._ends or segment.size >= self._settings.segment_limit_bytes:
                 self._close()
                 segment = self._open()
+            if self._seal is not None:
+                line = self._seal.sealed(line if isinstance(line, bytes) else b"".join(line))
             if isinstance(line, bytes):
                 segment.append(line)
                 self._room.left -= len(line)
@@ -125,6 +136,7 @@ class StreamWriter:
             self.stream.describe(self._directory)
             segment = Segment.create(self._directory, name)
         self._segment = segment
+        self._seal = SegmentSeal(self._data_key, name) if self._data_key is not None else None
         self._opened.add(self)
         self._ends = time.monotonic() + self._settings.flush_interval_s
         return segment
@@ -162,17 +174,21 @@ class Writers:
     def __len__(self) -> int:
         return len(self._writers)
 
-    def of(self, stream: Stream) -> StreamWriter:
-        """The writer of a stream."""
+    def of(self, stream: Stream, data_key: bytes | None = None) -> StreamWriter:
+        """The writer of a stream; with a key it seals what it writes."""
         id_ = stream.id()
         found = self._writers.get(id_)
         if found is None:
             if not self._writers:
                 self.room.look()
-            found = StreamWriter(stream, self._spool / id_, self._settings, self.room, self._open)
+            found = StreamWriter(stream, self._spool / id_, self._settings, self.room, self._open, data_key)
             self._writers[id_] = found
-        found.counts = self._counts.setdefault((stream.route_key, stream.variant), Counts())
+        found.counts = self.counts_of(stream.route_key, stream.variant)
         return found
+
+    def counts_of(self, route_key: str, variant: str) -> Counts:
+        """What is counted of a variant, whichever streams it has."""
+        return self._counts.setdefault((route_key, variant), Counts())
 
     def counted(self) -> Iterable[tuple[tuple[str, str], Counts]]:
         """Everything that is counted, by the route's key and the variant."""

@@ -89,6 +89,7 @@ class Gateway:
         self._channel = RouteChannel(str(paths.routes_socket), inherited.index, keyring)
         self._capture = Capture(paths.capture, settings.capture, self._channel.tell)
         self._channel.greeted.append(self._capture.greet)
+        self._channel.heeded["data_keys"] = lambda message: self._capture.take_keys(message["data_keys"])
         self._instruments = Instruments(features=(self._capture,))
         self._routes = RouteTable(
             paths.gateway_routes(inherited.index),

@@ -1,0 +1,142 @@
+"""Captured records of an endpoint with a KmsKeyId: encrypted wherever they lie, and whole in S3 all the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.capturing import HASTE, Capturing, calling, stop, waiting
+from tests.acceptance.running import Server, wait_until
+
+SECRET = "a-payload-that-nobody-may-find"
+
+
+@pytest.fixture
+def own(make_server: Callable[..., Server]) -> Capturing:
+    return Capturing(make_server(**HASTE).start())
+
+
+def made_key(own: Capturing) -> dict[str, str]:
+    """A key in the four forms of a KmsKeyId."""
+    kms = own.server.client("kms", retries=3)
+    key = kms.create_key()["KeyMetadata"]
+    kms.create_alias(AliasName="alias/captured", TargetKeyId=key["KeyId"])
+    return {
+        "id": key["KeyId"],
+        "arn": key["Arn"],
+        "alias": "alias/captured",
+        "alias arn": key["Arn"].rsplit(":", 1)[0] + ":alias/captured",
+    }
+
+
+def where_plain(data: Path, text: str) -> list[Path]:
+    """Files that hold a text as it is, or in base64 at any of its three offsets."""
+    from base64 import b64encode
+
+    forms = [text.encode()]
+    forms += [b64encode(b"x" * shift + text.encode())[4:-4] for shift in range(3)]
+    return [
+        path
+        for path in data.rglob("*")
+        if path.is_file() and not path.is_symlink() and any(form in path.read_bytes() for form in forms)
+    ]
+
+
+def test_every_form_of_a_key(own: Capturing) -> None:
+    forms = made_key(own)
+    for number, key_id in enumerate(forms.values()):
+        name = own.captured(f"keyed-{number}", own.capture(KmsKeyId=key_id))
+        for turn in range(3):
+            body = f"{SECRET},{number},{turn}".encode()
+            assert own.call(name, body * (4000 if turn == 2 else 1), InferenceId=f"{number}-{turn}")
+        assert own.described(name)["KmsKeyId"] == key_id
+        assert own.described(name)["CaptureStatus"] == "Started"
+    records = own.records(12)
+    assert sorted(each["eventMetadata"]["inferenceId"] for each in records) == sorted(
+        f"{number}-{turn}" for number in range(4) for turn in range(3)
+    )
+    for record in records:
+        number, turn = record["eventMetadata"]["inferenceId"].split("-")
+        whole = f"{SECRET},{number},{turn}" * (4000 if turn == "2" else 1)
+        assert record["captureData"]["endpointInput"]["data"] == whole
+        assert record["captureData"]["endpointOutput"]["data"] == whole
+    for key in own.objects():
+        head = own.s3.head_object(Bucket=own.bucket, Key=key)
+        assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", forms["arn"])
+    assert where_plain(own.server.data, SECRET) == []
+
+
+def test_what_waits_on_disk_is_not_plain(own: Capturing) -> None:
+    forms = made_key(own)
+    name = own.captured("keyed", own.capture(KmsKeyId=forms["id"], DestinationS3Uri="s3://comes-later/x"))
+    plain = own.captured("plain", own.capture(DestinationS3Uri="s3://comes-later/y"))
+    for turn in range(5):
+        own.call(name, f"{SECRET},{turn}".encode(), InferenceId=str(turn))
+    assert where_plain(own.server.data, SECRET) == []
+    own.call(plain, f"{SECRET},plain".encode())
+    assert len(where_plain(own.server.data, SECRET)) == 1  # the search finds what is there
+    own.s3.create_bucket(Bucket="comes-later")
+    assert len(own.records(5, bucket="comes-later", prefix="x")) == 5
+
+
+def test_a_key_that_may_not_be_used_holds_the_records(own: Capturing) -> None:
+    forms, kms = made_key(own), own.server.client("kms", retries=3)
+    name = own.captured("held", own.capture(KmsKeyId=forms["alias"]))
+    own.call(name, InferenceId="before")
+    kms.disable_key(KeyId=forms["id"])
+    wait_until(lambda: "records wait" in own.history(name) or not waiting(own), timeout=40)
+    own.call(name, InferenceId="while it is disabled")
+    wait_until(lambda: "records wait" in own.history(name), timeout=40, what="the history to tell")
+    kms.enable_key(KeyId=forms["id"])
+    found = own.records(2)
+    assert sorted(each["eventMetadata"]["inferenceId"] for each in found) == ["before", "while it is disabled"]
+
+
+def test_all_is_killed(own: Capturing) -> None:
+    forms, server = made_key(own), own.server
+    name = own.captured("killed", own.capture(KmsKeyId=forms["arn"]))
+    with calling(own, name) as calls:
+        server.note_processes()
+        pids = [each["pid"] for each in server.status()["processes"]]
+        for pid in [*pids, *(replica["pid"] for replica in server.replicas(name))]:
+            os.kill(pid, signal.SIGKILL)
+        stop(calls)
+        server.start()
+    again = own.again()
+    wait_until(lambda: not waiting(own), what="everything to be shipped")
+    records = [record for found in again.objects().values() for record in found]
+    times = Counter(record["eventMetadata"]["inferenceId"] for record in records)
+    assert not {each for call in calls for each in call.acknowledged} - times.keys()
+    assert set(times.values()) == {1}
+
+
+def test_a_gateway_without_its_key_takes_nothing(own: Capturing) -> None:
+    """It starts while control is away: calls go on, records are not written in the plain, and then they are taken."""
+    forms, server = made_key(own), own.server
+    name = own.captured("late", own.capture(KmsKeyId=forms["id"]))
+    own.call(name, InferenceId="first")
+    gateway = server.process("gateway 0")
+    with server.frozen("control"):
+        os.kill(gateway, signal.SIGKILL)
+
+        def answers() -> bool:
+            try:
+                return own.call(name, SECRET.encode()) == SECRET.encode()
+            except Exception:  # noqa: BLE001 - the successor is being started
+                return False
+
+        wait_until(answers, what="the next gateway")
+    assert where_plain(server.data / "capture", SECRET) == []
+
+    def taken() -> Any:
+        own.call(name, InferenceId="again")
+        return "again" in {each["eventMetadata"].get("inferenceId") for each in own.records(1)}
+
+    wait_until(taken, timeout=40, what="records to be taken again")
+    wait_until(lambda: own.described(name)["CaptureStatus"] == "Started")
