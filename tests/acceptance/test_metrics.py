@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.running import Deployment, Server, wait_until
 
@@ -222,3 +225,64 @@ def test_what_cannot_be_is_refused_with_awss_codes(own: Deployment) -> None:
             getattr(cloudwatch, call)(**members, **times)
         wanted = f"InvalidParameter{code}" if code in ("Value", "Combination") else code
         assert refused.value.response["Error"]["Code"] == wanted, (call, members)
+
+
+def scrape(server: Server, **headers: str) -> tuple[int, str]:
+    request = urllib.request.Request(f"{server.url}/metrics", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def sample(text: str, name: str, **labels: str) -> float | None:
+    """The value of the one sample of that name with these labels."""
+    found = [
+        each.value
+        for family in text_string_to_metric_families(text)
+        for each in family.samples
+        if each.name == name and labels.items() <= each.labels.items()
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def test_prometheus_reads_the_totals_of_all_workers(make_server: Callable[..., Server]) -> None:
+    server = make_server(MOORING_METRICS_INSTANCES_INTERVAL_S="0.5").start("--workers", "2")
+    own = Deployment(server)
+    own.simple("m", FAILING)
+    assert invoke_in_new_connections(own, "m", 8) == 0
+    wait_until(lambda: sample(scrape(server)[1], "mooring_invocations_total", endpoint="m", variant="m") == 8)
+    _, text = scrape(server)
+    assert sample(text, "mooring_model_latency_seconds_count", endpoint="m") == 8
+    assert sample(text, "mooring_replicas", endpoint="m", state="healthy") == 1
+    assert sample(text, "mooring_connections", process="gateway 1") is not None
+    wait_until(lambda: sample(scrape(server)[1], "mooring_memory_utilization_percent", endpoint="m"), what="a look")
+    cloudwatch = server.client("cloudwatch")
+
+    def cpu() -> list[float]:
+        metric = {"Namespace": "/aws/sagemaker/Endpoints", "MetricName": "CPUUtilization", "Dimensions": dims("m", "m")}
+        stat = {"Metric": metric, "Period": 60, "Stat": "Maximum", "Unit": "Percent"}
+        return values(cloudwatch, {"Id": "c", "MetricStat": stat})["c"]
+
+    wait_until(cpu, what="the CPU of the replica")
+    assert all(0 <= each <= 100 * (os.cpu_count() or 1) for each in cpu())
+    # A bucket of that name is still there for who signs.
+    own.s3.create_bucket(Bucket="metrics")
+    own.s3.put_object(Bucket="metrics", Key="k", Body=b"x")
+    assert own.s3.list_objects_v2(Bucket="metrics")["KeyCount"] == 1
+    # A page of elsewhere in a browser may not read it.
+    assert scrape(server, Origin="https://evil.example")[0] == 403
+
+
+def test_a_scrape_needs_its_token_where_keys_are_needed(make_server: Callable[..., Server]) -> None:
+    server = make_server(MOORING_ACCESS_MODE="keys").start()
+    status, text = scrape(server)
+    assert status == 403
+    assert "MOORING_METRICS_SCRAPE_TOKEN" in text
+    with_token = make_server("other", MOORING_ACCESS_MODE="keys", MOORING_METRICS_SCRAPE_TOKEN="s3cret").start()
+    assert scrape(with_token)[0] == 403
+    assert scrape(with_token, Authorization="Bearer s3cre")[0] == 403
+    status, text = scrape(with_token, Authorization="Bearer s3cret")
+    assert status == 200
+    assert sample(text, "mooring_info") == 1

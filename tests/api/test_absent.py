@@ -121,7 +121,7 @@ def neighbours(edge: Serving) -> Iterator[list[Request]]:
         ("sns", lambda client: client.list_topics(), "SNS"),
         ("sqs", lambda client: client.list_queues(), "SQS"),
         ("logs", lambda client: client.create_log_group(logGroupName="g"), "CLOUDWATCH_LOGS"),
-        ("cloudwatch", lambda client: client.describe_alarms(), "CLOUDWATCH"),
+        ("cloudwatch", lambda client: client.list_dashboards(), "CLOUDWATCH"),
         ("sts", lambda client: client.get_session_token(), "STS"),
     ],
 )

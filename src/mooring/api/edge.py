@@ -30,6 +30,7 @@ from mooring.api.guarding import Guard, asked_of, neighbours_asked
 from mooring.api.holding import Holding, is_a_waiters
 from mooring.api.operations import INSTEAD, OPERATIONS, Changing, Function
 from mooring.api.protocols import Protocol, protocol_of
+from mooring.api.scraping import scraped, shown
 from mooring.clock import Clock
 from mooring.errors import MooringError, NotInstalled, Refused, Unavailable
 from mooring.hosting.naming import Scope
@@ -104,6 +105,8 @@ class Edge:
         return response
 
     async def _administered(self, request: Request, who: recognition.Recognition, progress: Progress) -> Response:
+        if request.path == recognition.SCRAPE_PATH:
+            return scraped(request, self._settings, self._control, guarded=self._guard is not None)
         if self._guard is not None:
             try:
                 progress.key = self._guard.identify(request, who)
@@ -113,6 +116,8 @@ class Edge:
             except (Unverified, Denied) as error:
                 progress.outcome = "denied"
                 return refused(error)
+        if request.method == b"GET" and parts_of(request) == ["metrics"]:
+            return shown(self._control)
         return await self._administration.handle(request)
 
     def _scope(self, who: recognition.Recognition) -> Scope:

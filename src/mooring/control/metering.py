@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from mooring.clock import Clock
 from mooring.control.publishing import GatewayLink, RoutePublisher
+from mooring.metrics.exposition import exposition
 from mooring.metrics.registry import Registry, Told
 from mooring.metrics.series import Point
 from mooring.metrics.totals import Totals
@@ -75,10 +76,11 @@ class Metering:
         """What `query` finds in the metrics, on their own thread."""
         return await self._store.read(query)
 
-    def told(self) -> dict[str, list[Told]]:
-        """What each process tells of itself, by its name."""
-        found = {f"gateway {link.index}": told for link, told in self._gauges.items()}
-        return {**found, "control": self.registry.told()}
+    def exposition(self) -> bytes:
+        """What `/metrics` says."""
+        told = {f"gateway {link.index}": told for link, told in self._gauges.items()}
+        told["control"] = self.registry.told()
+        return exposition(self.totals.of_hosting(self._clock.wall()), told)
 
     async def close(self) -> None:
         """Write what is not on disk yet."""

@@ -10,6 +10,8 @@ from mooring.metrics.series import Point, Series
 MOST = 20_000
 FORGOTTEN_AFTER_S = 86_400
 """A series of which nothing came for this long is not told any more."""
+NAMESPACES = ("AWS/", "/aws/", "Mooring/")
+"""Of Mooring's own metrics; callers publish into others."""
 
 
 class Totals:
@@ -28,8 +30,8 @@ class Totals:
         while len(self._totals) > MOST:
             del self._totals[next(iter(self._totals))]
 
-    def of(self, namespace: str, now: float) -> Iterator[tuple[Series, Distribution, Point]]:
-        """(series, everything, the last point) of a namespace."""
+    def of_hosting(self, now: float) -> Iterator[tuple[Series, Distribution, Point]]:
+        """(series, everything, the last point) of what is not callers' own."""
         for series, (total, last) in self._totals.items():
-            if series.namespace == namespace and last.at > now - FORGOTTEN_AFTER_S:
+            if series.namespace.startswith(NAMESPACES) and last.at > now - FORGOTTEN_AFTER_S:
                 yield series, total, last

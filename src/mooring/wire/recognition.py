@@ -1,9 +1,9 @@
 """Which service a request is for, when all of them share one URL.
 
 Told in this order: the credential scope of its signature; the prefix of `X-Amz-Target`, or the service in a path of
-Smithy's RPC; Mooring's own prefix `/-/mooring/`, and the paths of invocations; a bucket in the host name; all else
-below `/endpoints/`, which is the runtime's, and below `/-/`, which is nobody's; an `Action`, in the query or in a form,
-which is the query protocol, at `/` or at a queue's own path; and else S3, whose keys may look like anything.
+Smithy's RPC; Mooring's own prefix `/-/mooring/`, and `/metrics`; the paths of invocations; a bucket in the host name;
+all else below `/endpoints/`, which is the runtime's, and below `/-/`, which is nobody's; an `Action`, in the query or
+in a form, which is the query protocol, at `/` or at a queue's own path; and else S3, whose keys may look like anything.
 SageMaker's control plane and runtime share a signing name, so there the path decides. Nothing is verified here, and no
 input makes it raise.
 
@@ -37,6 +37,8 @@ UNKNOWN: Final = "unknown"
 
 OWN_PREFIX: Final = b"/-/"
 ADMIN_PREFIX: Final = b"/-/mooring/"
+SCRAPE_PATH: Final = b"/metrics"
+"""Where Prometheus looks, unless it is told another place. A bucket of that name is reached by signed requests only."""
 ENDPOINTS_PREFIX: Final = b"/endpoints/"
 
 _SERVICE_OF_TARGET = {
@@ -128,7 +130,7 @@ def _unsigned(method: bytes, path: bytes, query: bytes, known: dict[bytes, bytes
     addressed = rpc_v2_cbor.addressed(path, known.get(rpc_v2_cbor.HEADER))
     if addressed is not None:
         return _SERVICE_OF_TARGET.get(addressed[0].encode("ascii"), UNKNOWN)
-    if path.startswith(ADMIN_PREFIX):
+    if path.startswith(ADMIN_PREFIX) or (path == SCRAPE_PATH and method == b"GET" and not query):
         return MOORING
     if _is_invocation(method, path):
         return SAGEMAKER_RUNTIME
