@@ -40,7 +40,7 @@ def test_status_for_people(fake, capsys) -> None:
     ]
     assert "twice: no [such] file" in out
     shadow = next(line for line in out.splitlines() if line.lstrip().startswith("mirrored"))
-    assert shadow.rstrip().endswith(" (not run yet)")
+    assert "shadow (shadow)" in shadow
     assert any(line.split() == ["gateway", "0", "12", "30", "MB"] for line in out.splitlines())
 
 

@@ -79,10 +79,11 @@ def _endpoints(endpoints: list[dict[str, Any]]) -> Table:
             table.add_row(name, region, status)
         for variant in variants:
             replicas = Text("\n").join(_replica(replica) for replica in variant.get("replicas", []))
-            if variant.get("shadow") and not replicas:
-                replicas = Text("(not run yet)")
+            shown = _text(variant.get("name"))
+            if variant.get("shadow"):
+                shown.append(" (shadow)", style="dim")
             weight, count = _pair(variant, "weight"), _pair(variant, "count")
-            table.add_row(name, region, status, _text(variant.get("name")), weight, count, replicas)
+            table.add_row(name, region, status, shown, weight, count, replicas)
             name, region, status = Text(), Text(), Text()
     return table
 

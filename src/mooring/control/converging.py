@@ -106,6 +106,7 @@ class Convergence:
         return all(
             len(self._fleet.healthy(Place(fleet.generation, each.variant.name))) >= each.count
             for each in fleet.variants
+            if each.awaited
         )
 
     def _chosen(self, record: EndpointRecord) -> tuple[set[str], list[Routed]]:
@@ -118,7 +119,7 @@ class Convergence:
                 lives = self._fleet.kept(Place(fleet.generation, each.variant.name), each.count)
                 kept.update(life.id for life in lives)
                 healthy = [life for life in lives if life.state is ReplicaState.HEALTHY]
-                routed.append(Routed(each, healthy[: each.routed], capture))
+                routed.append(Routed(each, healthy[: each.routed], fleet.generation, capture))
         return kept, routed
 
     def _leaving(self, kept: set[str]) -> list[ReplicaLife]:

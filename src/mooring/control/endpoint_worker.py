@@ -23,7 +23,6 @@ from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Rollout, V
 from mooring.hosting.events import Event, EventKind, event
 from mooring.hosting.failures import failure_reason
 from mooring.hosting.rollout.progress import told
-from mooring.hosting.rollout.targets import running
 from mooring.hosting.routes import route_key
 from mooring.store import Connection, endpoints, events
 
@@ -126,7 +125,7 @@ class EndpointWorker:
 
     async def _create(self, record: EndpointRecord) -> None:
         grown = self._convergence.grow(record)
-        if failure := self._failure(record, running(record.variants)):
+        if failure := self._failure(record, record.variants):
             await self._fail(record, failure)
             return
         self._next_look = grown.next_look_s
@@ -152,7 +151,7 @@ class EndpointWorker:
         undoing = record.status is EndpointStatus.ROLLING_BACK
         reached = await self._convergence.towards(record, ask=True, shrink_if_whole=not undoing)
         self._next_look = reached.next_look_s
-        growing = [each for each in running(record.variants) if each.desired_count > each.current_count]
+        growing = [each for each in record.variants if each.desired_count > each.current_count]
         if failure := self._failure(record, growing):
             log.warning("endpoint %s keeps its capacity: %s", record.name, failure)
             await self._replace(record, transitions.unchanged(record, failure_reason(failure), self._now()))

@@ -17,7 +17,7 @@ from mooring.control.surroundings import Surroundings
 from mooring.hosting.endpoints import EndpointRecord, Phase, Rollout
 from mooring.hosting.rollout import rollouts
 from mooring.hosting.rollout.rollouts import Heard, Seen
-from mooring.hosting.rollout.targets import effective_policy, running
+from mooring.hosting.rollout.targets import awaits_shadows, effective_policy, in_production
 
 log = logging.getLogger("mooring.control")
 
@@ -59,7 +59,7 @@ class RolloutDriver:
             in_effect=reached.in_effect,
             settled=reached.settled,
             old_failure=self._failure(self._old_places(record)),
-            new_failure=self._failure([Place(rollout.generation, each.name) for each in running(rollout.variants)]),
+            new_failure=self._failure(_new_places(rollout)),
             heard=self._heard(record, rollout, now),
         )
 
@@ -84,4 +84,10 @@ class RolloutDriver:
         return next((found for place in places if (found := self._fleet.failure(place, attempts))), None)
 
     def _old_places(self, record: EndpointRecord) -> list[Place]:
-        return [Place(record.generation, each.name) for each in running(record.variants)]
+        return [Place(record.generation, each.name) for each in in_production(record.variants)]
+
+
+def _new_places(rollout: Rollout) -> list[Place]:
+    """Whose failures turn the rollout."""
+    variants = rollout.variants if awaits_shadows(rollout) else in_production(rollout.variants)
+    return [Place(rollout.generation, each.name) for each in variants]

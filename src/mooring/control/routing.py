@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mooring.control.replica_life import ReplicaLife
 from mooring.hosting.capturing import CaptureRoute
 from mooring.hosting.endpoints import EndpointRecord
 from mooring.hosting.rollout.targets import VariantTarget
-from mooring.hosting.routes import Route, RouteReplica, RouteVariant, Version
+from mooring.hosting.routes import Route, RouteReplica, RouteShadow, RouteVariant, Version
 from mooring.settings import GatewaySettings
 
 
@@ -19,6 +19,8 @@ class Routed:
 
     target: VariantTarget
     lives: Sequence[ReplicaLife]
+    generation: int = 1
+    """Of the fleet."""
     capture: CaptureRoute | None = None
     """As the fleet's config wants it."""
 
@@ -29,7 +31,7 @@ def route_of(record: EndpointRecord, routed: Iterable[Routed], gateway: GatewayS
         scope=record.scope,
         endpoint=record.name,
         version=Version(0, 0),
-        variants=tuple(_variants(list(routed))),
+        variants=tuple(_variants(record.uid, list(routed))),
         status=record.status,
         body_limit_bytes=gateway.body_limit_bytes,
         invocation_timeout_s=gateway.invocation_timeout_s,
@@ -37,15 +39,29 @@ def route_of(record: EndpointRecord, routed: Iterable[Routed], gateway: GatewayS
     )
 
 
-def _variants(routed: list[Routed]) -> Iterable[RouteVariant]:
+def _variants(uid: str, routed: list[Routed]) -> Iterable[RouteVariant]:
     by_name: dict[str, list[Routed]] = {}
+    mirrors: dict[int, RouteShadow] = {}
     for each in routed:
-        by_name.setdefault(each.target.variant.name, []).append(each)
+        if not each.target.variant.shadow:
+            by_name.setdefault(each.target.variant.name, []).append(each)
+        elif each.target.weight > 0:
+            mirrors[each.generation] = _shadow(uid, each)
     for entries in by_name.values():
-        yield from _of_one_name(entries)
+        yield from _of_one_name(entries, mirrors)
 
 
-def _of_one_name(entries: list[Routed]) -> Iterable[RouteVariant]:
+def _shadow(uid: str, each: Routed) -> RouteShadow:
+    return RouteShadow(
+        name=each.target.variant.name,
+        part=each.target.weight,
+        comparison=f"{uid}/{each.generation}",
+        replicas=_replicas(each),
+        strategy=_strategy(each.target),
+    )
+
+
+def _of_one_name(entries: list[Routed], mirrors: Mapping[int, RouteShadow]) -> Iterable[RouteVariant]:
     """Where a fleet's replicas have all died, the other fleet of an update takes its share."""
     taking = [each for each in entries if each.target.share > 0]
     able = [each for each in taking if each.lives] or taking or entries[:1]
@@ -58,13 +74,16 @@ def _of_one_name(entries: list[Routed]) -> Iterable[RouteVariant]:
         yield RouteVariant(
             name=target.variant.name,
             weight=weight,
-            replicas=tuple(
-                RouteReplica(life.id, life.replica.address) for life in each.lives if life.replica is not None
-            ),
+            replicas=_replicas(each),
             strategy=_strategy(target),
             share=target.share / shares,
             capture=each.capture,
+            shadow=mirrors.get(each.generation),
         )
+
+
+def _replicas(each: Routed) -> tuple[RouteReplica, ...]:
+    return tuple(RouteReplica(life.id, life.replica.address) for life in each.lives if life.replica is not None)
 
 
 def _strategy(target: VariantTarget) -> str:

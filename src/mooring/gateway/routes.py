@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -85,6 +85,10 @@ class RouteTable:
         """Where an endpoint of that name is; for the message of a call that did not find it."""
         return sorted(region.decode() for region, known in self._by_name if known == name)
 
+    def replica(self, replica_id: str) -> Replica:
+        """One that a route which is held names. Raises KeyError."""
+        return self._replicas[replica_id]
+
     def apply(self, route: Route) -> Acknowledgement:
         """Serve `route` from now on, unless a newer version is held."""
         held = self._held.get(route.key)
@@ -103,14 +107,14 @@ class RouteTable:
         _path(self._directory, key).unlink(missing_ok=True)
         del self._held[key]
         self._index(held, None)
-        self._retire(key, {replica.id for replica in _replicas_of(held.route)})
+        self._retire(key, {replica.id for replica in held.route.replicas()})
         self._instruments.forget(key)
         return self._acknowledgement(key, version)
 
     def _take(self, route: Route) -> None:
         held = self._held.get(route.key)
-        wanted = {replica.id: replica for replica in _replicas_of(route)}
-        before = {replica.id for replica in _replicas_of(held.route)} if held is not None else set()
+        wanted = {replica.id: replica for replica in route.replicas()}
+        before = {replica.id for replica in held.route.replicas()} if held is not None else set()
         for replica in wanted.values():
             self._keep(route.key, replica)
         pipeline = Pipeline(route, self._replicas, self._instruments)
@@ -167,11 +171,6 @@ class RouteTable:
 
 def _path(directory: Path, key: str) -> Path:
     return directory / f"{quote(key, safe='')}.json"
-
-
-def _replicas_of(route: Route) -> Iterator[RouteReplica]:
-    for variant in route.variants:
-        yield from variant.replicas
 
 
 def _targets(route: Route) -> list[tuple[bytes, bytes]]:

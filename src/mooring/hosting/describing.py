@@ -73,10 +73,14 @@ def _pending(record: EndpointRecord, rollout: Rollout) -> Members:
 
 def _pending_variant(record: EndpointRecord, rollout: Rollout, variant: VariantState) -> Members:
     now = standing(record, rollout)
-    weight = variant.desired_weight * now.shares.get(variant.name, 0.0)
-    # Those that are being started count once they take traffic.
-    count = now.routed.get(variant.name, 0)
-    statuses = [] if variant.shadow else new_statuses(record, rollout, variant)
+    statuses: list[Members] = []
+    # Those that are being started count once they take traffic; a shadow of theirs then gets copies.
+    if variant.shadow:
+        mirrors = any(now.routed.values())
+        weight, count = variant.desired_weight * mirrors, variant.desired_count * mirrors
+    else:
+        weight, count = variant.desired_weight * now.shares.get(variant.name, 0.0), now.routed.get(variant.name, 0)
+        statuses = new_statuses(record, rollout, variant)
     return _summary(variant, weight, count, rollout.started_at, statuses, ECHOED_OF_PENDING_VARIANT)
 
 

@@ -18,7 +18,12 @@ from mooring.hosting.model_rules import containers_of
 from mooring.hosting.rules import Members
 from mooring.hosting.variant_rules import variants_of
 
-OF_CONFIG = frozenset({"EndpointConfigName", "ProductionVariants", "Tags", "ExecutionRoleArn", "DataCaptureConfig"})
+OF_CONFIG = frozenset(
+    {
+        "EndpointConfigName", "ProductionVariants", "ShadowProductionVariants", "Tags", "ExecutionRoleArn",
+        "DataCaptureConfig",
+    }
+)  # fmt: skip
 OF_VARIANT = frozenset(
     {
         "VariantName", "ModelName", "InitialInstanceCount", "InstanceType", "InitialVariantWeight", "RoutingConfig",
@@ -36,7 +41,6 @@ OF_ENDPOINT = frozenset(
 
 MEANWHILE = {
     "ServerlessConfig": "one replica runs: it does not sleep, and concurrency and memory are not limited",
-    "ShadowProductionVariants": "the shadow does not run",
     "AsyncInferenceConfig": "there is no queue",
     "ExplainerConfig": "nothing is explained",
     "KmsKeyId": "the model's files lie unencrypted on this machine's disk while it is served",
@@ -69,7 +73,7 @@ def without_accelerator(config: Members) -> list[str]:
 def idle_in_config(config: Members) -> list[str]:
     """What of an endpoint config does nothing yet."""
     found = [_told(name, name) for name in _idle(config, OF_CONFIG)]
-    for variant in config["ProductionVariants"]:
+    for variant in variants_of(config):
         where = f'variant "{variant["VariantName"]}"'
         # A serverless variant is completed with a volume that nobody asked for.
         inert = {"VolumeSizeInGB"} if "ServerlessConfig" in variant else set()

@@ -7,6 +7,7 @@ generation within one control's life, so routes of a control that was replaced l
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -36,6 +37,25 @@ class RouteReplica:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteShadow:
+    """The shadow variant of a fleet, which gets copies of the calls of that fleet's production variant."""
+
+    name: str
+    part: float
+    """Of the calls, those that are copied: more than 0, and 1 at the most."""
+    comparison: str
+    """What answers are compared under: an update begins another."""
+    replicas: tuple[RouteReplica, ...]
+    strategy: str = "LEAST_OUTSTANDING_REQUESTS"
+
+    @staticmethod
+    def from_document(document: dict[str, Any]) -> RouteShadow:
+        """The inverse of `asdict`."""
+        replicas = tuple(RouteReplica(**replica) for replica in document["replicas"])
+        return RouteShadow(**{**document, "replicas": replicas})
+
+
+@dataclass(frozen=True, slots=True)
 class RouteVariant:
     """One production variant of one fleet, as the gateway sees it; an update has two of a name."""
 
@@ -50,6 +70,7 @@ class RouteVariant:
     """Of the calls that name this variant; the weight is of those that do not."""
     capture: CaptureRoute | None = None
     """What of its calls is captured."""
+    shadow: RouteShadow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +87,13 @@ class Route:
     invocation_timeout_s: float
     response_limit_bytes: int = 0
     """0 is no limit."""
+
+    def replicas(self) -> Iterator[RouteReplica]:
+        """All that may be called: production's, and those of shadows."""
+        for variant in self.variants:
+            yield from variant.replicas
+            if variant.shadow is not None:
+                yield from variant.shadow.replicas
 
     @property
     def key(self) -> str:
@@ -84,6 +112,7 @@ class Route:
                 RouteVariant(**{**variant, "replicas": ()}),
                 replicas=tuple(RouteReplica(**replica) for replica in variant["replicas"]),
                 capture=CaptureRoute.from_document(variant.get("capture")),
+                shadow=RouteShadow.from_document(variant["shadow"]) if variant.get("shadow") else None,
             )
             for variant in document["variants"]
         )

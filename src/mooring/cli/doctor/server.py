@@ -99,9 +99,10 @@ def _troubles(endpoint: dict[str, Any]) -> Iterator[Finding]:
     for variant in endpoint.get("variants", []):
         healthy = sum(replica.get("state") == "healthy" for replica in variant.get("replicas", []))
         wanted = int(variant.get("desired_count") or 0)
-        if healthy < wanted and not variant.get("shadow"):
+        if healthy < wanted:
             text = f"{name} is {status}: {healthy} of {wanted} replicas of {safe(str(variant.get('name')))} are healthy"
-            complain = fail if status == "InService" and healthy == 0 else warn
+            serves = status == "InService" and not variant.get("shadow")
+            complain = fail if serves and healthy == 0 else warn
             yield complain("endpoint", text, f"`mooring logs {name}` and `mooring endpoints events {name}` say why")
 
 

@@ -10,9 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Phase, Remnant, Rollout, Turn
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Phase, Remnant, Rollout, Turn, VariantState
 from mooring.hosting.failures import failure_reason
-from mooring.hosting.rollout.targets import effective_policy, farthest, old_counts, standing, steps_of
+from mooring.hosting.rollout.plans import Counts
+from mooring.hosting.rollout.targets import (
+    effective_policy,
+    farthest,
+    in_production,
+    old_counts,
+    standing,
+    steps_of,
+)
 from mooring.hosting.transitions import in_effect
 
 CLOCK_SLACK_S = 1.0
@@ -240,7 +248,7 @@ def _stranded(record: EndpointRecord, rollout: Rollout, failure: str, now: float
     return replace(
         record,
         status=EndpointStatus.UPDATE_ROLLBACK_FAILED,
-        variants=tuple(replace(each, current_count=held.get(each.name, 0)) for each in record.variants),
+        variants=tuple(replace(each, current_count=_held(each, held)) for each in record.variants),
         deployment_config=rollout.deployment_config,
         failure_reason=told,
         rollout=None,
@@ -248,10 +256,17 @@ def _stranded(record: EndpointRecord, rollout: Rollout, failure: str, now: float
             rollout.generation,
             tuple(
                 replace(each, desired_count=count, current_count=count, current_weight=each.desired_weight)
-                for each in rollout.variants
+                for each in in_production(rollout.variants)
                 for count in (at.routed.get(each.name, 0),)
             ),
             dict(at.shares),
         ),
         modified_at=now,
     )
+
+
+def _held(variant: VariantState, held: Counts) -> int:
+    """What is left of a variant of the old fleet; its shadow stays as long as any of it does."""
+    if variant.shadow:
+        return variant.desired_count if any(held.values()) else 0
+    return held.get(variant.name, 0)

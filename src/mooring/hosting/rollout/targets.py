@@ -28,9 +28,11 @@ class VariantTarget:
     routed: int
     """Of them, those that may take traffic."""
     weight: float
-    """Against all other variants of all fleets."""
+    """Against all other variants of all fleets; of a shadow, the part of its fleet's calls that it gets copies of."""
     share: float
     """Of the traffic that is for this variant by name."""
+    awaited: bool = True
+    """Whether the fleet is complete only with these replicas. A shadow is waited for until it has come up once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,31 @@ class FleetTarget:
     """Whether a missing replica is started; not in a fleet that is on its way out."""
 
 
-def running(variants: tuple[VariantState, ...]) -> tuple[VariantState, ...]:
-    """The variants that have replicas: shadows do not run yet."""
+def in_production(variants: tuple[VariantState, ...]) -> tuple[VariantState, ...]:
+    """The variants whose traffic an update moves. A shadow follows its fleet."""
     return tuple(variant for variant in variants if not variant.shadow)
+
+
+def shadows(variants: tuple[VariantState, ...]) -> tuple[VariantState, ...]:
+    """The variants that get copies."""
+    return tuple(variant for variant in variants if variant.shadow)
+
+
+def copied_part(variants: tuple[VariantState, ...], shadow: VariantState) -> float:
+    """The part of the calls that a shadow gets copies of: its weight beside that of production, and all at the most."""
+    weight = sum(each.desired_weight for each in in_production(variants))
+    return min(1.0, shadow.desired_weight / weight) if weight else float(shadow.desired_weight > 0)
+
+
+def mirrors(record: EndpointRecord, rollout: Rollout) -> tuple[bool, bool]:
+    """Whether the shadows of the old fleet and of the new one run at this moment: as long as any of the fleet does."""
+    now = standing(record, rollout)
+    return any(now.old.values()), any(now.new.values())
+
+
+def awaits_shadows(rollout: Rollout) -> bool:
+    """Whether the new fleet's shadows still have to come up. What becomes of them later turns no update."""
+    return rollout.phase in (Phase.CHECKING, Phase.LAUNCHING) and rollout.step == 0 and rollout.turned is None
 
 
 def targets(record: EndpointRecord) -> tuple[FleetTarget, ...]:
@@ -58,9 +82,9 @@ def targets(record: EndpointRecord) -> tuple[FleetTarget, ...]:
         return tuple(_standing(record))
     variants = tuple(
         VariantTarget(each, each.desired_count, each.desired_count, each.desired_weight, 1.0)
-        for each in running(record.variants)
+        for each in in_production(record.variants)
     )
-    return (FleetTarget(record.generation, variants),)
+    return (FleetTarget(record.generation, (*variants, *_shadowing(record.variants, _wished))),)
 
 
 def config_of(record: EndpointRecord, generation: int) -> Members:
@@ -86,15 +110,15 @@ def old_counts(record: EndpointRecord) -> dict[str, int]:
     """The replicas of the fleet that a rollout of this record replaces."""
     before = record.rollout.before if record.rollout is not None else record.status
     if before is EndpointStatus.OUT_OF_SERVICE:
-        return {each.name: 0 for each in running(record.variants)}
+        return {each.name: 0 for each in in_production(record.variants)}
     if before is EndpointStatus.UPDATE_ROLLBACK_FAILED:
-        return {each.name: each.current_count for each in running(record.variants)}
-    return {each.name: each.desired_count for each in running(record.variants)}
+        return {each.name: each.current_count for each in in_production(record.variants)}
+    return {each.name: each.desired_count for each in in_production(record.variants)}
 
 
 def new_counts(rollout: Rollout) -> dict[str, int]:
     """The replicas of the fleet that a rollout brings."""
-    return {each.name: each.desired_count for each in running(rollout.variants)}
+    return {each.name: each.desired_count for each in in_production(rollout.variants)}
 
 
 def effective_policy(rollout: Rollout) -> Policy:
@@ -152,12 +176,15 @@ def _of_rollout(record: EndpointRecord, rollout: Rollout) -> Iterator[FleetTarge
         return 1.0 - now.shares.get(name, leftover)
 
     gone = not any(now.old.values()) and rollout.phase is Phase.RETIRING
+    old_mirrors, new_mirrors = mirrors(record, rollout)
     for fleet in _standing(record):
         if fleet.generation == record.generation:
-            yield replace(fleet, variants=tuple(_scaled(each, old_share, now.old) for each in fleet.variants))
+            left = tuple(_scaled(each, old_share, now.old) for each in fleet.variants if not each.variant.shadow)
+            kept = tuple(each for each in fleet.variants if each.variant.shadow and old_mirrors)
+            yield replace(fleet, variants=(*left, *kept))
         elif not gone:
             yield replace(fleet, variants=tuple(_scaled(each, old_share, None) for each in fleet.variants))
-    variants = running(rollout.variants)
+    variants = in_production(rollout.variants)
     weights = _normalized(variants)
     yield FleetTarget(
         rollout.generation,
@@ -170,7 +197,8 @@ def _of_rollout(record: EndpointRecord, rollout: Rollout) -> Iterator[FleetTarge
                 now.shares[each.name],
             )
             for each in variants
-        ),
+        )
+        + (_shadowing(rollout.variants, _wished, awaited=awaits_shadows(rollout)) if new_mirrors else ()),
         grows=rollout.turned is None,
     )
 
@@ -179,7 +207,7 @@ def _standing(record: EndpointRecord) -> Iterator[FleetTarget]:
     """What serves outside of a rollout, with weights that sum to 1: the fleet, and what is left of a failed one."""
     shares = record.remnant.shares if record.remnant is not None else {}
     counts = old_counts(record)
-    variants = running(record.variants)
+    variants = in_production(record.variants)
     weights = _normalized(variants)
     yield FleetTarget(
         record.generation,
@@ -187,10 +215,11 @@ def _standing(record: EndpointRecord) -> Iterator[FleetTarget]:
             VariantTarget(each, counts[each.name], counts[each.name], weights[each.name] * part, part)
             for each in variants
             for part in (1.0 - shares.get(each.name, 0.0),)
-        ),
+        )
+        + (_shadowing(record.variants, _count_of(record), awaited=False) if any(counts.values()) else ()),
     )
     if record.remnant is not None:
-        weights = _normalized(running(record.remnant.variants))
+        weights = _normalized(in_production(record.remnant.variants))
         yield FleetTarget(
             record.remnant.generation,
             tuple(
@@ -201,9 +230,38 @@ def _standing(record: EndpointRecord) -> Iterator[FleetTarget]:
                     weights[each.name] * shares[each.name],
                     shares[each.name],
                 )
-                for each in running(record.remnant.variants)
+                for each in in_production(record.remnant.variants)
             ),
         )
+
+
+def _shadowing(
+    variants: tuple[VariantState, ...], count: Callable[[VariantState], int], awaited: bool | None = None
+) -> tuple[VariantTarget, ...]:
+    """The shadows of a fleet; without `awaited`, those that have grown are waited for."""
+    return tuple(
+        VariantTarget(
+            each,
+            count(each),
+            count(each),
+            copied_part(variants, each),
+            1.0,
+            each.desired_count > each.current_count if awaited is None else awaited,
+        )
+        for each in shadows(variants)
+    )
+
+
+def _wished(variant: VariantState) -> int:
+    return variant.desired_count
+
+
+def _count_of(record: EndpointRecord) -> Callable[[VariantState], int]:
+    """How many of a shadow a fleet has that is being replaced."""
+    before = record.rollout.before if record.rollout is not None else record.status
+    if before is EndpointStatus.UPDATE_ROLLBACK_FAILED:
+        return lambda variant: variant.current_count
+    return _wished
 
 
 def _scaled(each: VariantTarget, share: Callable[[str], float], counts: plans.Counts | None) -> VariantTarget:

@@ -11,7 +11,7 @@ from mooring.hosting.naming import not_found
 from mooring.hosting.rollout.deployments import may_be_guarded, policy_of
 from mooring.hosting.rollout.rollouts import begun, first_phase
 from mooring.hosting.rollout.rules import check_deployment
-from mooring.hosting.rollout.targets import running
+from mooring.hosting.rollout.targets import in_production
 from mooring.hosting.rules import Members
 from mooring.hosting.transitions import UNSUPPORTED, failed_at_once, variant_states
 from mooring.hosting.variant_rules import variants_of
@@ -48,8 +48,8 @@ def updated(
         if KEPT_CAPTURE in record.config and KEPT_CAPTURE not in overridden:
             config = {**config, KEPT_CAPTURE: record.config[KEPT_CAPTURE]}
     guarded = may_be_guarded(
-        [each.config for each in running(record.variants)],
-        [each.config for each in running(variants)],
+        [each.config for each in in_production(record.variants)],
+        [each.config for each in in_production(variants)],
         [each.model for each in variants],
     )
     rollout = Rollout(
