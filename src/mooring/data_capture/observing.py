@@ -3,7 +3,7 @@
 The caller's last bytes are held back until the record's write(2) has returned, so whoever has a whole answer knows that
 its record is kept. A record that cannot be taken holds nobody up.
 
-A call is sampled by its request's id, so that whatever else captures the same request (its copy to a shadow variant)
+A call is sampled by its request's id, so that who captures its copy to a shadow variant, be it in another process,
 decides the same.
 """
 
@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
+from zlib import crc32
 
 from mooring.data_capture.records import RecordForm
 from mooring.data_capture.sealing import prepare
@@ -57,7 +58,7 @@ class Recorder:
 
     def began(self, asked: Asked) -> _Observation | None:
         """None for a call that is not sampled; or whose record could not be taken, which is counted."""
-        if self._percentage < 100 and hash(asked.request_id) % 100 >= self._percentage:
+        if self._percentage < 100 and crc32(asked.request_id) % 100 >= self._percentage:
             return None
         writer = self.writer
         if writer is None or writer.is_full:
@@ -157,7 +158,7 @@ class Capture:
         self._unkeyed: WeakKeyDictionary[Recorder, Stream] = WeakKeyDictionary()
 
     def observer(self, route: Route, variant: RouteVariant) -> Recorder | None:
-        """The recorder of a variant, a shadow or not; None where nothing is captured."""
+        """The recorder of a production variant; None where nothing is captured."""
         capture = variant.capture
         if capture is None:
             return None
@@ -165,9 +166,18 @@ class Capture:
         stream = Stream(
             scope.account, scope.region, route.endpoint, variant.name, capture.bucket, capture.prefix, capture.key_id
         )
+        return self.recorder(stream, capture)
+
+    def recorder(self, stream: Stream, capture: CaptureRoute) -> Recorder:
+        """Takes the records of a variant, also for those who learn of its calls in another way than an observer.
+
+        They ask `began`, which decides whether a call is sampled, and tell what comes back how the call ended; with an
+        empty `go` where nobody waits for the record.
+        """
         if self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
-        recorder = Recorder(capture, self._writers.counts_of(route.key, variant.name), self._settings, self._aside)
+        counts = self._writers.counts_of(stream.route_key, stream.variant)
+        recorder = Recorder(capture, counts, self._settings, self._aside)
         if not capture.key_id:
             recorder.writer = self._writers.of(stream)
         else:
