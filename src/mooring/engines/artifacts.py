@@ -102,7 +102,7 @@ class ArtifactStore:
         root = str(self._paths.root)
         job = FetchJob(source.bucket, source.key, source.archive, source.prefix, str(target), root, framework)
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        environment[RESOLVED] = self._settings.to_json()
+        environment[RESOLVED] = self._settings.without_master_key().to_json()
         finished = await run(
             FETCHER,
             stdin=json.dumps(dataclasses.asdict(job)).encode(),
