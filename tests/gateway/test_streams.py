@@ -263,6 +263,30 @@ class TestAfterTheFirstByte:
         eventually(lambda: not replica._open)
 
 
+def test_a_gateway_that_stops_ends_its_streams(stage: Stage) -> None:
+    stage.environment["MOORING_GATEWAY_DRAIN_S"] = "0.3"
+
+    def script(_: Seen, connection: socket.socket) -> None:
+        connection.sendall(HEAD)
+        while True:
+            connection.sendall(chunk(b"x"))
+            time.sleep(0.05)
+
+    replica = stage.served(script)
+    client = stage.client()
+    client.send(stream())
+    eventually(lambda: bool(replica.seen))
+    stage.terminate()
+    response = client.receive()
+    with pytest.raises(EventStreamError) as raised:
+        list(event_stream(response.body))
+    assert raised.value.response["Error"] == {
+        "Code": "InternalStreamFailure",
+        "Message": "The server is being stopped, and the response of the model took longer than it waits.",
+    }
+    assert stage.wait() == 0
+
+
 def test_a_client_that_leaves_stops_the_work(stage: Stage) -> None:
     stopped = threading.Event()
 

@@ -78,10 +78,11 @@ def replies(draw: st.DrawFn) -> bytes:
 
 
 @settings(max_examples=800)
-@given(replies(), st.lists(st.integers(0, 1000), max_size=4))
-def test_what_is_relayed_is_what_a_strict_reading_finds(sent: bytes, places: list[int]) -> None:
+@given(replies(), st.lists(st.integers(0, 1000), max_size=4), st.booleans())
+def test_what_is_relayed_is_what_a_strict_reading_finds(sent: bytes, places: list[int], as_it_comes: bool) -> None:
     pool: Any = Pool()
     connection, call, transport = ReplicaConnection(pool), Whole(), Wire()
+    call.as_it_comes = as_it_comes
     connection.connection_made(transport)  # type: ignore[arg-type]
     connection.start(call)
     for piece in pieces(sent, places):

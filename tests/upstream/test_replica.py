@@ -176,6 +176,77 @@ def test_a_large_reply_streams(path: Path) -> None:
     play(path, large, body)
 
 
+def as_it_comes(call: Recorded) -> Recorded:
+    call.as_it_comes = True
+    return call
+
+
+async def halting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Two small pieces, the second when the first has long been sent; then the end."""
+    while True:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+        for piece in (b"to", b"ken"):
+            await writer.drain()
+            await asyncio.sleep(0.02)
+            writer.write(piece)
+
+
+def test_a_reply_that_is_wanted_as_it_comes(path: Path) -> None:
+    async def body(scene: Scene) -> None:
+        for _ in range(2):
+            assert await scene.call(as_it_comes(Recorded())) == [(200, None), 2, 3, "end"]
+            assert await scene.call() == [(200, b"token")], "all others are whole"
+        assert (scene.connections, scene.replica.outstanding) == (1, 0)
+
+    play(path, halting, body)
+
+
+def test_a_refusal_is_whole_even_where_a_reply_is_wanted_as_it_comes(path: Path) -> None:
+    async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 500 Oh\r\nContent-Length: 5\r\n\r\nbr")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(b"oke")
+
+    async def body(scene: Scene) -> None:
+        assert await scene.call(as_it_comes(Recorded())) == [(500, b"broke")]
+
+    play(path, refusing, body)
+
+
+def test_a_head_is_not_yet_a_reply(path: Path) -> None:
+    async def falling_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+        await reader.read()
+
+    async def body(scene: Scene) -> None:
+        assert await scene.call(as_it_comes(Recorded(timeout_s=0.1))) == [Failure.TIMED_OUT]
+        assert scene.replica.outstanding == 0
+
+    play(path, falling_silent, body)
+
+
+def test_a_caller_may_leave_at_the_first_piece(path: Path) -> None:
+    class Leaving(Recorded):
+        __slots__ = ()
+
+        def reply_began(self, status: int, headers: list[tuple[bytes, bytes]], length: int | None) -> None:
+            super().reply_began(status, headers, length)
+            self.cancel()
+            self.done.set()
+
+    async def body(scene: Scene) -> None:
+        assert await scene.call(as_it_comes(Leaving())) == [(200, None)]
+        assert scene.replica.outstanding == 0
+        assert await scene.call() == [(200, b"token")]
+        assert scene.connections == 2, "what was left half-read serves nobody"
+
+    play(path, halting, body)
+
+
 def test_retirement_waits_for_the_last_call(path: Path) -> None:
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

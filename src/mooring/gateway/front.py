@@ -126,7 +126,18 @@ def endpoint_and_api(target: bytes) -> tuple[bytes, bytes] | None:
 class FrontConnection(ServerConnection):
     """One client."""
 
-    __slots__ = ("_api", "_arrived", "_front", "_head", "_held", "_invocation", "_known", "_leaving", "_special")
+    __slots__ = (
+        "_api",
+        "_arrived",
+        "_events",
+        "_front",
+        "_head",
+        "_held",
+        "_invocation",
+        "_known",
+        "_leaving",
+        "_special",
+    )
 
     relayed = INVOKE.relayed
 
@@ -138,6 +149,7 @@ class FrontConnection(ServerConnection):
         self._known: dict[bytes, bytes] = {}  # of the last invocation: clients repeat their headers
         self._api = INVOKE  # of the last invocation
         self._special = False  # it was a stream, or in a session
+        self._events: EventStream | None = None  # the last stream
         self._head = INVOKE.container_head({})
         self._leaving = False  # being handed over
         self._arrived = 0.0  # when the last bytes came
@@ -211,6 +223,14 @@ class FrontConnection(ServerConnection):
 
     # Invocations
 
+    def end_stream(self) -> bool:
+        """End a stream that is under way, though its model would go on; False when there is none."""
+        if self._events is None or not self._events.streaming or self._invocation is None:
+            return False
+        self._invocation.cancel()
+        self._events.give_up()
+        return True
+
     def end_with(self, error: str) -> None:
         """The answer that began is whole, and tells of this error."""
         self.end()
@@ -243,7 +263,9 @@ class FrontConnection(ServerConnection):
     def _invoke_specially(self, kind: type[Invocation], pipeline: Pipeline, head: bytes, body: bytes) -> None:
         """A call whose answer is a stream, or that is in a session."""
         known, api = self._known, self._api
-        client: Client = EventStream(self) if api is STREAM else self
+        client: Client = self
+        if api is STREAM:
+            client = self._events = EventStream(self)
         target, session = known.get(TARGET_VARIANT), known.get(SESSION_ID)
         entered: InSession | None = None
         if session is not None:

@@ -51,6 +51,8 @@ BACKLOG = 4096
 FIRST_GENERATION_THRESHOLD = 50_000
 """Allocations between two collections of the youngest generation: requests make no cycles."""
 DRAIN_POLL_S = 0.02
+LAST_WORDS_S = 0.5
+"""How long the clients of streams that a stopping gateway ends may take to hear of it."""
 SESSION_SWEEP_S = 60.0
 KEYS_WAIT_S = 10.0
 """How long a gateway that starts while control is away lets calls queue, before it answers that it has no keys."""
@@ -251,9 +253,16 @@ class Gateway:
         goodbye = loop.time() + GOODBYE_S
         while left := self._busy(goodbye_said=loop.time() > goodbye):
             if loop.time() > deadline:
+                if self._end_streams():
+                    deadline = loop.time() + LAST_WORDS_S
+                    continue
                 log.warning("%d connections were still busy at the end of the drain", left)
                 break
             await asyncio.sleep(DRAIN_POLL_S)
+
+    def _end_streams(self) -> int:
+        """How many streams were ended: they may last for minutes, and their clients are told rather than cut off."""
+        return sum(isinstance(each, FrontConnection) and each.end_stream() for each in tuple(self._front.connections))
 
     def _busy(self, *, goodbye_said: bool) -> int:
         """How many connections are worth waiting for. Of TLS, those that we closed wait for the client's word only."""

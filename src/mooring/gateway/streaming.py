@@ -7,6 +7,7 @@ it, an event that ends the stream, which itself is then whole.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mooring.gateway.headers import STREAM
@@ -19,23 +20,27 @@ if TYPE_CHECKING:
     from mooring.gateway.front import FrontConnection
 
 MODEL_STREAM_ERROR = "ModelStreamError"
+INTERNAL_STREAM_FAILURE = "InternalStreamFailure"
 _OURS = f"Content-Type: {CONTENT_TYPE}\r\n".encode()
 _TIMED_OUT = (
     "ModelInvocationTimeExceeded",
     "The model took longer than it may, between two parts of its response or for all of it.",
 )
+_STOPPING = "The server is being stopped, and the response of the model took longer than it waits."
 _BROKEN = ("StreamBroken", "The response of the model ended before it was complete.")
 
 
 class EventStream:
     """The client of one invocation."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "streaming")
 
     relayed = STREAM.relayed
 
     def __init__(self, connection: FrontConnection) -> None:
         self._connection = connection
+        self.streaming = False
+        """Whether the answer has begun and not ended."""
 
     @property
     def listening(self) -> Listening:
@@ -52,15 +57,25 @@ class EventStream:
         self.end()
 
     def begin(self, head: bytes, length: int | None) -> None:
+        self.streaming = True
         self._connection.begin(head + _OURS, None)
 
     def write(self, data: bytes) -> None:
         self._connection.write(payload_parts(data))
 
     def end(self) -> None:
+        self.streaming = False
         self._connection.end()
 
     def break_off(self, why: Failure) -> None:
         code, message = _TIMED_OUT if why is Failure.TIMED_OUT else _BROKEN
-        self._connection.write(failure(MODEL_STREAM_ERROR, {"Message": message, "ErrorCode": code}))
-        self._connection.end_with(MODEL_STREAM_ERROR)
+        self._fail(MODEL_STREAM_ERROR, {"Message": message, "ErrorCode": code})
+
+    def give_up(self) -> None:
+        """The gateway stops, and the model has done nothing wrong."""
+        self._fail(INTERNAL_STREAM_FAILURE, {"Message": _STOPPING})
+
+    def _fail(self, code: str, members: Mapping[str, str]) -> None:
+        self.streaming = False
+        self._connection.write(failure(code, members))
+        self._connection.end_with(code)
