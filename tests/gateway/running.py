@@ -211,6 +211,7 @@ class FakeControl:
 
     def __init__(self, paths: Paths) -> None:
         self.said: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.reported: queue.Queue[dict[str, Any]] = queue.Queue()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(paths.routes_socket))
         self._listener.listen()
@@ -230,8 +231,7 @@ class FakeControl:
         with contextlib.suppress(OSError), connection.makefile("rb") as lines:
             for line in lines:
                 message = json.loads(line)
-                if not message.keys() & REPORTS:
-                    self.said.put(message)
+                (self.reported if message.keys() & REPORTS else self.said).put(message)
 
     def next(self) -> dict[str, Any]:
         return self.said.get(timeout=WAIT_S)

@@ -253,7 +253,7 @@ def reported(stage: Stage, wanted: Callable[[dict[str, Any]], bool]) -> dict[str
     """What the gateway says of `v`, once that is `wanted`."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        said = stage.control.next()
+        said = stage.control.reported.get(timeout=20)
         if "capture" in said:
             (variants,) = said["capture"].values()
             if wanted(variants["v"]):

@@ -164,20 +164,30 @@ class Capturing:
             told = self._told.setdefault(key, _Told())
             if told.known and (told.stopped, told.undelivered) == (state.stopped, state.undelivered):
                 continue
-            await self._store.write(partial(self._write, key=key, state=state, told=told))
-            self._told[key] = _Told(state.stopped, state.undelivered, known=True)
+            if await self._store.write(partial(self._write, key=key, state=state, told=told)):
+                self._told[key] = _Told(state.stopped, state.undelivered, known=True)
+            else:
+                self._forget(key)
 
-    def _write(self, conn: Connection, *, key: str, state: CaptureState, told: _Told) -> None:
+    def _forget(self, key: str) -> None:
+        """The endpoint is gone; one of its name begins anew."""
+        self._told.pop(key, None)
+        for report in self._reports.values():
+            report.pop(key, None)
+
+    def _write(self, conn: Connection, *, key: str, state: CaptureState, told: _Told) -> bool:
+        """Whether there is such an endpoint."""
         account, region, name = key.split("/")
         record = endpoints.get(conn, Scope(account, region), name)
         if record is None:
-            return
+            return False
         now = round(self._clock.wall(), 3)
         stopped = state.stopped if capture_of(record.config) is not None else None
         texts = _changes(record.capture_problem, stopped, told.undelivered, state.undelivered)
         events.add(conn, record.uid, [event(now, EventKind.CAPTURE, text) for text in texts])
         if record.capture_problem != stopped:
             endpoints.save(conn, replace(record, capture_problem=stopped))
+        return True
 
 
 def _changes(
