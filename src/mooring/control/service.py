@@ -39,6 +39,7 @@ from mooring.control.kms import Kms
 from mooring.control.kms_keys import KmsKeys
 from mooring.control.log_groups import LogGroup, LogGroups
 from mooring.control.metering import Metering
+from mooring.control.metric_pushing import MetricPushing
 from mooring.control.neighbours import Neighbours
 from mooring.control.own_keys import client_key
 from mooring.control.publishing import RoutePublisher
@@ -300,8 +301,19 @@ class ControlService:
                 self._instances.run(self._around.settings.metrics.instances_interval_s), name="instances"
             ),
             asyncio.create_task(self._evaluation.run(), name="alarms"),
+            *self._pushing(),
             asyncio.create_task(self._actions.run(), name="actions of alarms"),
         ]
+
+    def _pushing(self) -> list[asyncio.Task[None]]:
+        url = self._around.settings.metrics.cloudwatch_url
+        if not url:
+            return []
+        pushing = MetricPushing(url, self.metering, self._around.clock)
+        self.metering.registry.add(
+            "cloudwatch_minutes_behind", "gauge", "Minutes that another CloudWatch lacks.", lambda: pushing.behind
+        )
+        return [asyncio.create_task(pushing.run(), name="metrics to CloudWatch")]
 
     async def _first_passes(self, workers: list[EndpointWorker]) -> None:
         waits = [asyncio.create_task(worker.looked.wait(), name=f"first look at {worker.uid}") for worker in workers]
