@@ -34,6 +34,10 @@ def test_a_plain_endpoint_has_nothing_in_vain() -> None:
     ("given", "told"),
     [
         ({"KmsKeyId": "alias/x"}, f"KmsKeyId: {effects.MEANWHILE['KmsKeyId']}"),
+        (
+            {"MetricsConfig": {"EnableEnhancedMetrics": True, "EnableDetailedObservability": True}},
+            "MetricsConfig, EnableDetailedObservability: what containers tell on a /metrics of their own is not read",
+        ),
         ({"variant": {"VolumeSizeInGB": 5}}, 'variant "v", VolumeSizeInGB'),
         ({"variant": {"FieldOfTomorrow": {"A": 1}}}, 'variant "v", FieldOfTomorrow'),
         ({"variant": {"ServerlessConfig": {"MemorySizeInMB": 1024}}}, f'variant "v", ServerlessConfig: {SERVERLESS}'),
@@ -48,6 +52,7 @@ def test_of_a_config(given: dict[str, Any], told: str) -> None:
     [
         {"DataCaptureConfig": {"EnableCapture": True, "InitialSamplingPercentage": 1}},
         {"EnableNetworkIsolation": False},
+        {"MetricsConfig": {"EnableEnhancedMetrics": True, "EnableDetailedObservability": False}},
         {"ShadowProductionVariants": []},
         {"variant": {"EnableSSMAccess": False, "RoutingConfig": {"RoutingStrategy": "RANDOM"}}},
     ],

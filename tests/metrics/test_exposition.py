@@ -97,7 +97,7 @@ def told_names() -> set[str]:
     for name, _ in HISTOGRAMS.values():
         names |= {f"mooring_{name}_{suffix}" for suffix in ("bucket", "sum", "count")}
     root = Path(__file__).parents[2] / "src" / "mooring"
-    sources = "".join(path.read_text() for path in (root / "gateway/process.py", root / "control/service.py"))
+    sources = "".join(path.read_text() for path in (root / "gateway/process.py", root / "control/census.py"))
     return names | {f"mooring_{name}" for name in re.findall(r'registry\.add\(\s*"(\w+)"', sources)}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +34,10 @@ class Living(NamedTuple):
     scope: Scope
     endpoint: str
     variant: str
+    replica: str
     group: int
+    enhanced: bool = False
+    """Whether it has metrics of its own, beside those of its variant."""
 
 
 class Sample(NamedTuple):
@@ -83,7 +86,7 @@ class InstanceMetrics:
         usages = usage_of_groups({each.group for each in living})
         gpus = gpus_by_process() if machine.accelerators() else {}
         disk = shutil.disk_usage(self._disk)
-        points = []
+        points: list[Point] = []
         for each in living:
             usage = usages.get(each.group)
             if usage is None:
@@ -95,11 +98,14 @@ class InstanceMetrics:
                 told["CPUUtilization"] = 100 * max(usage.cpu_s - before.cpu_s, 0.0) / (now - self._last.monotonic)
             if gpus and (used := sum_of(gpus, usage.pids or [])) is not None:
                 told["GPUUtilization"], told["GPUMemoryUtilization"] = used
-            points += [_point(each, name, value, at) for name, value in told.items()]
+            for name, value in told.items():
+                points += _points(each, name, value, at)
         return Sample(now, usages, points)
 
 
-def _point(living: Living, name: str, value: float, at: int) -> Point:
-    of_variant = dimensions({"EndpointName": living.endpoint, "VariantName": living.variant})
-    series = Series(living.scope.account, living.scope.region, NAMESPACE, name, of_variant, PERCENT)
-    return Point(series, at, Distribution.repeated(value, 1.0))
+def _points(living: Living, name: str, value: float, at: int) -> Iterator[Point]:
+    of_variant = {"EndpointName": living.endpoint, "VariantName": living.variant}
+    told = [of_variant, {**of_variant, "InstanceId": living.replica}] if living.enhanced else [of_variant]
+    for pairs in told:
+        series = Series(living.scope.account, living.scope.region, NAMESPACE, name, dimensions(pairs), PERCENT)
+        yield Point(series, at, Distribution.repeated(value, 1.0))

@@ -10,11 +10,9 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mooring import __version__
 from mooring.clock import Clock
 from mooring.control.access import Access
 from mooring.control.administration import (
@@ -33,8 +31,9 @@ from mooring.control.alarm_evaluation import AlarmEvaluation
 from mooring.control.alarms import CloudWatch
 from mooring.control.capture_keys import CaptureKeys
 from mooring.control.capturing import Capturing
+from mooring.control.census import Census
 from mooring.control.endpoint_worker import EndpointWorker
-from mooring.control.instance_metrics import InstanceMetrics, Living
+from mooring.control.instance_metrics import InstanceMetrics
 from mooring.control.kms import Kms
 from mooring.control.kms_keys import KmsKeys
 from mooring.control.log_groups import LogGroup, LogGroups
@@ -53,7 +52,6 @@ from mooring.hosting.routes import route_key
 from mooring.hosting.transitions import deleting
 from mooring.http1.messages import Request
 from mooring.keys.master import open_master_key
-from mooring.metrics.registry import Labels
 from mooring.paths import Paths
 from mooring.settings import Settings
 from mooring.store import Connection, Store, endpoints, events
@@ -93,45 +91,9 @@ class ControlService:
         self._neighbours = neighbours
         self._log_groups = LogGroups(around.paths.logs, around.clock)
         self._started_at = around.clock.wall()
-        self._names: dict[str, tuple[Scope, str]] = {}
-        """Of endpoints, by uid."""
-        self._instances = InstanceMetrics(self._living, metering.record, around.clock, around.paths.root)
-        self._tell_of_itself()
-
-    def _tell_of_itself(self) -> None:
-        """What `/metrics` says of control."""
-        registry = self.metering.registry
-        version: dict[Labels, float] = {(("version", __version__),): 1.0}
-        registry.add("info", "gauge", "Which Mooring this is.", lambda: version)
-        registry.add("start_time_seconds", "gauge", "When control began.", lambda: self._started_at)
-        registry.add("replicas", "gauge", "Replicas of each variant, by their state.", self._replicas_by_state)
-        registry.add("alarms", "gauge", "Alarms, by their state.", self._alarms_by_state)
-
-    def _alarms_by_state(self) -> dict[Labels, float]:
-        found = Counter(str(alarm.state) for alarm in self.alarms.all())
-        return {(("state", state),): float(count) for state, count in found.items()}
-
-    def _replicas_by_state(self) -> dict[Labels, float]:
-        found = Counter[Labels](
-            (("endpoint", name[1]), ("variant", life.variant), ("state", str(life.state)))
-            for uid, worker in self._workers.items()
-            for life in worker.fleet.lives
-            if (name := self._names.get(uid)) is not None
-        )
-        return {labels: float(count) for labels, count in found.items()}
-
-    async def _living(self) -> list[Living]:
-        """Every replica that has a process."""
-        if self._workers.keys() - self._names.keys():
-            records = await self._around.store.read(endpoints.all)
-            self._names = {record.uid: (record.scope, record.name) for record in records}
-        return [
-            Living(*self._names[uid], life.variant, life.replica.identity.pid)
-            for uid, worker in self._workers.items()
-            if uid in self._names
-            for life in worker.fleet.lives
-            if life.replica is not None
-        ]
+        census = Census(around.store, self._workers, book)
+        census.tell(metering.registry, self._started_at)
+        self._instances = InstanceMetrics(census.living, metering.record, around.clock, around.paths.root)
 
     @property
     def kms_keys(self) -> KmsKeys:
@@ -267,7 +229,6 @@ class ControlService:
             self._workers.pop(uid, None)
             self._tasks.pop(uid, None)
             self._log_groups.forget(uid)
-            self._names.pop(uid, None)
 
     async def adopt(self) -> None:
         """Take over what runs, then let every endpoint have its first pass."""

@@ -21,9 +21,10 @@ from mooring.hosting.variant_rules import variants_of
 OF_CONFIG = frozenset(
     {
         "EndpointConfigName", "ProductionVariants", "ShadowProductionVariants", "Tags", "ExecutionRoleArn",
-        "DataCaptureConfig",
+        "DataCaptureConfig", "MetricsConfig",
     }
 )  # fmt: skip
+OF_METRICS = frozenset({"EnableEnhancedMetrics", "MetricPublishFrequencyInSeconds"})
 OF_VARIANT = frozenset(
     {
         "VariantName", "ModelName", "InitialInstanceCount", "InstanceType", "InitialVariantWeight", "RoutingConfig",
@@ -42,6 +43,7 @@ OF_ENDPOINT = frozenset(
 MEANWHILE = {
     "ServerlessConfig": "one replica runs: it does not sleep, and concurrency and memory are not limited",
     "AsyncInferenceConfig": "there is no queue",
+    "EnableDetailedObservability": "what containers tell on a /metrics of their own is not read",
     "ExplainerConfig": "nothing is explained",
     "KmsKeyId": "the model's files lie unencrypted on this machine's disk while it is served",
     "EnableNetworkIsolation": "replicas reach the network",
@@ -73,6 +75,8 @@ def without_accelerator(config: Members) -> list[str]:
 def idle_in_config(config: Members) -> list[str]:
     """What of an endpoint config does nothing yet."""
     found = [_told(name, name) for name in _idle(config, OF_CONFIG)]
+    metrics = config.get("MetricsConfig") or {}
+    found += [_told(f"MetricsConfig, {name}", name) for name in _idle(metrics, OF_METRICS)]
     for variant in variants_of(config):
         where = f'variant "{variant["VariantName"]}"'
         # A serverless variant is completed with a volume that nobody asked for.
