@@ -17,7 +17,6 @@ from mooring.upstream.call import Failure
 NAMESPACE = "AWS/SageMaker"
 FOLD_AT = 128
 _MICROSECONDS = 1e6
-_SHORTEST_US = 1.0
 
 
 class VariantCounters:
@@ -82,7 +81,7 @@ class VariantCounters:
     def _fold(self) -> None:
         for seconds, seen in ((self.latencies, self._latency), (self.overheads, self._overhead)):
             if seconds:
-                seen.add_all([max(each * _MICROSECONDS, _SHORTEST_US) for each in seconds])
+                seen.add_all(seconds, _MICROSECONDS)
                 seconds.clear()
 
 

@@ -17,12 +17,15 @@ GAMMA = 1.02 / 0.98
 _PER_LOG = 1 / math.log(GAMMA)
 _OFFSET = 20_000
 """Larger than any bucket's index of a double, so that keys of positive values are positive: keys sort as values do."""
+_SHIFT = _OFFSET + 1 - 1e-9
+"""The sum is positive, so `int` is the floor; and a bound, whose logarithm may come out a little large, is in its own
+bucket."""
 
 
 def key_of(value: float) -> int:
     """The bucket that a finite value falls into."""
     if value > 0:
-        return math.ceil(math.log(value) * _PER_LOG - 1e-9) + _OFFSET
+        return int(math.log(value) * _PER_LOG + _SHIFT)
     return 0 if value == 0 else -key_of(-value)
 
 
@@ -82,18 +85,25 @@ class Distribution:
         known = least == most or count == 1
         return Distribution(count, total, least, most, {key_of(total / count): count} if known and count > 0 else None)
 
-    def add_all(self, values: list[float]) -> None:
-        """See more values."""
+    def add_all(self, values: list[float], scale: float = 1.0) -> None:
+        """See more values, each times `scale`, which is positive. This is what every invocation is counted with."""
         if not values:
             return
+        least = min(values)
         self.count += len(values)
-        self.total += sum(values)
-        self.least = min(self.least, min(values))
-        self.most = max(self.most, max(values))
+        self.total += sum(values) * scale
+        self.least = min(self.least, least * scale)
+        self.most = max(self.most, max(values) * scale)
         buckets = self.buckets
-        if buckets is not None:
-            for key, times in Counter(map(key_of, values)).items():
-                buckets[key] = buckets.get(key, 0.0) + times
+        if buckets is None:
+            return
+        if least > 0:
+            log, per_log, shift = math.log, _PER_LOG, _SHIFT + math.log(scale) * _PER_LOG
+            keys = Counter([int(log(value) * per_log + shift) for value in values])
+        else:
+            keys = Counter([key_of(value * scale) for value in values])
+        for key, times in keys.items():
+            buckets[key] = buckets.get(key, 0.0) + times
 
     def merge(self, other: Distribution) -> None:
         """See all that `other` has seen."""

@@ -276,7 +276,7 @@ class MetricsSettings:
     """How long points of an hour are kept (CloudWatch: 455 days)."""
     most_series: int = 20_000
     """Metrics that are kept; PutMetricData refuses further ones."""
-    instances_interval_s: float = 5.0
+    instances_interval_s: float = 10.0
     """Between two looks at what replicas use; 0 never looks."""
     scrape_token: str = field(default="", repr=False)
     """What a Prometheus gives as `Authorization: Bearer` to read `/metrics`, which needs it while access keys are
