@@ -248,6 +248,40 @@ def test_a_body_larger_than_all_room_does_not_wait() -> None:
     assert transport.written.startswith(b"HTTP/1.1 503 ")
 
 
+def test_what_is_here_of_bodies_that_wait_is_bounded() -> None:
+    budget = Budget(16)  # so that one byte more may be here
+    first, second, third, fourth = (counting(budget) for _ in range(4))
+    begun = TEN + b"x"
+    first.data_received(begun)
+    transports: list[Recorder] = []
+    for connection in (second, third, fourth):
+        connection.data_received(begun)
+        transports.append(connection.transport)  # type: ignore[arg-type]
+    assert [each.written[:12] for each in transports] == [b"", b"HTTP/1.1 503", b"HTTP/1.1 503"]
+    second.connection_lost(None)
+    fifth = counting(budget)
+    fifth.data_received(begun)
+    transport: Recorder = fifth.transport  # type: ignore[assignment]
+    assert (transport.paused, transport.written) == (True, b""), "there is a place to wait again"
+    assert budget.held == 10
+
+
+def test_a_large_body_has_its_place_once() -> None:
+    """Whatever parts it comes in, and also when its beginning waited for room."""
+    budget = Budget(15)
+    first, second = (counting(budget, at_once=True) for _ in range(2))
+    first.data_received(TEN + b"0123")
+    second.data_received(TEN + b"abc")
+    first.data_received(b"4567")
+    first.data_received(b"89")
+    second.data_received(b"defg")
+    second.data_received(b"hij" + TEN + b"k" * 10)
+    assert [request.body for request in (*first.requests, *second.requests)] == [
+        b"0123456789", b"abcdefghij", b"k" * 10,
+    ]  # fmt: skip
+    assert budget.held == 0
+
+
 @given(st.lists(st.tuples(st.integers(1, 10), st.sampled_from(["take", "give", "leave"])), max_size=60))
 def test_room_is_given_in_the_order_of_asking_and_never_twice(steps: list[tuple[int, str]]) -> None:
     budget = Budget(10)

@@ -112,10 +112,13 @@ class Answering(asyncio.Protocol):
 
     # Memory
 
-    def reserve(self, request: Request, size: int) -> bool:
-        """Count `size` bytes until `request` is answered, refused or lost. False when its body must wait for them."""
+    def reserve(self, request: Request, size: int, read: int) -> bool:
+        """Count `size` bytes until `request` is answered, refused or lost. False when its body must wait for them.
+
+        `read` bytes of it are here.
+        """
         self._reserved[request] = size
-        if self.listening.budget.take(size, self):
+        if self.listening.budget.take(size, self, read):
             return True
         self._waiting = request
         self._since = self.listening.ticker.now

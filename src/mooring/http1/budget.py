@@ -1,7 +1,8 @@
 """Memory for bodies: reserved before a body is read, first come first served.
 
-A body that there is no room for waits: its connection is not read meanwhile, so it costs what the kernel holds of it. A
-large one that waits is not overtaken by small ones, which otherwise could keep it waiting for ever.
+A body that there is no room for waits: its connection is not read meanwhile, so it costs what the kernel holds of it,
+and what came together with its head. That is counted too, and when there is too much of it nobody else can wait. A
+large body that waits is not overtaken by small ones, which otherwise could keep it waiting for ever.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from typing import Protocol
+
+WAITING_PART = 1 / 16
+"""Of the limit, beyond it: what may be here already of bodies that wait. The first who waits always may."""
 
 
 class Holder(Protocol):
@@ -22,17 +26,23 @@ class Holder(Protocol):
 class Budget:
     """How many bytes may be reserved at a time, and who waits for some."""
 
-    __slots__ = ("_waiting", "held", "limit")
+    __slots__ = ("_read", "_waiting", "held", "limit")
 
     def __init__(self, limit: float = math.inf) -> None:
         self.limit = limit
         self.held = 0
-        self._waiting: deque[tuple[Holder, int]] = deque()
+        self._waiting: deque[tuple[Holder, int, int]] = deque()
+        self._read = 0  # of those that wait
 
-    def take(self, size: int, holder: Holder) -> bool:
+    def is_crowded(self, size: int, read: int) -> bool:
+        """Whether a body of `size` bytes cannot be taken, and not wait either, of which `read` bytes are here."""
+        return self._must_wait(size) and bool(self._waiting) and self._read + read > self.limit * WAITING_PART
+
+    def take(self, size: int, holder: Holder, read: int = 0) -> bool:
         """Reserve `size` bytes, which are at most `limit`. False when `holder` must wait: `room_given` follows."""
-        if self._waiting or self.held + size > self.limit:
-            self._waiting.append((holder, size))
+        if self._must_wait(size):
+            self._waiting.append((holder, size, read))
+            self._read += read
             return False
         self.held += size
         return True
@@ -44,11 +54,16 @@ class Budget:
 
     def withdraw(self, holder: Holder) -> None:
         """`holder` does not wait any more."""
+        self._read -= sum(read for each, _, read in self._waiting if each is holder)
         self._waiting = deque(each for each in self._waiting if each[0] is not holder)
         self._grant()  # the next may be smaller
 
     def _grant(self) -> None:
         while self._waiting and self.held + self._waiting[0][1] <= self.limit:
-            holder, size = self._waiting.popleft()
+            holder, size, read = self._waiting.popleft()
+            self._read -= read
             self.held += size
             holder.room_given()
+
+    def _must_wait(self, size: int) -> bool:
+        return bool(self._waiting) or self.held + size > self.limit

@@ -154,10 +154,11 @@ class ServerConnection(Answering):
         self._body_limit = verdict
         expected = verdict if announced is None else announced
         if expected > self.listening.limits.uncounted_bytes:
-            if expected > self.listening.budget.limit:
+            budget = self.listening.budget
+            if expected > budget.limit or budget.is_crowded(expected, self._size):
                 self._give_up(self.no_room())
                 return
-            if not self.reserve(request, expected):
+            if not self.reserve(request, expected, self._size):
                 return
         self._welcome(request)
 
