@@ -28,8 +28,13 @@ def replica(directory: Path, port: int, socket_path: Path) -> Iterator[None]:
             yield
         return
     refusal = "if ($request_method != POST) { return 405; }"
-    answers = f"location / {{ default_type application/json; {refusal} return 200 '{PREDICTION}'; }}"
-    server = f"server {{ listen 127.0.0.1:{port} backlog=4096; listen unix:{socket_path} backlog=4096; {answers} }}"
+    # A container that opens a session when it is asked for one: an empty header is not sent.
+    session = "add_header X-Amzn-SageMaker-Session-Id $opened;"
+    answers = f"location / {{ default_type application/json; {refusal} {session} return 200 '{PREDICTION}'; }}"
+    asked = 'map $http_x_amzn_sagemaker_session_id $opened { NEW_SESSION "bench; Expires=2999-01-01T00:00:00Z"; }'
+    server = (
+        f"{asked} server {{ listen 127.0.0.1:{port} backlog=4096; listen unix:{socket_path} backlog=4096; {answers} }}"
+    )
     with _nginx(directory / f"replica-{port}", server, port, core=LOAD_CORE):
         yield
 
