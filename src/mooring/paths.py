@@ -57,6 +57,11 @@ class Paths:
         return self.root / "neighbours.journal"
 
     @property
+    def shadow_counts(self) -> Path:
+        """What gateways counted of shadow variants, for `mooring shadow report`."""
+        return self.root / "shadow-counts.json"
+
+    @property
     def objects(self) -> Path:
         """Everything of the embedded store."""
         return self.root / "objects"

@@ -78,6 +78,16 @@ class Replica:
         self._on_idle: Callable[[Replica], None] | None = None
         ticker.add(self)
 
+    @property
+    def kept(self) -> int:
+        """Connections that are free for a call."""
+        return len(self._idle)
+
+    @property
+    def opening(self) -> int:
+        """Connections that are being made."""
+        return len(self._opening)
+
     def begin(self, call: Call) -> None:
         """Send `call` on a kept connection or a new one; its callbacks tell the rest."""
         self.outstanding += 1

@@ -1,0 +1,230 @@
+"""The feature of a gateway that has calls copied to shadow variants: it passes them on to the copier, and no more.
+
+A lane is a shadow of one endpoint config; it outlives the versions of its route. What the copier counts begins anew
+when it is started anew, so each report names the life that it is of.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from random import random
+from time import perf_counter
+from typing import Any, Protocol
+
+from mooring.hosting.routes import Route, RouteShadow, RouteVariant
+from mooring.http1.ticking import Ticker
+from mooring.processes.attendants import Attendant, Frame
+from mooring.settings import ShadowSettings
+from mooring.shadow.frames import COPY, ORIGINAL, SHADOW
+from mooring.shadow.tally import Tally
+from mooring.upstream.call import Failure
+from mooring.upstream.observing import Answer, Asked, Failed
+
+INFERENCE_ID = b"x-amzn-sagemaker-inference-id"
+COPIED = frozenset({"InvokeEndpoint"})
+COPIED_WITH_STREAMS = frozenset({"InvokeEndpoint", "InvokeEndpointWithResponseStream"})
+COPIER = "mooring.shadow.copier"
+_FRAME_BYTES = 128
+"""What a frame takes besides heads and bodies, about."""
+_FAILURES = {failure.value: failure for failure in Failure}
+
+
+class Counters(Protocol):
+    """What is counted of a variant for its metrics (`mooring.gateway.counting`)."""
+
+    instances: int
+
+    def answered(self, model: float, overhead: float) -> None: ...
+
+    def failed(self, status: int, failure: Failure | None) -> None: ...
+
+
+class Pair:
+    """The observation of a call that was passed on to be copied."""
+
+    __slots__ = ("_child", "_lane", "_limit", "_number", "_sent")
+
+    def __init__(self, child: Attendant, limit: int, lane: int, number: int, sent: float) -> None:
+        self._child = child
+        self._limit = limit
+        self._lane = lane
+        self._number = number
+        self._sent = sent
+
+    def answered(self, answer: Answer, go: Callable[[], None]) -> None:
+        seconds = perf_counter() - self._sent
+        go()
+        content_type = b""
+        for name, value in answer.headers:
+            if name == b"content-type":
+                content_type = value
+        body = answer.body if answer.size <= self._limit else None
+        frame = (ORIGINAL, self._lane, self._number, answer.status, None, seconds, content_type, body)
+        self._child.say(frame, answer.size + _FRAME_BYTES)
+
+    def failed(self, failed: Failed) -> None:
+        seconds = perf_counter() - self._sent
+        failure = None if failed.status else _FAILURES.get(failed.reason, Failure.BROKEN).name
+        frame = (ORIGINAL, self._lane, self._number, failed.status, failure, seconds, b"", None)
+        self._child.say(frame, _FRAME_BYTES)
+
+    def abandoned(self) -> None:
+        self._child.say((ORIGINAL, self._lane, self._number, 0, None, None, b"", None), _FRAME_BYTES)
+
+
+class Mirror:
+    """Passes on a part of the calls of one production variant, under one version of its route."""
+
+    __slots__ = ("_child", "_lane", "_operations", "_part", "_settings", "_tally")
+
+    def __init__(
+        self,
+        settings: ShadowSettings,
+        child: Attendant,
+        lane: int,
+        tally: Tally,
+        part: float,
+        operations: frozenset[str],
+    ) -> None:
+        self._settings = settings
+        self._child = child
+        self._lane = lane
+        self._tally = tally
+        self._part = part
+        self._operations = operations
+
+    def began(self, asked: Asked) -> Pair | None:
+        """An independent draw a call, as between variants."""
+        if asked.operation not in self._operations or (self._part < 1.0 and random() >= self._part):
+            return None
+        child = self._child
+        if not child.has_room:
+            self._tally.copied += 1
+            self._tally.dropped["full"] += 1
+            return None
+        number = next(_numbers)
+        inference_id = asked.headers.get(INFERENCE_ID, b"")
+        head, body = asked.head, asked.body
+        child.say(
+            (COPY, self._lane, number, asked.began, asked.sent, asked.request_id, inference_id, head, body),
+            len(head) + len(body) + _FRAME_BYTES,
+        )
+        return Pair(child, self._settings.compare_limit_bytes, self._lane, number, asked.sent)
+
+
+class Mirroring:
+    """One for a gateway. The copier is started with the first shadow."""
+
+    def __init__(self, settings: ShadowSettings, ticker: Ticker, counters: Callable[[str, str], Counters]) -> None:
+        self._settings = settings
+        self._counters = counters
+        self._operations = COPIED_WITH_STREAMS if settings.streams else COPIED
+        self._child: Attendant | None = None
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._numbers = itertools.count(1)
+        self._reports: dict[tuple[int, int], dict[str, Any]] = {}
+        self._untold: set[tuple[int, int]] = set()
+        ticker.add(self)
+
+    def observer(self, route: Route, variant: RouteVariant) -> Mirror | None:
+        """What copies the calls of a variant that has a shadow."""
+        self._leave_others(route)
+        shadow = variant.shadow
+        if shadow is None:
+            return None
+        if self._child is None:
+            self._child = Attendant(COPIER, self._settings.queue_bytes, self._introduction, self._heard)
+        lane = self._lanes.get((route.key, shadow.comparison))
+        if lane is None:
+            counters = self._counters(route.key, shadow.name)
+            lane = self._lanes[route.key, shadow.comparison] = _Lane(next(self._numbers), shadow, counters)
+        lane.shadow = shadow
+        lane.counters.instances = len(shadow.replicas)
+        lane.names = {"production": variant.name, "shadow": shadow.name}
+        self._child.say(lane.frame, _FRAME_BYTES)
+        return Mirror(self._settings, self._child, lane.number, lane.tally, shadow.part, self._operations)
+
+    def forget(self, route_key: str) -> None:
+        """The endpoint is gone."""
+        for key in [key for key in self._lanes if key[0] == route_key]:
+            self._leave(key)
+
+    def reports(self, *, all_of_them: bool) -> list[dict[str, Any]]:
+        """What was counted, of each life of the copier and of what it was not given; what is untold, or all of it."""
+        for lane in self._lanes.values():
+            if lane.tally.copied != lane.copied:
+                lane.copied = lane.tally.copied
+                self._note((0, lane.number), lane.report("gateway", lane.tally.to_document()))
+        found = [report for key, report in self._reports.items() if all_of_them or key in self._untold]
+        self._untold.clear()
+        return found
+
+    def sweep(self, now: float) -> None:
+        if self._child is not None:
+            self._child.sweep(now)
+
+    def close(self) -> None:
+        """At the end of the process."""
+        if self._child is not None:
+            self._child.close()
+
+    # Inside
+
+    def _introduction(self) -> list[Frame]:
+        """What a copier that has just been started must know first."""
+        return [lane.frame for lane in self._lanes.values()]
+
+    def _heard(self, number: int, reports: list[dict[str, Any]]) -> None:
+        lanes = {lane.number: lane for lane in self._lanes.values()}
+        for report in reports:
+            lane = lanes.get(report["lane"])
+            if lane is None:
+                continue
+            for model, overhead in report["metrics"].get("answered", ()):
+                lane.counters.answered(model, overhead)
+            for status, failure in report["metrics"].get("failed", ()):
+                lane.counters.failed(status, None if failure is None else Failure[failure])
+            self._note((number, lane.number), lane.report(f"copier {number}", report["counted"]))
+
+    def _note(self, key: tuple[int, int], report: dict[str, Any]) -> None:
+        self._reports[key] = report
+        self._untold.add(key)
+
+    def _leave_others(self, route: Route) -> None:
+        """Shadows that only older versions of a route have."""
+        named = {each.shadow.comparison for each in route.variants if each.shadow is not None}
+        for key in [key for key in self._lanes if key[0] == route.key and key[1] not in named]:
+            self._leave(key)
+
+    def _leave(self, key: tuple[str, str]) -> None:
+        lane = self._lanes.pop(key)
+        for each in [each for each in self._reports if each[1] == lane.number]:
+            del self._reports[each]
+        if self._child is not None:
+            self._child.say((SHADOW, lane.number, None, False), _FRAME_BYTES)
+
+
+class _Lane:
+    __slots__ = ("copied", "counters", "names", "number", "shadow", "tally")
+
+    def __init__(self, number: int, shadow: RouteShadow, counters: Counters) -> None:
+        self.number = number
+        self.shadow = shadow
+        self.counters = counters
+        self.names: dict[str, str] = {}
+        self.tally = Tally()  # of what the copier was not given
+        self.copied = 0
+
+    @property
+    def frame(self) -> Frame:
+        """What the copier has to know."""
+        replicas = [(each.id, each.address) for each in self.shadow.replicas]
+        return SHADOW, self.number, replicas, self.shadow.strategy == "RANDOM"
+
+    def report(self, life: str, counted: dict[str, Any]) -> dict[str, Any]:
+        """What control is told."""
+        return {"comparison": self.shadow.comparison, "life": life, "names": self.names, "counted": counted}
+
+
+_numbers = itertools.count()
