@@ -31,6 +31,7 @@ from mooring.wire.signatures import Unverified
 
 PREFIX = "/-/mooring/v1/"
 CLIENT_HEADER = b"x-mooring-client"
+NO_PAGE = "There is no such page in the admin API."
 _REGIONAL = frozenset(("endpoints", "images"))
 """Pages of which each region has its own. The others have one name only, or a policy could be led around by another."""
 
@@ -79,10 +80,8 @@ class Administration:
             case "GET", ["images", framework]:
                 image = framework_images.image_of(framework, scope.region, query.get("processor", "cpu"))
                 return _json(HTTPStatus.OK, dataclasses.asdict(image))
-            case "GET", ["endpoints", name, "logs"]:
-                return _json(HTTPStatus.OK, await self._control.logs(scope, name, query.get("after")))
-            case "GET", ["endpoints", name, "events"]:
-                return _json(HTTPStatus.OK, await self._control.events(scope, name, _position(query.get("after"))))
+            case "GET", ["endpoints", name, page]:
+                return await self._shown(page, scope, name, query.get("after"))
             case "DELETE", ["endpoints", name]:
                 await self._control.force_delete(scope, name)
                 return _json(HTTPStatus.OK, {})
@@ -95,7 +94,18 @@ class Administration:
                 supervisor = identity.of(os.getppid())
                 self._stop_server()
                 return _json(HTTPStatus.ACCEPTED, {} if supervisor is None else supervisor.to_document())
-        return _failed(HTTPStatus.NOT_FOUND, "There is no such page in the admin API.")
+        return _failed(HTTPStatus.NOT_FOUND, NO_PAGE)
+
+    async def _shown(self, page: str, scope: Scope, name: str, after: str | None) -> Response:
+        """What can be read of one endpoint."""
+        match page:
+            case "logs":
+                return _json(HTTPStatus.OK, await self._control.logs(scope, name, after))
+            case "events":
+                return _json(HTTPStatus.OK, await self._control.events(scope, name, _position(after)))
+            case "shadow":
+                return _json(HTTPStatus.OK, await self._control.shadow_report(scope, name))
+        return _failed(HTTPStatus.NOT_FOUND, NO_PAGE)
 
     async def _changed(self, function: Function, scope: Scope, name: str) -> Response:
         """One durable change of an endpoint, which AWS has no operation for."""

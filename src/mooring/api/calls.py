@@ -97,6 +97,10 @@ class Control(Protocol):
         """`{"events": [...]}` of an endpoint behind the position `after`. Raises `NotFound`."""
         ...
 
+    async def shadow_report(self, scope: Scope, name: str) -> dict[str, Any]:
+        """What was counted of an endpoint's shadow variants. Raises `NotFound`."""
+        ...
+
     async def log_group(self, scope: Scope, name: str) -> LogGroup:
         """What an endpoint's replicas wrote, as CloudWatch Logs would have it. Raises `NotFound`."""
         ...

@@ -51,6 +51,10 @@ class Client:
         query = urlencode({"region": region, "after": after})
         return self._admin("GET", f"endpoints/{quote(name, safe='')}/events?{query}")
 
+    def shadow_report(self, name: str, region: str) -> dict[str, Any]:
+        """How the answers of an endpoint's shadow variant compare."""
+        return self._admin("GET", f"endpoints/{quote(name, safe='')}/shadow?{urlencode({'region': region})}")
+
     def force_delete(self, name: str, region: str) -> None:
         """Delete an endpoint in whatever state it is; returns when it is gone."""
         path = f"endpoints/{quote(name, safe='')}?{urlencode({'region': region})}"

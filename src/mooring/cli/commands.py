@@ -11,7 +11,16 @@ from typing import Annotated, cast
 import typer
 
 from mooring import __version__
-from mooring.cli import endpoint_commands, environment, finding, key_commands, running, serving, stopping
+from mooring.cli import (
+    endpoint_commands,
+    environment,
+    finding,
+    key_commands,
+    running,
+    serving,
+    shadow_commands,
+    stopping,
+)
 from mooring.cli.client import client_of
 from mooring.cli.options import DEFAULTS, AsJson, DataDir, Url
 
@@ -24,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(endpoint_commands.endpoints, name="endpoints")
 app.add_typer(key_commands.keys, name="keys")
+app.add_typer(shadow_commands.shadow, name="shadow")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
+from mooring.errors import SettingsError
 from mooring.settings import RESOLVED, load
 
 FLAGS: Mapping[str, type[int | str]] = {
@@ -50,4 +52,9 @@ def serve(flags: Mapping[str, object]) -> int:
 
     # Settings that were resolved for another server's children would override every flag.
     environ = {name: value for name, value in os.environ.items() if name != RESOLVED}
-    return supervisor.run(load(environ, **flags))
+    settings = load(environ, **flags)
+    if settings.traces.endpoint and find_spec("opentelemetry") is None:
+        raise SettingsError(
+            "MOORING_TRACES_ENDPOINT is set and OpenTelemetry is not installed: `pip install mooring[traces]`"
+        )
+    return supervisor.run(settings)

@@ -112,6 +112,8 @@ class Capturing:
         self._reports.setdefault(link.incarnation, {}).update(message["capture"])
 
     def _forget(self, route_key: str) -> None:
+        """The endpoint is gone; one of its name begins anew."""
+        self._told.pop(route_key, None)
         for report in self._reports.values():
             report.pop(route_key, None)
 
@@ -168,12 +170,6 @@ class Capturing:
                 self._told[key] = _Told(state.stopped, state.undelivered, known=True)
             else:
                 self._forget(key)
-
-    def _forget(self, key: str) -> None:
-        """The endpoint is gone; one of its name begins anew."""
-        self._told.pop(key, None)
-        for report in self._reports.values():
-            report.pop(key, None)
 
     def _write(self, conn: Connection, *, key: str, state: CaptureState, told: _Told) -> bool:
         """Whether there is such an endpoint."""

@@ -42,9 +42,11 @@ from mooring.control.metric_pushing import MetricPushing
 from mooring.control.neighbours import Neighbours
 from mooring.control.own_keys import client_key
 from mooring.control.publishing import RoutePublisher
+from mooring.control.shadow_reports import SAVE_EVERY_S, ShadowReports
 from mooring.control.surroundings import Surroundings
 from mooring.engines.prebuilt import is_prebuilt
 from mooring.engines.process import ProcessEngine, Replica
+from mooring.errors import Unavailable
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
 from mooring.hosting.events import Event, EventKind
 from mooring.hosting.naming import Scope
@@ -89,6 +91,10 @@ class ControlService:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._housekeeping: list[asyncio.Task[None]] = []
         self._neighbours = neighbours
+        self._shadow_reports = ShadowReports(around.paths.shadow_counts)
+        around.publisher.heeded["shadows"] = lambda link, message: self._shadow_reports.heard(
+            link.incarnation, message["shadows"]
+        )
         self._log_groups = LogGroups(around.paths.logs, around.clock)
         self._started_at = around.clock.wall()
         census = Census(around.store, self._workers, book)
@@ -185,6 +191,20 @@ class ControlService:
         found = await self._around.store.read(read)
         return {"events": [{"position": position, **dataclasses.asdict(each)} for position, each in found]}
 
+    async def shadow_report(self, scope: Scope, name: str) -> dict[str, Any]:
+        """What was counted of an endpoint's shadow variants, by endpoint config. Raises `NotFound`."""
+        record = await self._around.store.read(lambda connection: endpoints.require(connection, scope, name))
+        configs = {record.generation: record.config_name}
+        if record.rollout is not None:
+            configs[record.rollout.generation] = record.rollout.config_name
+        found = ((config, self._shadow_reports.of(record.uid, number)) for number, config in configs.items())
+        return {
+            "endpoint": name,
+            "region": scope.region,
+            "has_shadow": any(each.shadow for each in record.variants),
+            "comparisons": [{"config": config, **report} for config, report in found if report is not None],
+        }
+
     async def force_delete(self, scope: Scope, name: str) -> None:
         """Delete an endpoint in whatever state it is, without draining. Raises `NotFound`. Returns when it is gone."""
 
@@ -204,6 +224,7 @@ class ControlService:
         """Stop every replica, zygote and neighbour. What is wished stays: the next start brings it up again."""
         for task in self._housekeeping:
             task.cancel()
+        await self._save_shadow_reports()
         for task in self._tasks.values():
             task.cancel()
         if self._tasks:
@@ -232,6 +253,7 @@ class ControlService:
 
     async def adopt(self) -> None:
         """Take over what runs, then let every endpoint have its first pass."""
+        await asyncio.to_thread(self._shadow_reports.load)
         records = await self._around.store.read(endpoints.all)
         by_uid = {record.uid: record for record in records}
         strays = []
@@ -264,6 +286,7 @@ class ControlService:
             asyncio.create_task(self._evaluation.run(), name="alarms"),
             *self._pushing(),
             asyncio.create_task(self._actions.run(), name="actions of alarms"),
+            asyncio.create_task(self._keep_shadow_reports(), name="counts of shadows"),
         ]
 
     def _pushing(self) -> list[asyncio.Task[None]]:
@@ -287,6 +310,26 @@ class ControlService:
             await asyncio.sleep(HOUSEKEEPING_S)
             self._around.engine.zygotes.evict_idle()
             await self._around.engine.zygotes.reap()
+
+    async def _keep_shadow_reports(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_EVERY_S)
+            await self._save_shadow_reports()
+
+    async def _save_shadow_reports(self) -> None:
+        """Those of the endpoints that there are, in the generations that run."""
+        try:
+            records = await self._around.store.read(endpoints.all)
+            others = {record.uid: (record.rollout, record.remnant) for record in records}
+            self._shadow_reports.keep_only(
+                {
+                    each.uid: {each.generation, *(other.generation for other in others[each.uid] if other is not None)}
+                    for each in records
+                }
+            )
+            self._shadow_reports.save()
+        except (OSError, Unavailable) as error:
+            log.warning("the counts of shadows are not kept: %s", error)
 
     def _written_logs(self) -> dict[str, list[Path]]:
         found = ((uid, worker.fleet.written_logs()) for uid, worker in self._workers.items())

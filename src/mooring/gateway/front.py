@@ -30,6 +30,8 @@ from mooring.http1.connection import ServerConnection
 from mooring.http1.listening import Limits, Listening, plain_text
 from mooring.http1.messages import Request, Response
 from mooring.http1.ticking import Ticker
+from mooring.traces import context
+from mooring.traces.tracing import Tracing
 from mooring.wire import browsers
 from mooring.wire.recognition import ADMIN_PREFIX, ENDPOINTS_PREFIX, OWN_PREFIX, is_for_s3, read_head
 from mooring.wire.sigv4 import claimed_credential
@@ -62,6 +64,7 @@ class Front(Listening):
         "region",
         "routes",
         "sessions",
+        "tracing",
     )
 
     def __init__(
@@ -78,6 +81,7 @@ class Front(Listening):
         buffered_limit: float,
         host: str,
         allowed_hosts: str,
+        tracing: Tracing | None = None,
     ) -> None:
         super().__init__(limits, ticker, Budget(buffered_limit))
         self.routes = routes
@@ -86,6 +90,7 @@ class Front(Listening):
         self.handover = handover
         self.account = account
         self.region = region.encode()
+        self.tracing = tracing
         self._loopback = browsers.is_loopback(host)
         self._allowed_hosts = browsers.allowed_names(allowed_hosts)
 
@@ -240,6 +245,10 @@ class FrontConnection(ServerConnection):
         if len(body) > pipeline.body_limit:
             self.respond_with(faults.body_too_long(pipeline.body_limit))
             return
+        said = known
+        if known != self._known and not context.HEADERS.isdisjoint(known):
+            # A trace is another in each call: the rest of the headers may well be as before.
+            known = {name: value for name, value in known.items() if name not in context.HEADERS}
         if known != self._known or api is not self._api:
             endpoint = pipeline.route.endpoint
             refusal = (
@@ -252,15 +261,18 @@ class FrontConnection(ServerConnection):
             self._special = api is STREAM or SESSION_ID in known
             self._head = api.container_head(known)
         kind = ObservedInvocation if pipeline.observed else Invocation
-        head = b"%b%d\r\n\r\n" % (self._head, len(body))
+        trace = b"" if said is known and self._front.tracing is None else self._trace(said, said is not known)
+        head = b"%b%d\r\n%b\r\n" % (self._head, len(body), trace)
         if self._special:
-            self._invoke_specially(kind, pipeline, head, body)
+            self._invoke_specially(kind, pipeline, head, body, said)
             return
-        invocation = kind(self, pipeline, head, body, known, self._arrived)
+        invocation = kind(self, pipeline, head, body, said, self._arrived)
         self._invocation = invocation
         invocation.invoke(known.get(TARGET_VARIANT))
 
-    def _invoke_specially(self, kind: type[Invocation], pipeline: Pipeline, head: bytes, body: bytes) -> None:
+    def _invoke_specially(
+        self, kind: type[Invocation], pipeline: Pipeline, head: bytes, body: bytes, said: dict[bytes, bytes]
+    ) -> None:
         """A call whose answer is a stream, or that is in a session."""
         known, api = self._known, self._api
         client: Client = self
@@ -274,12 +286,19 @@ class FrontConnection(ServerConnection):
                 self.respond_with(found)
                 return
             client = entered = found
-        invocation = kind(client, pipeline, head, body, known, self._arrived, api.operation)
+        invocation = kind(client, pipeline, head, body, said, self._arrived, api.operation)
         if entered is not None:
             entered.cancel = invocation.cancel
         invocation.as_it_comes = api is STREAM
         self._invocation = invocation
         invocation.invoke(target, None if entered is None else entered.variant)
+
+    def _trace(self, said: dict[bytes, bytes], is_traced: bool) -> bytes:
+        """The lines of the trace for the replica; `is_traced` when the caller says something of one."""
+        tracing = self._front.tracing
+        if tracing is None:
+            return context.lines(said)
+        return tracing.lines(said if is_traced else None)
 
     def _rare(self, request: Request, known: dict[bytes, bytes]) -> None:
         """Not an invocation of an endpoint in service under its plain name."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from mooring.gateway.faults import no_components, no_target_container, no_target_model, validation_error
 from mooring.http1.messages import Response
+from mooring.traces import context
 from mooring.wire import browsers
 from mooring.wire.invocation_checks import InvocationChecks
 from mooring.wire.recognition import SAGEMAKER_RUNTIME
@@ -48,8 +49,9 @@ class Api:
 
     @functools.cached_property
     def known(self) -> frozenset[bytes]:
-        """The headers that this operation looks at. Two requests that agree in these are equally valid."""
-        return frozenset((AUTHORIZATION, *_checks(self.operation).headers, *browsers.LOOKED_AT))
+        """The headers that this operation looks at. Two requests that agree in these are equally valid, whatever they
+        say of their trace."""
+        return frozenset((AUTHORIZATION, *_checks(self.operation).headers, *browsers.LOOKED_AT, *context.HEADERS))
 
     def container_head(self, known: Mapping[bytes, bytes]) -> bytes:
         """The request head for a container; `Content-Length`'s value and the end are still to be added."""

@@ -23,6 +23,7 @@ from mooring.access.keys import Keyring
 from mooring.access.modes import keys_are_needed
 from mooring.data_capture.observing import Capture
 from mooring.gateway import headers
+from mooring.gateway.counting import Counting
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.front import Front, FrontConnection
 from mooring.gateway.guarding import Guard, GuardedConnection
@@ -40,6 +41,8 @@ from mooring.paths import Paths
 from mooring.processes import lifeline
 from mooring.processes.sockets import listen_unix
 from mooring.settings import Settings
+from mooring.shadow.mirroring import Mirroring
+from mooring.traces.tracing import Tracing
 from mooring.upstream.replica import Replica
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ KEYS_WAIT_S = 10.0
 """How long a gateway that starts while control is away lets calls queue, before it answers that it has no keys."""
 GOODBYE_S = 1.0
 """How long a client over TLS may take to answer that the connection closes. One that only keeps it never does."""
+TELL_EVERY_S = 1.0
 FRESH_ROUTES_WAIT_S = 0.5
 """How long a gateway that found routes on disk lets control correct them, before it serves them as they are."""
 
@@ -92,7 +96,12 @@ class Gateway:
         self._capture = Capture(paths.capture, settings.capture, self._channel.tell)
         self._channel.greeted.append(self._capture.greet)
         self._channel.heeded["data_keys"] = lambda message: self._capture.take_keys(message["data_keys"])
-        self._instruments = Instruments(features=(self._capture,))
+        counting = Counting()
+        self._mirroring = Mirroring(settings.shadow, self._ticker, counting.of)
+        self._channel.greeted.append(lambda: self._tell_of_shadows(all_of_them=True))
+        self._tracing = Tracing(settings.traces, self._ticker) if settings.traces.endpoint else None
+        features = [each for each in (self._capture, self._mirroring, self._tracing) if each is not None]
+        self._instruments = Instruments(counting, tuple(features))
         self._routes = RouteTable(
             paths.gateway_routes(inherited.index),
             settings.account.id,
@@ -125,6 +134,7 @@ class Gateway:
             buffered_limit=limits.buffered_limit_bytes,
             host=settings.server.host,
             allowed_hosts=f"{settings.server.allowed_hosts},{settings.tls.name}",
+            tracing=self._tracing,
         )
 
     def _tell_of_itself(self) -> None:
@@ -170,6 +180,7 @@ class Gateway:
         listener = socket.socket(fileno=self._inherited.listen_fd)
         server = await self._listen(listener)
         kept = [asyncio.create_task(self._reporter.run(), name="reports")]
+        kept.append(asyncio.create_task(self._keep_telling_of_shadows(), name="counts of shadows"))
         if self._inherited.index == 0:
             kept.append(asyncio.create_task(self._sweep_sessions(), name="sweep of sessions"))
         if self._tls is not None:
@@ -185,6 +196,9 @@ class Gateway:
         for task in (channel, *kept):
             task.cancel()
         await asyncio.wait((channel, *kept))
+        self._mirroring.close()
+        if self._tracing is not None:
+            self._tracing.close()
         self._routes.close()
         self._ticker.stop()
 
@@ -200,6 +214,16 @@ class Gateway:
         if guard is None:
             return lambda: FrontConnection(front)
         return lambda: GuardedConnection(front, guard)
+
+    async def _keep_telling_of_shadows(self) -> None:
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            self._tell_of_shadows(all_of_them=False)
+
+    def _tell_of_shadows(self, *, all_of_them: bool) -> None:
+        """What was counted of them; all of it to a control that has only just come."""
+        if reports := self._mirroring.reports(all_of_them=all_of_them):
+            self._channel.tell({"shadows": reports})
 
     async def _wait_for_keys(self, stopping: asyncio.Event) -> None:
         """What queues meanwhile is served later; without keys it could only be refused."""

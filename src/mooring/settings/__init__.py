@@ -27,7 +27,9 @@ from mooring.settings.topics import (
     ReplicaSettings,
     ServerSettings,
     Settings,
+    ShadowSettings,
     TlsSettings,
+    TraceSettings,
 )
 
 __all__ = [
@@ -50,7 +52,9 @@ __all__ = [
     "ReplicaSettings",
     "ServerSettings",
     "Settings",
+    "ShadowSettings",
     "TlsSettings",
+    "TraceSettings",
     "data_directory",
     "load",
     "variable_name",

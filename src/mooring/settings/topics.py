@@ -117,6 +117,40 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowSettings:
+    """Copies of calls for shadow variants: see [shadow.md](shadow.md). Bounds are of one shadow in one gateway."""
+
+    timeout_s: float = 60.0
+    """How long a shadow's replica may take to answer a copy."""
+    in_flight: int = 128
+    """Copies that a shadow is at work on at a time."""
+    queue: int = 1000
+    """Copies that wait while so many are in flight; one more is dropped."""
+    queue_bytes: int = 67_108_864
+    """Bodies of copies that wait or are in flight, and of answers that wait to be compared."""
+    wait_s: float = 30.0
+    """A copy that could not be sent for this long is dropped."""
+    streams: bool = False
+    """Whether calls with a response stream are copied too."""
+    compare_limit_bytes: int = 1_048_576
+    """Answers that are larger are not compared."""
+    tolerance: float = 1e-6
+    """Numbers in answers are the same when they differ by this part of the larger one at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """Spans of invocations: see [traces.md](traces.md)."""
+
+    endpoint: str = ""
+    """The URL that takes spans over OTLP/HTTP, such as `http://127.0.0.1:4318/v1/traces`; empty makes none. It takes
+    `mooring[traces]`; headers and the service's name are read from OpenTelemetry's own variables
+    (OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME)."""
+    sampling: float = 1.0
+    """The part of the calls that is traced, of those whose caller does not say whether they are."""
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The control plane's answers."""
 
@@ -342,6 +376,8 @@ class Settings:
     account: AccountSettings = field(default_factory=AccountSettings)
     access: AccessSettings = field(default_factory=AccessSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    shadow: ShadowSettings = field(default_factory=ShadowSettings)
+    traces: TraceSettings = field(default_factory=TraceSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
     hosting: HostingSettings = field(default_factory=HostingSettings)
     quotas: QuotaSettings = field(default_factory=QuotaSettings)
