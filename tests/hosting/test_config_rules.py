@@ -114,9 +114,16 @@ REFUSED = {
     ),
     "captured_types_are_of_one_kind": (
         config(
-            DataCaptureConfig={"CaptureContentTypeHeader": {"CsvContentTypes": ["a/b"], "JsonContentTypes": ["A/b"]}}
+            DataCaptureConfig={
+                "DestinationS3Uri": "s3://b",
+                "CaptureContentTypeHeader": {"CsvContentTypes": ["a/b"], "JsonContentTypes": ["A/b"]},
+            }
         ),
         'The content type "A/b" cannot be in both',
+    ),
+    "captured_data_goes_to_s3": (
+        config(DataCaptureConfig={"DestinationS3Uri": "https://b/c"}),
+        'DestinationS3Uri "https://b/c" is no address of S3',
     ),
     "a_baseline_is_given_once": (
         config(**clarify(baseline={"ShapBaseline": "1", "ShapBaselineUri": "s3://b/k"})),
@@ -185,7 +192,7 @@ MORE_REFUSED = [
         ),
         "instance type ml.p5.48xlarge",
     ),
-    (config(DataCaptureConfig={"KmsKeyId": "arn:aws:kms:us-east-1:1:key/x"}), "Invalid KmsKeyId"),
+    (config(DataCaptureConfig={"DestinationS3Uri": "s3://b", "KmsKeyId": "arn:aws:kms:us-east-1:1:key/x"}), "Invalid KmsKeyId"),
 ]
 
 TAKEN = [
@@ -193,7 +200,10 @@ TAKEN = [
     config(SERVERLESS, KmsKeyId=f"arn:aws:kms:us-west-2:111122223333:key/{KEY}"),
     config(
         KmsKeyId="alias/ExampleAlias",
-        DataCaptureConfig={"KmsKeyId": "arn:aws:kms:us-west-2:111122223333:alias/Example/A"},
+        DataCaptureConfig={
+            "DestinationS3Uri": "s3://b",
+            "KmsKeyId": "arn:aws:kms:us-west-2:111122223333:alias/Example/A",
+        },
     ),
     config(KmsKeyId=KEY.upper()),
     config(
