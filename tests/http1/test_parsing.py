@@ -249,7 +249,7 @@ def test_a_body_larger_than_all_room_does_not_wait() -> None:
 
 
 def test_what_is_here_of_bodies_that_wait_is_bounded() -> None:
-    budget = Budget(16)  # so that one byte more may be here
+    budget = Budget(16, waiting_limit=1)
     first, second, third, fourth = (counting(budget) for _ in range(4))
     begun = TEN + b"x"
     first.data_received(begun)

@@ -11,8 +11,8 @@ import math
 from collections import deque
 from typing import Protocol
 
-WAITING_PART = 1 / 16
-"""Of the limit, beyond it: what may be here already of bodies that wait. The first who waits always may."""
+WAITING_BYTES = 32 * 1024 * 1024
+"""Beyond the limit: what may be here already of bodies that wait."""
 
 
 class Holder(Protocol):
@@ -26,17 +26,18 @@ class Holder(Protocol):
 class Budget:
     """How many bytes may be reserved at a time, and who waits for some."""
 
-    __slots__ = ("_read", "_waiting", "held", "limit")
+    __slots__ = ("_read", "_waiting", "_waiting_limit", "held", "limit")
 
-    def __init__(self, limit: float = math.inf) -> None:
+    def __init__(self, limit: float = math.inf, waiting_limit: int = WAITING_BYTES) -> None:
         self.limit = limit
+        self._waiting_limit = waiting_limit
         self.held = 0
         self._waiting: deque[tuple[Holder, int, int]] = deque()
         self._read = 0  # of those that wait
 
     def is_crowded(self, size: int, read: int) -> bool:
         """Whether a body of `size` bytes cannot be taken, and not wait either, of which `read` bytes are here."""
-        return self._must_wait(size) and bool(self._waiting) and self._read + read > self.limit * WAITING_PART
+        return self._must_wait(size) and self._read + read > self._waiting_limit
 
     def take(self, size: int, holder: Holder, read: int = 0) -> bool:
         """Reserve `size` bytes, which are at most `limit`. False when `holder` must wait: `room_given` follows."""
