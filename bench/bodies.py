@@ -40,5 +40,6 @@ def run(ground: Ground) -> Iterator[str]:
                 seconds = max(ground.seconds, math.ceil(3 * connections * size / SLOW_BYTES_PER_S))
                 rounds = ground.rounds if seconds <= 2 * ground.seconds else max(3, ground.rounds // 2)
                 samples = interleaved([(each, load) for each in candidates], rounds, seconds, connections)
-                yield f"{load.name}, {connections} connections, bodies of {words}; {rounds} rounds of {seconds} s\n"
+                many = "connection" if connections == 1 else "connections"
+                yield f"{load.name}, {connections} {many}, bodies of {words}; {rounds} rounds of {seconds} s\n"
                 yield table(samples, "gateway", "nginx", figures=FIGURES, beside=("mb_per_s", "cpu_us")) + "\n"

@@ -26,7 +26,7 @@ from rounds import interleaved, probed, ratios, row, spread, table
 
 from mooring.access.keys import AccessKey
 from mooring.hosting.capturing import CaptureRoute
-from mooring.hosting.routes import Route
+from mooring.hosting.routes import Route, RouteReplica, RouteShadow
 
 KEY = AccessKey("MKIABENCHBENCHBENCH", "c2VjcmV0", "bench", None)
 DIFFERENT = 64
@@ -58,11 +58,18 @@ def captured(at: Upstream) -> Mapping[str, Any]:
     return {"capture": CaptureRoute("bench", "captured", 100, True, True, json_types=("application/json",))}
 
 
+def shadowed(at: Upstream) -> Mapping[str, Any]:
+    """A copy of each call to another replica."""
+    return {"shadow": RouteShadow("Shadow", 1.0, "bench", (RouteReplica("shadow-0", at.unix),))}
+
+
 FEATURES = (
     Feature(OFF),
     Feature("SigV4", keys=(KEY,)),
     Feature("capture of 100 %", of_variant=captured),
     Feature("SigV4 and capture of 100 %", keys=(KEY,), of_variant=captured),
+    Feature("shadow of 100 %", of_variant=shadowed),
+    Feature("SigV4, capture and shadow", keys=(KEY,), of_variant=lambda at: {**captured(at), **shadowed(at)}),
     Feature("a session", session=True),
     Feature("response stream", api="invocations-response-stream"),
     Feature("every call in the audit log", {"MOORING_AUDIT_LEVEL": "all"}),

@@ -37,7 +37,8 @@ def run(ground: Ground) -> Iterator[str]:
     with upstream(ground) as at, gateways(ground, at) as candidates:
         for connections in ground.connections:
             samples = interleaved([(each, load) for each in candidates], ground.rounds, ground.seconds, connections)
-            yield f"{load.name}, {connections} connections, bodies of {len(INVOCATION.body)} B, answers of 206 B\n"
+            many = "connection" if connections == 1 else "connections"
+            yield f"{load.name}, {connections} {many}, bodies of {len(INVOCATION.body)} B, answers of 206 B\n"
             shown = ("requests_per_s", "p99_us", "cpu_us")
             yield table(samples, "gateway", NGINX_TCP, beside=shown) + "\n"
             if NGINX_UNIX in samples:
