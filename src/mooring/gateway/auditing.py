@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-from mooring.gateway.front import Front, FrontConnection, endpoint_and_api, operation_of
+from mooring.gateway.front import Front, FrontConnection
 from mooring.gateway.guarding import Guard, GuardedConnection
+from mooring.gateway.targets import endpoint_and_api, operation_of
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
 from mooring.processes.audit_log import AuditLog, AuditRecord

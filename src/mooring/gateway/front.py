@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from time import perf_counter
-from urllib.parse import unquote_to_bytes
 
 from mooring.gateway import faults
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
@@ -25,6 +24,7 @@ from mooring.gateway.pipeline import Pipeline
 from mooring.gateway.routes import RouteTable
 from mooring.gateway.sessions import InSession, Sessions
 from mooring.gateway.streaming import EventStream
+from mooring.gateway.targets import NOT_YET, SERVED, begins_invocation, endpoint_and_api
 from mooring.http1.budget import Budget
 from mooring.http1.connection import ServerConnection
 from mooring.http1.listening import Limits, Listening, plain_text
@@ -38,16 +38,6 @@ from mooring.wire.sigv4 import claimed_credential
 
 log = logging.getLogger("mooring.gateway")
 
-_PREFIX = b"POST /endpoints/"
-_SUFFIX = b"/invocations HTTP/1.1\r\n"
-_SUFFIX_BEFORE = len(_PREFIX) + 63 + len(_SUFFIX)  # a name has 63 characters
-_STREAM_SUFFIX = b"/invocations-response-stream HTTP/1.1\r\n"
-_STREAM_SUFFIX_BEFORE = len(_PREFIX) + 63 + len(_STREAM_SUFFIX)
-_SERVED = {b"invocations": INVOKE, b"invocations-response-stream": STREAM}
-_NOT_YET = {
-    b"async-invocations": "InvokeEndpointAsync",
-    b"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream",
-}
 LONGEST_REGION = 64
 """Of a region that a message repeats."""
 
@@ -109,23 +99,9 @@ class Front(Listening):
         return self.region if credential is None or credential.region is None else credential.region.encode()
 
 
-def operation_of(api: bytes) -> str | None:
-    """The runtime's operation behind the last part of an endpoint's path."""
-    served = _SERVED.get(api)
-    return _NOT_YET.get(api) if served is None else served.operation
-
-
 def _known(request: Request, api: Api) -> dict[bytes, bytes]:
     """What an operation looks at in a request."""
     return {name: value for name, value in request.headers if name in api.known and name != AUTHORIZATION}
-
-
-def endpoint_and_api(target: bytes) -> tuple[bytes, bytes] | None:
-    """The raw endpoint name and the last part of `/endpoints/NAME/API`; None for any other path."""
-    parts = target.partition(b"?")[0].split(b"/")
-    if len(parts) != 4 or parts[1] != b"endpoints" or not parts[2]:
-        return None
-    return unquote_to_bytes(parts[2]), parts[3]
 
 
 class FrontConnection(ServerConnection):
@@ -161,11 +137,7 @@ class FrontConnection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         self._arrived = perf_counter()
-        if self._request is None and (
-            self._held
-            or not data.startswith(_PREFIX)
-            or (data.find(_SUFFIX, 17, _SUFFIX_BEFORE) < 0 and data.find(_STREAM_SUFFIX, 17, _STREAM_SUFFIX_BEFORE) < 0)
-        ):
+        if self._request is None and (self._held or not begins_invocation(data)):
             self._unusual(data)
         else:
             ServerConnection.data_received(self, data)
@@ -199,7 +171,7 @@ class FrontConnection(ServerConnection):
             return refusal
         limit = API_BODY_LIMIT_BYTES
         if request.method == b"POST" and (named := endpoint_and_api(request.target)) is not None:
-            found = self._limit_of(request, named[0], _SERVED.get(named[1], INVOKE))
+            found = self._limit_of(request, named[0], SERVED.get(named[1], INVOKE))
             if isinstance(found, Response):
                 return found
             limit = found
@@ -311,10 +283,10 @@ class FrontConnection(ServerConnection):
             self._not_named(request)
             return
         name, last = named
-        api = _SERVED.get(last)
-        if last in _NOT_YET:
-            log.info("%s was asked for and is not there yet", _NOT_YET[last])
-            self.respond_with(faults.not_there_yet(_NOT_YET[last]))
+        api = SERVED.get(last)
+        if last in NOT_YET:
+            log.info("%s was asked for and is not there yet", NOT_YET[last])
+            self.respond_with(faults.not_there_yet(NOT_YET[last]))
         elif api is None:
             self._front.forwarder.forward(request, self)
         elif (pipeline := self._find(request, name)) is None:

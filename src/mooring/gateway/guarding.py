@@ -20,9 +20,10 @@ from mooring.access.keys import Keyring
 from mooring.access.refusals import refusal
 from mooring.access.verifying import Verifier
 from mooring.gateway import faults
-from mooring.gateway.front import Front, FrontConnection, endpoint_and_api, operation_of
+from mooring.gateway.front import Front, FrontConnection
 from mooring.gateway.headers import AUTHORIZATION, INVOKE, Api
 from mooring.gateway.request_ids import new_request_id
+from mooring.gateway.targets import endpoint_and_api, operation_of
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request, Response
 from mooring.settings import Settings
