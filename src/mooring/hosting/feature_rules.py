@@ -79,9 +79,9 @@ def captured_types_are_of_one_kind(config: Members) -> str | None:
 
 
 def captured_data_goes_to_s3(config: Members) -> str | None:
-    if "DataCaptureConfig" not in config:
+    uri = config.get("DataCaptureConfig", {}).get("DestinationS3Uri")
+    if uri is None:
         return None
-    uri = config["DataCaptureConfig"]["DestinationS3Uri"]
     found = bucket_and_key(uri)
     if found is not None and found[0]:
         return None
