@@ -101,18 +101,6 @@ class Kms:
         now = round(self._clock.wall(), 3)
         await self._store.write(lambda conn: self.keys.of_service(conn, scope, service, now))
 
-    async def require(self, scope: Scope, key_id: str, user: KeyUser | None = None) -> str:
-        """The ARN of a key that can be used now. Raises `KmsError`, or `Denied` when `user` may not make data keys."""
-        now = self._clock.wall()
-
-        def look(conn: Connection) -> str:
-            key = keys.found(conn, scope, key_id, now)
-            (user or self._itself(scope)).require(key, "GenerateDataKey")
-            keys.require_usable(key)
-            return key_arn(key.scope, key.id)
-
-        return await self._read(scope, key_id, look)
-
     async def generate(
         self, scope: Scope, key_id: str, context: Mapping[str, str], user: KeyUser | None = None
     ) -> DataKey:

@@ -367,7 +367,7 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     book = await AlarmBook.open(store, clock)
     cloudwatch = CloudWatch(book, settings.deployments.cloudwatch_url, clock)
     capture_keys = CaptureKeys(kms, publisher, clock, s3_is_elsewhere=bool(settings.objects.endpoint_url))
-    around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, kms, capture_keys)
+    around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, capture_keys)
     capturing = Capturing(settings, paths, store, clock, publisher, capture_keys)
     service = ControlService(around, neighbours, access, capturing, kms, metering, book)
     await service.adopt()

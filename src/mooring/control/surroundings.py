@@ -9,7 +9,6 @@ from mooring.control.alarms import CloudWatch
 from mooring.control.capture_keys import CaptureKeys
 from mooring.control.publishing import RoutePublisher
 from mooring.engines.process import ProcessEngine
-from mooring.keys.envelopes import DataKeys
 from mooring.paths import Paths
 from mooring.settings import Settings
 from mooring.store import Store
@@ -26,6 +25,4 @@ class Surroundings:
     engine: ProcessEngine
     publisher: RoutePublisher
     cloudwatch: CloudWatch
-    data_keys: DataKeys
-    """For what is to be encrypted at rest."""
     capture_keys: CaptureKeys
