@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from mooring.keys.envelopes import Tampered
 from mooring.keys.segments import Segment, read_segment
+from mooring.objects.digests import Digests
 from mooring.objects.encryption import Encryption, check, complete
 from mooring.objects.errors import S3Error
-from mooring.objects.files import copy_bytes
+from mooring.objects.files import copy_bytes, hash_range
 from mooring.objects.records import Record
 from mooring.objects.storage import Staged, StoredObject
 
@@ -69,11 +70,6 @@ class Content:
         self._encryption = encryption
         self._data_key = data_key
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the file's bytes are the object's."""
-        return self._encryption is None
-
     def pieces(self, offset: int, count: int) -> Iterator[bytes]:
         """A range, piece by piece. Raises `S3Error` when the file is not as it was written."""
         if self._encryption is None:
@@ -92,11 +88,23 @@ class Content:
 
     def copy(self, staged: Staged, offset: int, count: int) -> None:
         """Append a range to a staged file: in the kernel, where neither is encrypted."""
-        if self.is_plain and not staged.is_sealed:
+        if self._encryption is None and not staged.is_sealed:
             copy_bytes(self._fd, staged.fd, offset, count)
             return
         for piece in self.pieces(offset, count):
             staged.write(memoryview(piece))
+
+    def copy_hashed(self, staged: Staged, offset: int, count: int) -> str:
+        """The same, and its MD5."""
+        digests = Digests()
+        if self._encryption is None and not staged.is_sealed:
+            copy_bytes(self._fd, staged.fd, offset, count)
+            hash_range(self._fd, offset, count, digests)
+            return digests.md5
+        for piece in self.pieces(offset, count):
+            digests.update(memoryview(piece))
+            staged.write(memoryview(piece))
+        return digests.md5
 
     def _plain(self, offset: int, count: int) -> Iterator[bytes]:
         while count:

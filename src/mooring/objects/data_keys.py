@@ -70,6 +70,7 @@ class DataKeyDesk:
                 status, answer = connection.asked(body)
             except (OSError, http.client.HTTPException, ValueError):
                 connection.close()
+                self._forget()
                 if time.monotonic() > deadline:
                     raise S3Error(
                         "ServiceUnavailable", "The keys cannot be asked for right now. Please try again."
@@ -83,6 +84,13 @@ class DataKeyDesk:
         with self._lock, contextlib.suppress(IndexError):
             return self._kept.pop()
         return _Connection(self._path)
+
+    def _forget(self) -> None:
+        """Those that were kept are to a control that is no more, too."""
+        with self._lock:
+            kept, self._kept = self._kept, []
+        for connection in kept:
+            connection.close()
 
     def _put_back(self, connection: _Connection) -> None:
         with self._lock:

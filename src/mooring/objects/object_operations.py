@@ -11,12 +11,12 @@ from mooring.objects.answers import Answer
 from mooring.objects.calls import Call
 from mooring.objects.conditions import WriteCondition, check_read
 from mooring.objects.content import Content, content_of, data_key_of, written
-from mooring.objects.digests import CHECKSUM_PREFIX, Digests
+from mooring.objects.digests import CHECKSUM_PREFIX
 from mooring.objects.encryption import HEADER, OWN, checksums_of, encryption_of
 from mooring.objects.errors import S3Error, not_implemented
 from mooring.objects.records import Record
 from mooring.objects.requests import header_value
-from mooring.objects.storage import StoredObject
+from mooring.objects.storage import Staged, StoredObject
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _DEFAULT_TYPE = "binary/octet-stream"
@@ -164,10 +164,9 @@ def copy_object(call: Call) -> Answer:
         check_read(call.head.headers, found.record.etag, found.modified_s, "x-amz-copy-source-")
         data_key = call.data_key(encryption_of(found.record))
         content = content_of(fd, found, encryption_of(found.record), data_key)
-        content.copy(staged, 0, found.size)
+        md5 = _copied(content, found, staged)
         kept = found.record.headers if replacing is None else replacing
         tags = found.record.tags if retagging is None else retagging
-        md5 = _copied_md5(content, found)
         record = written(staged, sealing, md5, kept, _checksums(found, data_key), tags)
         stored = call.storage.commit(call.bucket, call.key, staged, record, condition)
     answer = copied("CopyObjectResult", stored.record.etag, stored.modified_s)
@@ -180,20 +179,13 @@ def copied(name: str, etag: str, modified_s: int) -> Answer:
     return answers.of_xml(name, [("LastModified", answers.iso_date(modified_s)), ("ETag", f'"{etag}"')])
 
 
-def _copied_md5(content: Content, found: StoredObject) -> str:
-    """A copy is one piece, so its ETag is the MD5, which a multipart object's is not, nor one's that KMS encrypts."""
+def _copied(content: Content, found: StoredObject, staged: Staged) -> str:
+    """Copies an object; the copy's MD5, which is the ETag of what is one piece and not encrypted with KMS."""
     encryption = encryption_of(found.record)
-    if "-" not in found.record.etag and (encryption is None or encryption.algorithm == OWN):
-        return found.record.etag
-    return md5_of_range(content, 0, found.size)
-
-
-def md5_of_range(content: Content, offset: int, count: int) -> str:
-    """The MD5 of a range of what an object holds."""
-    digests = Digests()
-    for piece in content.pieces(offset, count):
-        digests.update(memoryview(piece))
-    return digests.md5
+    if "-" in found.record.etag or (encryption is not None and encryption.algorithm != OWN):
+        return content.copy_hashed(staged, 0, found.size)
+    content.copy(staged, 0, found.size)
+    return found.record.etag
 
 
 def copy_span(call: Call, size: int) -> tuple[int, int]:

@@ -65,7 +65,11 @@ class Staged:
     def __init__(self, path: Path, data_key: bytes | None = None) -> None:
         self.path = path
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._sealed = None if data_key is None else SegmentWriter(data_key, self._write)
+        try:
+            self._sealed = None if data_key is None else SegmentWriter(data_key, self._write)
+        except BaseException:  # a full disk has no room for its head either
+            self.__exit__()
+            raise
 
     @property
     def is_sealed(self) -> bool:

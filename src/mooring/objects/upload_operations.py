@@ -18,7 +18,6 @@ from mooring.objects.object_operations import (
     copied,
     copy_span,
     encryption_headers,
-    md5_of_range,
     source_of,
 )
 from mooring.objects.storage import StoredObject
@@ -87,9 +86,9 @@ def upload_part_copy(call: Call) -> Answer:
         offset, count = copy_span(call, found.size)
         encryption = encryption_of(found.record)
         content = content_of(fd, found, encryption, call.data_key(encryption))
-        content.copy(staged, offset, count)
+        md5 = content.copy_hashed(staged, offset, count)
         staged.finish()
-        etag = _etag(upload, data_key, md5_of_range(content, offset, count))
+        etag = _etag(upload, data_key, md5)
         call.uploads.add_part(upload, number, staged, etag, count)
     answer = copied("CopyPartResult", etag, int(time.time()))
     answer.headers |= _told(upload)
