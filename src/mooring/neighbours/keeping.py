@@ -27,7 +27,7 @@ _TRAFFIC: Final = {
         )
     ),
 }
-"""What must not be made again: a message would be sent twice. The state of an alarm is kept, since updates obey it."""
+"""What must not be made again: a message would be sent twice."""
 
 
 def is_kept(service: str, operation: str) -> bool:
