@@ -195,7 +195,7 @@ def too_few_samples(statistic: str, count: float) -> bool:
         return False
     share = float(statistic[1:]) / 100
     rare = min(share, 1 - share)
-    return rare > 0 and count < 10 / rare
+    return rare > 0 and count * rare < 10 - 1e-6
 
 
 def _notification(alarm: Alarm, before: State) -> str:
