@@ -48,8 +48,10 @@ def published(cloudwatch: Any, name: str, value: float, seconds_ago: float = 15)
 def test_a_canary_that_fails_is_rolled_back_by_an_alarm_on_its_metrics(own: Deployment) -> None:
     updating = Updating(own, "ep")
     cloudwatch = own.server.client("cloudwatch")
-    cloudwatch.put_metric_alarm(AlarmName="errors", **on_errors("ep", "v"))
     updating.prepare("bad", BROKEN)
+    of_the_new_fleet = on_errors("ep", "v", Threshold=0.9)
+    of_the_new_fleet["Dimensions"].append({"Name": "EndpointConfigName", "Value": updating.config("bad")})
+    cloudwatch.put_metric_alarm(AlarmName="errors", **of_the_new_fleet)
     with Load(own, "ep") as load:
         canary = with_alarms(routed("CANARY", wait=600, CanarySize=HALF), "errors")
         updating.update("bad", canary)

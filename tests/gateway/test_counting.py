@@ -8,8 +8,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.gateway.counting import FOLD_AT, Counting
+from mooring.gateway.counting import FOLD_AT, LONGEST_CALL_S, Counting
 from mooring.gateway.reporting import EXACT_S, MOST_HELD, Ledger, Reporter
+from mooring.hosting.naming import Scope
+from mooring.hosting.routes import Route, RouteReplica, RouteShadow, RouteVariant, Version
 from mooring.metrics.distributions import Distribution, merged
 from mooring.metrics.registry import Registry
 from mooring.metrics.series import Point, Series
@@ -54,17 +56,57 @@ def test_calls_are_counted_by_their_ends() -> None:
     assert not drained(counting)
 
 
-def test_an_endpoint_that_goes_is_told_of_once_more() -> None:
-    counting = Counting()
-    counting.of(KEY, "v").answered(0.01, 0.001)
+def route(*variants: RouteVariant) -> Route:
+    return Route(Scope("1", "us-east-1"), "ep", Version(1, 1), variants, "InService", 1, 1.0)
+
+
+def test_calls_count_after_their_endpoint_has_gone() -> None:
+    now = [0.0]
+    counting = Counting(lambda: now[0])
+    counters = counting.of(KEY, "v")
+    counters.answered(0.01, 0.001)
     counting.forget(KEY)
+    assert drained(counting)["Invocations"].total == 1
+    counters.answered(0.01, 0.001)  # it was under way
+    now[0] = LONGEST_CALL_S + 1
     assert drained(counting)["Invocations"].total == 1
     assert not counting._counters
-    counting.of(KEY, "v").answered(0.01, 0.001)
+    again = counting.of(KEY, "v")
     counting.forget(KEY)
-    counting.of(KEY, "v")  # made again under the same name
-    assert drained(counting)["Invocations"].total == 1
-    assert counting._counters
+    counting.follow(route(RouteVariant("v", 1.0, ())))  # made again under the same name
+    now[0] *= 3
+    assert not drained(counting)
+    assert counting.of(KEY, "v") is again
+
+
+def test_the_fleets_of_an_update_are_told_apart_and_together() -> None:
+    counting = Counting()
+    replica = RouteReplica("i", "/s")
+    shadow = RouteShadow("s", 1.0, "c", (replica, replica))
+    old = RouteVariant("v", 1.0, (replica,) * 3, config="old", shadow=shadow)
+    counting.follow(route(old, RouteVariant("v", 1.0, (replica,), config="new")))
+    for config, calls in (("old", 3), ("new", 1)):
+        for _ in range(calls):
+            counting.of(KEY, "v", config).answered(0.01, 0.001)
+    counting.of(KEY, "s").answered(0.01, 0.001)
+    ledger = Ledger()
+    ledger.add(counting.drain(7))
+    found = {
+        (series.name, series.dimensions[:-1], series.dimensions[-1][1]): seen.total
+        for (series, _), seen in ledger._waiting.items()
+    }
+    by_config = {
+        dimensions[0][1]: total
+        for (name, dimensions, _), total in found.items()
+        if name == "Invocations" and len(dimensions) == 2
+    }
+    assert by_config == {"old": 3, "new": 1}
+    of_variant = {
+        (name, variant): total for (name, dimensions, variant), total in found.items() if len(dimensions) == 1
+    }
+    assert of_variant["Invocations", "v"] == 4
+    assert of_variant["InvocationsPerInstance", "v"] == 1
+    assert of_variant["InvocationsPerInstance", "s"] == 0.5
 
 
 class FakeControl:

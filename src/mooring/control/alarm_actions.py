@@ -1,8 +1,8 @@
 """What alarms do when their state changes: they tell SNS topics.
 
 An action is owed from the moment that the change of state is on disk, and until it is on disk that it was taken: a
-control that was killed in between is followed by one that takes it, perhaps again. Other kinds of actions add themselves
-with `handle`; what nobody handles is noted in the alarm's history as failed, as on AWS.
+control that was killed in between is followed by one that takes it, perhaps again. Other kinds of actions add
+themselves with `handle`; what nobody handles is noted in the alarm's history as failed, as on AWS.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def route_of(record: EndpointRecord, routed: Iterable[Routed], gateway: GatewayS
         scope=record.scope,
         endpoint=record.name,
         version=Version(0, 0),
-        variants=tuple(_variants(record.uid, list(routed))),
+        variants=tuple(_variants(record, list(routed))),
         status=record.status,
         body_limit_bytes=gateway.body_limit_bytes,
         invocation_timeout_s=gateway.invocation_timeout_s,
@@ -39,16 +39,23 @@ def route_of(record: EndpointRecord, routed: Iterable[Routed], gateway: GatewayS
     )
 
 
-def _variants(uid: str, routed: list[Routed]) -> Iterable[RouteVariant]:
+def _variants(record: EndpointRecord, routed: list[Routed]) -> Iterable[RouteVariant]:
     by_name: dict[str, list[Routed]] = {}
     mirrors: dict[int, RouteShadow] = {}
     for each in routed:
         if not each.target.variant.shadow:
             by_name.setdefault(each.target.variant.name, []).append(each)
         elif each.target.weight > 0:
-            mirrors[each.generation] = _shadow(uid, each)
+            mirrors[each.generation] = _shadow(record.uid, each)
     for entries in by_name.values():
-        yield from _of_one_name(entries, mirrors)
+        yield from _of_one_name(record, entries, mirrors)
+
+
+def _config(record: EndpointRecord, generation: int) -> str | None:
+    """The config of a fleet, while there is another."""
+    if record.rollout is None:
+        return None
+    return record.rollout.config_name if generation == record.rollout.generation else record.config_name
 
 
 def _shadow(uid: str, each: Routed) -> RouteShadow:
@@ -61,7 +68,9 @@ def _shadow(uid: str, each: Routed) -> RouteShadow:
     )
 
 
-def _of_one_name(entries: list[Routed], mirrors: Mapping[int, RouteShadow]) -> Iterable[RouteVariant]:
+def _of_one_name(
+    record: EndpointRecord, entries: list[Routed], mirrors: Mapping[int, RouteShadow]
+) -> Iterable[RouteVariant]:
     """Where a fleet's replicas have all died, the other fleet of an update takes its share."""
     taking = [each for each in entries if each.target.share > 0]
     able = [each for each in taking if each.lives] or taking or entries[:1]
@@ -77,6 +86,7 @@ def _of_one_name(entries: list[Routed], mirrors: Mapping[int, RouteShadow]) -> I
             replicas=_replicas(each),
             strategy=_strategy(target),
             share=target.share / shares,
+            config=_config(record, each.generation),
             capture=each.capture,
             shadow=mirrors.get(each.generation),
         )

@@ -8,15 +8,21 @@ once-a-second `drain` is long. The names are AWS's: `InvocationModelErrors` are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Container, Iterator
 
+from mooring.hosting.routes import Route
 from mooring.metrics.distributions import Distribution
 from mooring.metrics.series import Point, Series, dimensions
 from mooring.upstream.call import Failure
 
 NAMESPACE = "AWS/SageMaker"
 FOLD_AT = 128
+LONGEST_CALL_S = 900.0
+"""Longer than any call takes."""
 _MICROSECONDS = 1e6
+_Key = tuple[str, str, str | None]
+"""Route, variant, and the config of its fleet where an update has two."""
 
 
 class VariantCounters:
@@ -88,31 +94,52 @@ class VariantCounters:
 class Counting:
     """The counters of all variants of one gateway."""
 
-    def __init__(self) -> None:
-        self._counters: dict[tuple[str, str], VariantCounters] = {}
-        self._gone: set[str] = set()
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._counters: dict[_Key, VariantCounters] = {}
+        self._left: dict[_Key, float] = {}
+        """What no route names any more, and since when: calls that are under way still count there."""
 
-    def of(self, route_key: str, variant: str) -> VariantCounters:
-        """The counters of a variant; the same for all fleets and versions of it."""
-        self._gone.discard(route_key)
-        key = route_key, variant
+    def of(self, route_key: str, variant: str, config: str | None = None) -> VariantCounters:
+        """The counters of a variant: the same for all its versions, and for all fleets that no config tells apart."""
+        key = route_key, variant, config
+        self._left.pop(key, None)
         counters = self._counters.get(key)
         if counters is None:
             counters = self._counters[key] = VariantCounters()
         return counters
 
+    def follow(self, route: Route) -> None:
+        """An endpoint has the variants, shadows and replicas of this route now, and no others."""
+        replicas: dict[tuple[str, str | None], int] = {}
+        for variant in route.variants:
+            of_name = sum(len(each.replicas) for each in route.variants if each.name == variant.name)
+            replicas[variant.name, variant.config] = of_name
+            if variant.shadow is not None:
+                replicas[variant.shadow.name, None] = len(variant.shadow.replicas)
+        for (name, config), count in replicas.items():
+            self.of(route.key, name, config).instances = count
+        self._leave(route.key, replicas)
+
     def forget(self, route_key: str) -> None:
-        """The endpoint is gone; what was counted is drained once more."""
-        self._gone.add(route_key)
+        """The endpoint is gone."""
+        self._leave(route_key, ())
+
+    def _leave(self, route_key: str, kept: Container[tuple[str, str | None]]) -> None:
+        for key in self._counters:
+            if key[0] == route_key and key[1:] not in kept:
+                self._left.setdefault(key, self._monotonic())
 
     def drain(self, at: int) -> Iterator[Point]:
         """What was counted since the last time, as points of the second `at`."""
-        for (route_key, variant), counters in self._counters.items():
+        for (route_key, variant, config), counters in self._counters.items():
             account, region, endpoint = route_key.split("/", 2)
-            of_variant = dimensions({"EndpointName": endpoint, "VariantName": variant})
+            of_variant = {"EndpointName": endpoint, "VariantName": variant}
             for name, unit, seen in counters.drain():
-                yield Point(Series(account, region, NAMESPACE, name, of_variant, unit), at, seen)
-        if self._gone:
-            for key in [key for key in self._counters if key[0] in self._gone]:
-                del self._counters[key]
-            self._gone.clear()
+                yield Point(Series(account, region, NAMESPACE, name, dimensions(of_variant), unit), at, seen)
+                if config is not None:
+                    of_fleet = dimensions({**of_variant, "EndpointConfigName": config})
+                    yield Point(Series(account, region, NAMESPACE, name, of_fleet, unit), at, seen.copy())
+        over = self._monotonic() - LONGEST_CALL_S
+        for key in [key for key, since in self._left.items() if since < over]:
+            del self._counters[key], self._left[key]

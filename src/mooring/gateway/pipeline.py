@@ -75,13 +75,12 @@ class Pipeline:
             Variant(
                 each,
                 tuple(replicas[replica.id] for replica in each.replicas),
-                instruments.counting.of(route.key, each.name),
+                instruments.counting.of(route.key, each.name, each.config),
                 instruments.observers(route, each),
             )
             for each in route.variants
         )
-        for variant in self.variants:
-            variant.counters.instances = sum(len(each.replicas) for each in self.variants if each.name == variant.name)
+        instruments.counting.follow(route)
         self.observed = any(variant.observers for variant in self.variants)
         """Whether its calls are of the kind that tells of itself."""
         both = list(zip(self.variants, route.variants, strict=True))

@@ -68,6 +68,8 @@ class RouteVariant:
     """What AWS calls the container in error messages."""
     share: float = 1.0
     """Of the calls that name this variant; the weight is of those that do not."""
+    config: str | None = None
+    """The endpoint config of its fleet while an update is under way, so that the fleets' metrics can be told apart."""
     capture: CaptureRoute | None = None
     """What of its calls is captured."""
     shadow: RouteShadow | None = None
