@@ -65,6 +65,7 @@ def _shadow(uid: str, each: Routed) -> RouteShadow:
         comparison=f"{uid}/{each.generation}",
         replicas=_replicas(each),
         strategy=_strategy(each.target),
+        capture=each.capture,
     )
 
 

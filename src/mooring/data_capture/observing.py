@@ -58,7 +58,7 @@ class Recorder:
 
     def began(self, asked: Asked) -> _Observation | None:
         """None for a call that is not sampled; or whose record could not be taken, which is counted."""
-        if self._percentage < 100 and crc32(asked.request_id) % 100 >= self._percentage:
+        if not is_sampled(asked, self._percentage):
             return None
         writer = self.writer
         if writer is None or writer.is_full:
@@ -156,6 +156,7 @@ class Capture:
         self._told: dict[str, dict[str, Any]] = {}
         self._data_keys: dict[tuple[str, str], DataKey] = {}
         self._unkeyed: WeakKeyDictionary[Recorder, Stream] = WeakKeyDictionary()
+        self._elsewhere: dict[tuple[str, str], dict[str, Any]] = {}
 
     def observer(self, route: Route, variant: RouteVariant) -> Recorder | None:
         """The recorder of a production variant; None where nothing is captured."""
@@ -213,6 +214,16 @@ class Capture:
         self._told.pop(route_key, None)
         for key in [key for key in self._data_keys if key[0] == route_key]:
             del self._data_keys[key]
+        for key in [key for key in self._elsewhere if key[0] == route_key]:
+            del self._elsewhere[key]
+
+    def take(self, counted: dict[str, Any]) -> None:
+        """What another process of this gateway has counted of variants that are not observed here."""
+        for route_key, variants in counted.items():
+            for variant, numbers in variants.items():
+                self._elsewhere[route_key, variant] = numbers
+        if self._sweeping is None:
+            self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def greet(self) -> None:
         """Tell a control that has just come up everything that was counted."""
@@ -227,6 +238,8 @@ class Capture:
             problem = counts.problem or self._writers.room.problem or keyless
             numbers = {"taken": counts.taken, "not_taken": counts.not_taken, "problem": problem}
             found.setdefault(route_key, {})[variant] = numbers
+        for (route_key, variant), numbers in self._elsewhere.items():
+            found.setdefault(route_key, {})[variant] = numbers
         return found
 
     def close(self) -> None:
@@ -239,7 +252,9 @@ class Capture:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         # Without a captured variant there is nothing to do, until there is one again.
-        self._sweeping = loop.call_later(SWEEP_S, self._sweep) if self._writers or self._unkeyed else None
+        self._sweeping = (
+            loop.call_later(SWEEP_S, self._sweep) if self._writers or self._unkeyed or self._elsewhere else None
+        )
         self._writers.sweep()
         if loop.time() < self._next_look:
             return
@@ -259,6 +274,11 @@ class Capture:
         if changed:
             self._told = now
             self._tell({"capture": changed})
+
+
+def is_sampled(asked: Asked, percentage: int) -> bool:
+    """Whether a call is one of those that are captured, wherever that is asked."""
+    return percentage >= 100 or crc32(asked.request_id) % 100 < percentage
 
 
 def _nothing() -> None:

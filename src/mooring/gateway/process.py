@@ -97,7 +97,7 @@ class Gateway:
         self._channel.greeted.append(self._capture.greet)
         self._channel.heeded["data_keys"] = lambda message: self._capture.take_keys(message["data_keys"])
         counting = Counting()
-        self._mirroring = Mirroring(settings.shadow, self._ticker, counting.of)
+        self._mirroring = Mirroring(settings.shadow, self._ticker, counting.of, self._capture.take)
         self._channel.greeted.append(lambda: self._tell_of_shadows(all_of_them=True))
         self._tracing = Tracing(settings.traces, self._ticker) if settings.traces.endpoint else None
         features = [each for each in (self._capture, self._mirroring, self._tracing) if each is not None]

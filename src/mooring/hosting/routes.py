@@ -47,12 +47,15 @@ class RouteShadow:
     """What answers are compared under: an update begins another."""
     replicas: tuple[RouteReplica, ...]
     strategy: str = "LEAST_OUTSTANDING_REQUESTS"
+    capture: CaptureRoute | None = None
+    """What of its copies is captured."""
 
     @staticmethod
     def from_document(document: dict[str, Any]) -> RouteShadow:
         """The inverse of `asdict`."""
         replicas = tuple(RouteReplica(**replica) for replica in document["replicas"])
-        return RouteShadow(**{**document, "replicas": replicas})
+        capture = CaptureRoute.from_document(document.get("capture"))
+        return RouteShadow(**{**document, "replicas": replicas, "capture": capture})
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from mooring import settings as settings_module
+from mooring.data_capture.observing import Capture, Recorder
+from mooring.hosting.capturing import CaptureRoute
+from mooring.hosting.naming import Scope
+from mooring.hosting.routes import Route, RouteVariant, Version
 from mooring.http1.loops import new_event_loop
 from mooring.http1.ticking import Ticker
+from mooring.paths import Paths
 from mooring.processes.attendants import Batches
 from mooring.settings import Settings
 from mooring.shadow.comparing import Form, difference
@@ -51,6 +56,9 @@ class Copier(asyncio.Protocol):
         self._replicas: dict[str, Replica] = {}
         self._thread = ThreadPoolExecutor(1, "comparison")
         self._comparing = 0  # bytes
+        self._captured: dict[str, Any] = {}
+        spool = Paths(settings_module.data_directory(settings)).capture
+        self._capture = Capture(spool, settings.capture, self._captured_more)
         ticker.add(self)
 
     # asyncio.Protocol: standard input
@@ -79,15 +87,16 @@ class Copier(asyncio.Protocol):
             if known.lane.is_idle and now - known.gone_since > 2 * LAST_ANSWERS_S:
                 del self._lanes[number]
 
-    def reports(self) -> list[dict[str, Any]]:
-        """What has changed of each lane since this was asked before."""
+    def reports(self) -> dict[str, Any]:
+        """What has changed of each lane, and of what was captured, since this was asked before; empty when nothing."""
         found = []
         for number, known in self._lanes.items():
             counted, metrics = known.lane.tally.to_document(), known.lane.tally.metrics.take()
             if counted != known.told or metrics:
                 known.told = counted
                 found.append({"lane": number, "counted": counted, "metrics": metrics})
-        return found
+        captured, self._captured = self._captured, {}
+        return {"lanes": found, "captured": captured} if found or captured else {}
 
     def compare(self, form: Form, one: bytes, other: bytes, verdict: Verdict) -> None:
         """Tell `verdict` in what two bodies differ, now or later."""
@@ -109,8 +118,13 @@ class Copier(asyncio.Protocol):
     def close(self) -> None:
         """At the end of the process: nobody asks any more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        self._capture.close()
 
     # Inside
+
+    def _captured_more(self, message: dict[str, Any]) -> None:
+        for route_key, variants in message["capture"].items():
+            self._captured.setdefault(route_key, {}).update(variants)
 
     def _compared(self, size: int, verdict: Verdict, done: Future[str | None]) -> None:
         self._comparing -= size
@@ -124,6 +138,7 @@ class Copier(asyncio.Protocol):
         if shadow.replicas is None:
             known.gone_since = self._ticker.now
         known.lane.random = shadow.random
+        known.lane.recorder = None if shadow.capture is None else self._recorder(**json.loads(shadow.capture))
         before = known.lane.replicas
         known.lane.replicas = [self._replica(*each) for each in shadow.replicas or ()]
         named = {each.id for other in self._lanes.values() for each in other.lane.replicas}
@@ -131,6 +146,11 @@ class Copier(asyncio.Protocol):
             if replica.id not in named:
                 del self._replicas[replica.id]
                 replica.retire(lambda retired: None)
+
+    def _recorder(self, scope: dict[str, str], endpoint: str, variant: str, capture: dict[str, Any]) -> Recorder | None:
+        captured = RouteVariant(variant, 0.0, (), capture=CaptureRoute.from_document(capture))
+        route = Route(Scope(**scope), endpoint, Version(0, 0), (captured,), "InService", 0, 0.0)
+        return self._capture.observer(route, captured)
 
     def _replica(self, replica_id: str, address: str) -> Replica:
         known = self._replicas.get(replica_id)

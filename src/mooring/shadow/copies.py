@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from mooring.shadow.lane import Lane
 
 
+OBSERVED_BODY_BYTES = 64 * 1024 * 1024
+"""What is kept of an answer that is captured, as of production's."""
+
+
 class End(Enum):
     """How one of the two calls ended, as far as it has."""
 
@@ -31,6 +35,7 @@ class Copy(Call):
     __slots__ = (
         "_kept",
         "_kept_size",
+        "_most",
         "_reply",
         "copied",
         "held",
@@ -59,6 +64,7 @@ class Copy(Call):
         self.outcome_said: tuple[bytes, bytes] | None = None
         self._kept: list[bytes] = []
         self._kept_size = 0
+        self._most = lane.settings.compare_limit_bytes if copied.captured is None else OBSERVED_BODY_BYTES
         self._reply: tuple[int, ReplyHeaders] = (0, [])
 
     def replied(self, status: int, headers: ReplyHeaders, body: bytes) -> None:
@@ -69,7 +75,7 @@ class Copy(Call):
 
     def reply_data(self, data: bytes) -> None:
         self._kept_size += len(data)
-        if self._kept_size <= self.lane.settings.compare_limit_bytes:
+        if self._kept_size <= self._most:
             self._kept.append(data)
 
     def reply_ended(self) -> None:

@@ -28,6 +28,8 @@ class Copied(NamedTuple):
     inference_id: bytes
     head: bytes
     body: bytes
+    captured: dict[bytes, bytes] | None
+    """The headers that a record of it has; None when it is not captured."""
 
 
 class Original(NamedTuple):
@@ -60,6 +62,8 @@ class Shadow(NamedTuple):
     replicas: Sequence[tuple[str, str]] | None
     """Ids and addresses; None when the shadow goes."""
     random: bool
+    capture: str | None
+    """As JSON, what its records need: whose endpoint it is and the route's CaptureRoute."""
 
 
 def frame_of(plain: tuple[Any, ...]) -> Copied | Original | Shadow:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from random import randrange
 from time import perf_counter
 
+from mooring.data_capture.observing import Recorder
 from mooring.http1.ticking import Ticker
 from mooring.settings import ShadowSettings
 from mooring.shadow.comparing import Form, form_of
@@ -20,7 +21,7 @@ from mooring.shadow.copies import Copy, End
 from mooring.shadow.frames import Copied, Original
 from mooring.shadow.tally import Tally
 from mooring.upstream.call import Failure
-from mooring.upstream.observing import ReplyHeaders
+from mooring.upstream.observing import Answer, Asked, Failed, ReplyHeaders
 from mooring.upstream.replica import Replica
 
 MOST_OPENING = 4
@@ -38,6 +39,8 @@ class Lane:
         self.settings = settings
         self.tally = Tally()
         self.replicas: Sequence[Replica] = ()
+        self.recorder: Recorder | None = None
+        """Of captured copies."""
         self.random = False
         """Whether any replica does; else the one with the fewest copies."""
         self._ticker = ticker
@@ -90,6 +93,7 @@ class Lane:
     def replied(self, copy: Copy, status: int, headers: ReplyHeaders, body: bytes, size: int) -> None:
         """The shadow has answered a copy with a body of `size`, or with one that begins so."""
         seconds = perf_counter() - copy.sent
+        self._record(copy, Answer(status, headers, body, size) if 200 <= status < 300 else None)
         self.tally.shadow.answered(status, seconds)
         if 200 <= status < 300:
             copy.outcome = End.ANSWERED
@@ -107,6 +111,7 @@ class Lane:
             self._in_flight.discard(copy)
             self._waiting.appendleft(copy)
             return  # to be woken by the sweep, or by the next call
+        self._record(copy, None)
         self.tally.shadow.failed(failure)
         self.tally.metrics.failed(0, failure)
         copy.outcome = End.FAILED
@@ -170,6 +175,20 @@ class Lane:
         copy.held += length
         return True
 
+    def _record(self, copy: Copy, answer: Answer | None) -> None:
+        recorder, headers = self.recorder, copy.copied.captured
+        if recorder is None or headers is None:
+            return
+        copied = copy.copied
+        asked = Asked("InvokeEndpoint", headers, copy.head, copy.body, copied.began, copy.sent, copied.request_id)
+        observation = recorder.began(asked)
+        if observation is None:
+            return
+        if answer is None:
+            observation.failed(Failed(0, "the copy failed", [], None))
+        else:
+            observation.answered(answer, _nothing)
+
     def _landed(self, copy: Copy) -> None:
         self._in_flight.discard(copy)
         self._held -= len(copy.body)
@@ -219,6 +238,10 @@ class Lane:
     def _differs(self, copy: Copy, what: str) -> None:
         inference_id = copy.copied.inference_id.decode("latin-1") or None
         self.tally.differs(inference_id, copy.copied.request_id.decode(), what)
+
+
+def _nothing() -> None:
+    """Nobody waits for the record of a copy."""
 
 
 def _content_type(headers: ReplyHeaders) -> bytes:

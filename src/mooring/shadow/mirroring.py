@@ -7,11 +7,14 @@ when it is started anew, so each report names the life that it is of.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from random import random
 from time import perf_counter
 from typing import Any, Protocol
 
+from mooring.data_capture.observing import is_sampled
 from mooring.hosting.routes import Route, RouteShadow, RouteVariant
 from mooring.http1.ticking import Ticker
 from mooring.processes.attendants import Attendant, Frame
@@ -76,22 +79,21 @@ class Pair:
 class Mirror:
     """Passes on a part of the calls of one production variant, under one version of its route."""
 
-    __slots__ = ("_child", "_lane", "_operations", "_part", "_settings", "_tally")
+    __slots__ = ("_captured", "_child", "_lane", "_operations", "_part", "_settings", "_tally")
 
     def __init__(
         self,
         settings: ShadowSettings,
         child: Attendant,
-        lane: int,
-        tally: Tally,
-        part: float,
+        lane: _Lane,
         operations: frozenset[str],
     ) -> None:
         self._settings = settings
         self._child = child
-        self._lane = lane
-        self._tally = tally
-        self._part = part
+        self._lane = lane.number
+        self._tally = lane.tally
+        self._part = lane.shadow.part
+        self._captured = lane.shadow.capture.percentage if lane.shadow.capture is not None else 0
         self._operations = operations
 
     def began(self, asked: Asked) -> Pair | None:
@@ -106,8 +108,10 @@ class Mirror:
         number = next(_numbers)
         inference_id = asked.headers.get(INFERENCE_ID, b"")
         head, body = asked.head, asked.body
+        # Decided as for production's record, so that both are there or neither.
+        captured = dict(asked.headers) if self._captured and is_sampled(asked, self._captured) else None
         child.say(
-            (COPY, self._lane, number, asked.began, asked.sent, asked.request_id, inference_id, head, body),
+            (COPY, self._lane, number, asked.began, asked.sent, asked.request_id, inference_id, head, body, captured),
             len(head) + len(body) + _FRAME_BYTES,
         )
         return Pair(child, self._settings.compare_limit_bytes, self._lane, number, asked.sent)
@@ -116,9 +120,16 @@ class Mirror:
 class Mirroring:
     """One for a gateway. The copier is started with the first shadow."""
 
-    def __init__(self, settings: ShadowSettings, ticker: Ticker, counters: Callable[[str, str], Counters]) -> None:
+    def __init__(
+        self,
+        settings: ShadowSettings,
+        ticker: Ticker,
+        counters: Callable[[str, str], Counters],
+        on_captured: Callable[[dict[str, Any]], None],
+    ) -> None:
         self._settings = settings
         self._counters = counters
+        self._on_captured = on_captured
         self._operations = COPIED_WITH_STREAMS if settings.streams else COPIED
         self._child: Attendant | None = None
         self._lanes: dict[tuple[str, str], _Lane] = {}
@@ -140,10 +151,15 @@ class Mirroring:
             counters = self._counters(route.key, shadow.name)
             lane = self._lanes[route.key, shadow.comparison] = _Lane(next(self._numbers), shadow, counters)
         lane.shadow = shadow
+        if shadow.capture is not None:
+            whose = {"scope": asdict(route.scope), "endpoint": route.endpoint, "variant": shadow.name}
+            lane.capture = json.dumps({**whose, "capture": asdict(shadow.capture)})
+        else:
+            lane.capture = None
         lane.counters.instances = len(shadow.replicas)
         lane.names = {"production": variant.name, "shadow": shadow.name}
         self._child.say(lane.frame, _FRAME_BYTES)
-        return Mirror(self._settings, self._child, lane.number, lane.tally, shadow.part, self._operations)
+        return Mirror(self._settings, self._child, lane, self._operations)
 
     def forget(self, route_key: str) -> None:
         """The endpoint is gone."""
@@ -175,9 +191,11 @@ class Mirroring:
         """What a copier that has just been started must know first."""
         return [lane.frame for lane in self._lanes.values()]
 
-    def _heard(self, number: int, reports: list[dict[str, Any]]) -> None:
+    def _heard(self, number: int, said: dict[str, Any]) -> None:
+        if captured := said["captured"]:
+            self._on_captured(captured)
         lanes = {lane.number: lane for lane in self._lanes.values()}
-        for report in reports:
+        for report in said["lanes"]:
             lane = lanes.get(report["lane"])
             if lane is None:
                 continue
@@ -202,14 +220,15 @@ class Mirroring:
         for each in [each for each in self._reports if each[1] == lane.number]:
             del self._reports[each]
         if self._child is not None:
-            self._child.say((SHADOW, lane.number, None, False), _FRAME_BYTES)
+            self._child.say((SHADOW, lane.number, None, False, None), _FRAME_BYTES)
 
 
 class _Lane:
-    __slots__ = ("copied", "counters", "names", "number", "shadow", "tally")
+    __slots__ = ("capture", "copied", "counters", "names", "number", "shadow", "tally")
 
     def __init__(self, number: int, shadow: RouteShadow, counters: Counters) -> None:
         self.number = number
+        self.capture: str | None = None
         self.shadow = shadow
         self.counters = counters
         self.names: dict[str, str] = {}
@@ -220,7 +239,7 @@ class _Lane:
     def frame(self) -> Frame:
         """What the copier has to know."""
         replicas = [(each.id, each.address) for each in self.shadow.replicas]
-        return SHADOW, self.number, replicas, self.shadow.strategy == "RANDOM"
+        return SHADOW, self.number, replicas, self.shadow.strategy == "RANDOM", self.capture
 
     def report(self, life: str, counted: dict[str, Any]) -> dict[str, Any]:
         """What control is told."""
