@@ -58,8 +58,9 @@ class ShadowReports:
             counted, life = held["counted"], f"{gateway} {report['life']}"
             counted[life] = report["counted"]
             if len(counted) > MOST_LIVES:
-                oldest = [each for each in counted if each != life][: MOST_LIVES // 2]
-                counted[_PAST] = comparisons.summed([counted.pop(each) for each in oldest])
+                oldest = [each for each in counted if each not in (life, _PAST)][: MOST_LIVES // 2]
+                past = [counted[_PAST]] if _PAST in counted else []
+                counted[_PAST] = comparisons.summed([*past, *(counted.pop(each) for each in oldest)])
 
     def of(self, uid: str, generation: int) -> dict[str, Any] | None:
         """`{"production", "shadow"}: names` with the sum of what was counted; None where nothing was."""
