@@ -192,7 +192,10 @@ MORE_REFUSED = [
         ),
         "instance type ml.p5.48xlarge",
     ),
-    (config(DataCaptureConfig={"DestinationS3Uri": "s3://b", "KmsKeyId": "arn:aws:kms:us-east-1:1:key/x"}), "Invalid KmsKeyId"),
+    (
+        config(DataCaptureConfig={"DestinationS3Uri": "s3://b", "KmsKeyId": "arn:aws:kms:us-east-1:1:key/x"}),
+        "Invalid KmsKeyId",
+    ),
 ]
 
 TAKEN = [
