@@ -28,9 +28,9 @@ class Control(RecordingControl):
 async def start(settings, paths, store, clock):
     return Control()
 
-service = types.ModuleType("mooring.control.service")
+service = types.ModuleType("mooring.control.starting")
 service.start = start
-sys.modules["mooring.control.service"] = service
+sys.modules["mooring.control.starting"] = service
 sys.exit(main(sys.argv[1:]))
 """
 ROOT = Path(__file__).parents[2]

@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def run(settings: Settings, lifeline_fd: int, ready_fd: int) -> None:
     """Serve until SIGTERM. Raises `DataDirectoryError`."""
-    from mooring.control import service
+    from mooring.control import starting
 
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
@@ -64,7 +64,7 @@ async def run(settings: Settings, lifeline_fd: int, ready_fd: int) -> None:
     paths.make_private_directories()
     store = await Store.open(paths.state_db)
     try:
-        control = await service.start(settings, paths, store, clock)
+        control = await starting.start(settings, paths, store, clock)
         try:
             guard = Guard(settings, control.keys.keyring, clock.wall) if control.keys.needed else None
             audit = AuditLog(paths, settings.audit, "control")

@@ -18,7 +18,6 @@ from mooring.processes.files import write_atomically
 
 log = logging.getLogger("mooring.control")
 
-SAVE_EVERY_S = 5.0
 MOST_LIVES = 64
 """Of gateways; the oldest are added up."""
 _PAST = "past"

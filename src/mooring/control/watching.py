@@ -1,0 +1,51 @@
+"""What control does by the clock, beside the work on endpoints: alarms, metrics of instances, and pushing them on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from mooring.control.alarm_actions import AlarmActions
+from mooring.control.alarm_book import AlarmBook
+from mooring.control.alarm_evaluation import AlarmEvaluation
+from mooring.control.census import Census
+from mooring.control.endpoint_workers import EndpointWorkers
+from mooring.control.instance_metrics import InstanceMetrics
+from mooring.control.metering import Metering
+from mooring.control.metric_pushing import MetricPushing
+from mooring.control.neighbours import Neighbours
+from mooring.control.surroundings import Surroundings
+
+
+class Watching:
+    """One for all endpoints."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        workers: EndpointWorkers,
+        metering: Metering,
+        book: AlarmBook,
+        neighbours: Neighbours,
+        started_at: float,
+    ) -> None:
+        self._around = around
+        self._metering = metering
+        self._evaluation = AlarmEvaluation(book, metering, around.clock)
+        self._actions = AlarmActions(book, neighbours)
+        census = Census(around.store, workers.by_uid, book)
+        census.tell(metering.registry, started_at)
+        self._instances = InstanceMetrics(census.living, metering.record, around.clock, around.paths.root)
+
+    def begin(self) -> Iterator[asyncio.Task[None]]:
+        """Tasks that go on until they are cancelled."""
+        settings = self._around.settings.metrics
+        yield asyncio.create_task(self._instances.run(settings.instances_interval_s), name="instances")
+        yield asyncio.create_task(self._evaluation.run(), name="alarms")
+        yield asyncio.create_task(self._actions.run(), name="actions of alarms")
+        if settings.cloudwatch_url:
+            pushing = MetricPushing(settings.cloudwatch_url, self._metering, self._around.clock)
+            self._metering.registry.add(
+                "cloudwatch_minutes_behind", "gauge", "Minutes that another CloudWatch lacks.", lambda: pushing.behind
+            )
+            yield asyncio.create_task(pushing.run(), name="metrics to CloudWatch")
