@@ -43,6 +43,12 @@ class ServerConnection(Answering):
         self._body_limit = listening.limits.body_bytes
         self._admitted: Request | None = None  # whose body was let in before it was here
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # The parser and this object hold each other, so what is here of a body would wait for the collector.
+        self._pieces = []
+        self._gathered = None
+
     def data_received(self, data: bytes) -> None:
         if self._lingering:
             return
