@@ -77,7 +77,9 @@ def run(ground: Ground) -> Iterator[str]:
             except (OSError, subprocess.SubprocessError, SystemExit) as error:
                 failed[peer.title] = " ".join(str(error).split())[:200]
     for connections in CONNECTIONS:
-        yield f"wrk, {connections} connection{'s'[: connections - 1]}, bodies of 110 B; nothing pinned\n"
+        many = "connection" if connections == 1 else "connections"
+        rounds = min(ground.rounds, MOST_ROUNDS)
+        yield f"wrk, {connections} {many}, bodies of 110 B; {rounds} rounds of {SECONDS} s; nothing pinned\n"
         yield peers_table(rows[connections], failed) + "\n"
 
 
