@@ -26,6 +26,7 @@ Peers are installed once from the package index, each in an environment of its o
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -77,6 +78,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # with all that was started
     programs = [["wrk", "-v"], *([[NGINX, "-v"]] if NGINX else [])]
     print(f"{described_machine()}; {versions(('uvloop', 'httptools'), programs)}; commit {commit()}; {busy()}")
     print(f"pinned to cores: {'yes' if pinned() else 'no'}; {given.rounds} rounds of {given.seconds} s\n")
