@@ -157,7 +157,7 @@ class Shipper:
             length = body.seek(0, io.SEEK_END)
             body.seek(0)
             self._s3.put(stream.bucket, stream.key_of(name_of(path)), body, length, headers)
-        path.unlink()
+        path.unlink(missing_ok=True)
 
     # The loop's side of shipping
 
