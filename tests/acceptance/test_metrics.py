@@ -213,6 +213,14 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("get_metric_data", {"MetricDataQueries": [{"Id": "e", "Expression": "SEARCH('a', 'Sum')"}]}, "ValidationError"),
     ("get_metric_data", {"MetricDataQueries": [{"Id": "e", "Expression": "m1 * 2"}]}, "ValidationError"),
+    (
+        "get_metric_data",
+        {
+            "MetricDataQueries": [{"Id": "e", "Expression": "TIME_SERIES(1)"}],
+            "EndTime": datetime(9999, 1, 1, tzinfo=UTC),
+        },
+        "ValidationError",
+    ),
     ("list_metrics", {"NextToken": "nonsense"}, "InvalidNextToken"),
 ]
 
@@ -222,7 +230,7 @@ def test_what_cannot_be_is_refused_with_awss_codes(own: Deployment) -> None:
     for call, members, code in REFUSED:
         times = around(3600) if call.startswith("get") else {}
         with pytest.raises(ClientError) as refused:
-            getattr(cloudwatch, call)(**members, **times)
+            getattr(cloudwatch, call)(**{**times, **members})
         wanted = f"InvalidParameter{code}" if code in ("Value", "Combination") else code
         assert refused.value.response["Error"]["Code"] == wanted, (call, members)
 

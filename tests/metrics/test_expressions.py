@@ -113,6 +113,12 @@ def test_what_cannot_be_is_refused_with_its_reason(expression: str, words: str) 
         result(expression, a=A)
 
 
+def test_an_expression_cannot_make_any_number_of_datapoints() -> None:
+    wide = Evaluation({}, {"e": " + ".join(["TIME_SERIES(1)"] * 60)}, Grid(0, 60 * 100_000, 60))
+    with pytest.raises(Refused, match="datapoints"):
+        wide.of("e")
+
+
 def test_which_queries_an_expression_needs() -> None:
     assert names_in("FILL(m1, REPEAT) / SUM([m2, m_3]) * METRICS('x')") == {"m1", "m2", "m_3"}
 

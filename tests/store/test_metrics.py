@@ -137,6 +137,13 @@ def test_what_is_old_goes_level_by_level(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_range_without_end_is_read_as_far_as_there_can_be_points(tmp_path: Path) -> None:
+    data = opened(tmp_path / "m.db")
+    data.record([point(NOW + 7000, 1)])
+    assert data.points(A, LEVELS[0], 0, 250_000_000_000).keys() == {NOW + 7000}
+    data.close()
+
+
 def test_series_are_bounded(tmp_path: Path) -> None:
     data = opened(tmp_path / "m.db", retention=Retention(RETENTION.seconds, 1))
     data.record([point(NOW, 1), point(NOW, 1, series=B), point(NOW + 9000, 1)])

@@ -11,7 +11,7 @@ from mooring.errors import Refused
 from mooring.metrics.alarms import Alarm, too_few_samples
 from mooring.metrics.distributions import Distribution
 from mooring.metrics.expressions import Evaluation
-from mooring.metrics.periods import in_periods, told
+from mooring.metrics.periods import LONGEST_AT_ONCE, in_periods, told
 from mooring.metrics.series import Metric, dimensions
 from mooring.metrics.statistics import statistic
 from mooring.metrics.tracks import Grid, Track
@@ -60,6 +60,8 @@ def evaluation(
     expressions = {str(query["Id"]): str(query["Expression"]) for query in queries if "Expression" in query}
     given = [int(query["Period"]) for query in queries if query.get("Period")]
     period = max((each.period for each in tracks.values()), default=max(given, default=60))
+    if (end - start) // period > LONGEST_AT_ONCE:
+        raise Refused(f"The queries ask for more than {LONGEST_AT_ONCE} datapoints: take a longer Period.")
     return Evaluation(tracks, expressions, Grid(start, end, period, aligned))
 
 

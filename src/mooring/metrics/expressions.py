@@ -33,6 +33,10 @@ _OPERATORS: dict[str, Callable[[float, float], float]] = {
 }
 
 
+MOST_POINTS = 2_000_000
+"""That all steps of one evaluation may make together."""
+
+
 @dataclass(slots=True)
 class Evaluation:
     """The queries of one request: tracks of metrics by id, expressions by id, each evaluated when it is asked for."""
@@ -42,6 +46,7 @@ class Evaluation:
     grid: Grid
     _values: dict[str, Value] = field(default_factory=dict)
     _open: set[str] = field(default_factory=set)
+    _made: int = 0
 
     def of(self, name: str) -> list[Track]:
         """The tracks of one id. Raises `Refused`."""
@@ -67,6 +72,15 @@ class Evaluation:
         return value
 
     def _value(self, tree: Tree) -> Value:
+        value = self._step(tree)
+        if not isinstance(value, float):
+            tracks = [value] if isinstance(value, Track) else value
+            self._made += sum(len(track.points) for track in tracks)
+            if self._made > MOST_POINTS:
+                raise Refused(f"The expressions make more than {MOST_POINTS} datapoints: ask for less at a time.")
+        return value
+
+    def _step(self, tree: Tree) -> Value:
         match tree:
             case ("number", value):
                 return float(value)

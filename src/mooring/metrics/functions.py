@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from statistics import pstdev
@@ -99,11 +100,12 @@ def _filling(track: Track, known: list[int], at: int, filling: Any) -> float | N
         return filling
     if isinstance(filling, Track):
         return filling.points.get(at)
-    before = max((time for time in known if time < at), default=None)
+    place = bisect_left(known, at)
+    before = known[place - 1] if place else None
     if filling == "REPEAT":
         return None if before is None else track.points[before]
     if filling == "LINEAR":
-        after = min((time for time in known if time > at), default=None)
+        after = known[place] if place < len(known) else None
         if before is None or after is None:
             return None
         share = (at - before) / (after - before)

@@ -22,6 +22,8 @@ from mooring.metrics.series import Metric, Point, Series, dimensions
 from mooring.store import metric_schema as schema
 from mooring.store.metric_blocks import LEVELS, Block, Level
 
+FURTHEST_S = 7200
+"""No point is from further in the future."""
 FORGET_SOURCES_S = 15 * 86_400
 UNUSED_BLOCK_S = 900
 """A block that was neither written to nor read from for this long leaves memory."""
@@ -97,7 +99,7 @@ class MetricData:
         now = self._wall()
         for series, at, seen in points:
             known = self._known(series)
-            if known is None or at > now + 7200:
+            if known is None or at > now + FURTHEST_S:
                 self.dropped += 1
                 continue
             known.last_at = max(known.last_at, at)
@@ -190,6 +192,7 @@ class MetricData:
             return {}
         now, found = self._wall(), dict[int, Distribution]()
         since = max(start, int(now - self._retention.seconds[level.seconds] - level.span))
+        end = min(end, int(now) + FURTHEST_S + 1)
         blocks = self._read(known.id, level, level.start_of(since), end)
         for begin in range(level.start_of(since), end, level.span):
             held = self._blocks.get((known.id, level.seconds, begin))
