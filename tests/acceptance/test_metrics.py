@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sqlite3
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +18,7 @@ from botocore.exceptions import ClientError
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.running import Deployment, Server, wait_until
+from tests.acceptance.test_access import allow, keyed, new_key
 
 FAILING = """
 def model_fn(model_dir):
@@ -281,6 +284,60 @@ def test_prometheus_reads_the_totals_of_all_workers(make_server: Callable[..., S
     assert own.s3.list_objects_v2(Bucket="metrics")["KeyCount"] == 1
     # A page of elsewhere in a browser may not read it.
     assert scrape(server, Origin="https://evil.example")[0] == 403
+
+
+def test_policies_and_the_audit_log_know_metrics_and_alarms(make_server: Callable[..., Server]) -> None:
+    server = keyed(make_server(MOORING_ACCESS_MODE="keys").start())
+    alarm = {
+        "Namespace": "N", "MetricName": "m", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0,
+        "ComparisonOperator": "GreaterThanThreshold",
+    }  # fmt: skip
+    mine = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:mine-*"
+    key = new_key(
+        server,
+        "narrow",
+        allow("cloudwatch:PutMetricData", "cloudwatch:GetMetricStatistics"),
+        allow("cloudwatch:PutMetricAlarm", "cloudwatch:PutCompositeAlarm", "cloudwatch:DescribeAlarms", resource=mine),
+    )
+    cloudwatch = server.client("cloudwatch", key=key)
+    cloudwatch.put_metric_data(Namespace="N", MetricData=[{"MetricName": "m", "Value": 1}])
+    cloudwatch.put_metric_alarm(AlarmName="mine-a", **alarm)
+    cloudwatch.put_composite_alarm(AlarmName="mine-b", AlarmRule='ALARM("mine-a")')
+    for call, members in (
+        ("put_metric_alarm", {"AlarmName": "theirs", **alarm}),
+        ("delete_alarms", {"AlarmNames": ["mine-a"]}),
+        ("list_metrics", {}),
+        ("get_metric_data", {"MetricDataQueries": [{"Id": "e", "Expression": "TIME_SERIES(1)"}], **around()}),
+    ):
+        with pytest.raises(ClientError) as refused:
+            getattr(cloudwatch, call)(**members)
+        assert "AccessDenied" in refused.value.response["Error"]["Code"], call
+    lines = [json.loads(line) for line in (server.data / "logs" / "audit.jsonl").read_text().splitlines()]
+    of_cloudwatch = {(each["operation"], each["status"] < 300) for each in lines if each["service"] == "monitoring"}
+    assert {("PutMetricAlarm", True), ("PutMetricAlarm", False), ("ListMetrics", False)} <= of_cloudwatch
+
+
+def test_what_is_counted_here_can_go_to_another_cloudwatch(make_server: Callable[..., Server]) -> None:
+    there = make_server("there").start()
+    environment = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    here = make_server("here", MOORING_METRICS_CLOUDWATCH_URL=there.url, **environment).start()
+    # The first minute that is sent is the one before the start, and what comes late for it is not sent: so each minute
+    # has something, and the server starts again.
+    minutes = [datetime.now(UTC) - timedelta(minutes=minute) for minute in range(-2, 4)]
+    data = [{"MetricName": "m", "Value": 7.0, "Timestamp": at, "Unit": "Count"} for at in minutes]
+    here.client("cloudwatch").put_metric_data(Namespace="T", MetricData=data)
+    here.stop()
+    with sqlite3.connect(here.data / "metrics.db") as connection:
+        connection.execute("DELETE FROM sources")  # as if nothing had been sent yet
+    here.start()
+    elsewhere = there.client("cloudwatch")
+    stat = {"Metric": {"Namespace": "T", "MetricName": "m"}, "Period": 60, "Stat": "Sum", "Unit": "Count"}
+
+    def sums() -> list[float]:
+        return values(elsewhere, {"Id": "m", "MetricStat": stat})["m"]
+
+    wait_until(sums, timeout=30, what="a minute to be sent")
+    assert set(sums()) == {7.0}
 
 
 def test_a_scrape_needs_its_token_where_keys_are_needed(make_server: Callable[..., Server]) -> None:
