@@ -284,19 +284,22 @@ def test_a_report_outlives_gateways_and_control(make_server: Callable[..., Serve
     assert report["agreement"]["same"] == 80
 
 
+@pytest.mark.parametrize("sealed", [False, True])
 def test_both_sides_are_captured_and_joined_by_the_inference_id(
-    make_server: Callable[..., Server], tmp_path: Path
+    make_server: Callable[..., Server], tmp_path: Path, sealed: bool
 ) -> None:
     server = make_server(MOORING_CAPTURE_FLUSH_INTERVAL_S="0.3", MOORING_CAPTURE_DISK_LIMIT_PERCENT="100").start()
     shadowed = Shadowed(Deployment(server), tmp_path)
     for name in "ps":
         shadowed.model(name, {"model": name})
     deployment = shadowed.deployment
+    key = {"KmsKeyId": server.client("kms").create_key()["KeyMetadata"]["KeyId"]} if sealed else {}
     deployment.config(
         "c",
         deployment.variant("p"),
         ShadowProductionVariants=[deployment.variant("s")],
         DataCaptureConfig={
+            **key,
             "InitialSamplingPercentage": 50,
             "DestinationS3Uri": f"s3://{deployment.bucket}/captured",
             "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],

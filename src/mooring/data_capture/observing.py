@@ -252,9 +252,8 @@ class Capture:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         # Without a captured variant there is nothing to do, until there is one again.
-        self._sweeping = (
-            loop.call_later(SWEEP_S, self._sweep) if self._writers or self._unkeyed or self._elsewhere else None
-        )
+        goes_on = self._writers or self._unkeyed or self._elsewhere
+        self._sweeping = loop.call_later(SWEEP_S, self._sweep) if goes_on else None
         self._writers.sweep()
         if loop.time() < self._next_look:
             return

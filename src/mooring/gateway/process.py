@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mooring import settings as settings_module
 from mooring.access.keys import Keyring
@@ -95,7 +95,7 @@ class Gateway:
         self._channel = RouteChannel(str(paths.routes_socket), inherited.index, keyring)
         self._capture = Capture(paths.capture, settings.capture, self._channel.tell)
         self._channel.greeted.append(self._capture.greet)
-        self._channel.heeded["data_keys"] = lambda message: self._capture.take_keys(message["data_keys"])
+        self._channel.heeded["data_keys"] = self._take_data_keys
         counting = Counting()
         self._mirroring = Mirroring(settings.shadow, self._ticker, counting.of, self._capture.take)
         self._channel.greeted.append(lambda: self._tell_of_shadows(all_of_them=True))
@@ -136,6 +136,11 @@ class Gateway:
             allowed_hosts=f"{settings.server.allowed_hosts},{settings.tls.name}",
             tracing=self._tracing,
         )
+
+    def _take_data_keys(self, message: dict[str, Any]) -> None:
+        """What captured records are sealed with, for whoever writes some."""
+        self._capture.take_keys(message["data_keys"])
+        self._mirroring.take_keys(message["data_keys"])
 
     def _tell_of_itself(self) -> None:
         """What `/metrics` says of this process."""

@@ -19,16 +19,16 @@ from typing import Any
 
 from mooring import settings as settings_module
 from mooring.data_capture.observing import Capture, Recorder
+from mooring.data_capture.streams import Stream
 from mooring.hosting.capturing import CaptureRoute
 from mooring.hosting.naming import Scope
-from mooring.hosting.routes import Route, RouteVariant, Version
 from mooring.http1.loops import new_event_loop
 from mooring.http1.ticking import Ticker
 from mooring.paths import Paths
 from mooring.processes.attendants import Batches
 from mooring.settings import Settings
 from mooring.shadow.comparing import Form, difference
-from mooring.shadow.frames import Copied, Original, Shadow, frame_of
+from mooring.shadow.frames import Copied, DataKeys, Original, Shadow, frame_of
 from mooring.shadow.lane import Lane, Verdict
 from mooring.upstream.replica import Replica
 
@@ -72,6 +72,8 @@ class Copier(asyncio.Protocol):
             elif isinstance(frame, Original):
                 if (known := self._lanes.get(frame.lane)) is not None:
                     known.lane.ended(frame)
+            elif isinstance(frame, DataKeys):
+                self._capture.take_keys(json.loads(frame.message))
             else:
                 self._take(frame)
 
@@ -148,9 +150,11 @@ class Copier(asyncio.Protocol):
                 replica.retire(lambda retired: None)
 
     def _recorder(self, scope: dict[str, str], endpoint: str, variant: str, capture: dict[str, Any]) -> Recorder | None:
-        captured = RouteVariant(variant, 0.0, (), capture=CaptureRoute.from_document(capture))
-        route = Route(Scope(**scope), endpoint, Version(0, 0), (captured,), "InService", 0, 0.0)
-        return self._capture.observer(route, captured)
+        found, whose = CaptureRoute.from_document(capture), Scope(**scope)
+        if found is None:
+            return None
+        stream = Stream(whose.account, whose.region, endpoint, variant, found.bucket, found.prefix, found.key_id)
+        return self._capture.recorder(stream, found)
 
     def _replica(self, replica_id: str, address: str) -> Replica:
         known = self._replicas.get(replica_id)

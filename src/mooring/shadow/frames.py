@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from mooring.upstream.call import Failure
 
-SHADOW, COPY, ORIGINAL = 1, 2, 3
-"""What a tuple begins with, and then the lane's number."""
+SHADOW, COPY, ORIGINAL, DATA_KEYS = 1, 2, 3, 4
+"""What a tuple begins with."""
 
 
 class Copied(NamedTuple):
@@ -66,13 +66,25 @@ class Shadow(NamedTuple):
     """As JSON, what its records need: whose endpoint it is and the route's CaptureRoute."""
 
 
-def frame_of(plain: tuple[Any, ...]) -> Copied | Original | Shadow:
+class DataKeys(NamedTuple):
+    """What captured records of an endpoint are sealed with."""
+
+    kind: int
+    message: str
+    """As control tells it, in JSON."""
+
+
+Frame = Copied | Original | Shadow | DataKeys
+
+
+def frame_of(plain: tuple[Any, ...]) -> Frame:
     """A frame with its names."""
     return _KINDS[plain[0]](*plain)
 
 
-_KINDS: dict[int, type[Copied | Original | Shadow]] = {
+_KINDS: dict[int, type[Copied | Original | Shadow | DataKeys]] = {
     SHADOW: Shadow,
     COPY: Copied,
     ORIGINAL: Original,
+    DATA_KEYS: DataKeys,
 }

@@ -19,7 +19,7 @@ from mooring.hosting.routes import Route, RouteShadow, RouteVariant
 from mooring.http1.ticking import Ticker
 from mooring.processes.attendants import Attendant, Frame
 from mooring.settings import ShadowSettings
-from mooring.shadow.frames import COPY, ORIGINAL, SHADOW
+from mooring.shadow.frames import COPY, DATA_KEYS, ORIGINAL, SHADOW
 from mooring.shadow.tally import Tally
 from mooring.upstream.call import Failure
 from mooring.upstream.observing import Answer, Asked, Failed
@@ -135,6 +135,7 @@ class Mirroring:
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._numbers = itertools.count(1)
         self._reports: dict[tuple[int, int], dict[str, Any]] = {}
+        self._data_keys: dict[str, Frame] = {}
         self._untold: set[tuple[int, int]] = set()
         ticker.add(self)
 
@@ -163,8 +164,15 @@ class Mirroring:
 
     def forget(self, route_key: str) -> None:
         """The endpoint is gone."""
+        self._data_keys.pop(route_key, None)
         for key in [key for key in self._lanes if key[0] == route_key]:
             self._leave(key)
+
+    def take_keys(self, message: dict[str, Any]) -> None:
+        """Data keys of one endpoint, for a copier that seals records (`mooring.data_capture.observing`)."""
+        frame = self._data_keys[message["route"]] = (DATA_KEYS, json.dumps(message))
+        if self._child is not None:
+            self._child.say(frame, _FRAME_BYTES)
 
     def reports(self, *, all_of_them: bool) -> list[dict[str, Any]]:
         """What was counted, of each life of the copier and of what it was not given; what is untold, or all of it."""
@@ -189,7 +197,7 @@ class Mirroring:
 
     def _introduction(self) -> list[Frame]:
         """What a copier that has just been started must know first."""
-        return [lane.frame for lane in self._lanes.values()]
+        return [*self._data_keys.values(), *(lane.frame for lane in self._lanes.values())]
 
     def _heard(self, number: int, said: dict[str, Any]) -> None:
         if captured := said["captured"]:
