@@ -40,6 +40,7 @@ log = logging.getLogger("mooring.gateway")
 
 LONGEST_REGION = 64
 """Of a region that a message repeats."""
+_KNOWN = INVOKE.known
 
 
 class Front(Listening):
@@ -143,7 +144,7 @@ class FrontConnection(ServerConnection):
             ServerConnection.data_received(self, data)
 
     def request_received(self, request: Request) -> None:
-        known = {name: value for name, value in request.headers if name in INVOKE.known}
+        known = {name: value for name, value in request.headers if name in _KNOWN}
         region = self._front.region_of(known.pop(AUTHORIZATION, None))
         pipeline = self._front.routes.by_target.get((region, request.target))
         if pipeline is None or request.method != b"POST":

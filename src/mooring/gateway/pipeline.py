@@ -25,7 +25,7 @@ NOT_IN_SERVICE = frozenset({"Creating", "Failed"})
 OUT_OF_SERVICE = "OutOfService"
 """The status of an endpoint that was stopped."""
 
-OBSERVED_BODY_BYTES = 64 * 1024 * 1024
+OBSERVED_BODY_BYTES = 16 * 1024 * 1024
 """What is kept of an answer for who watches it."""
 
 Pick = Callable[[], Replica | None]

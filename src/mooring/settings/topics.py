@@ -341,7 +341,7 @@ class CaptureSettings:
     segment_limit_bytes: int = 64 * 1024 * 1024
     """An object that has grown to this is closed before."""
     payload_limit_bytes: int = 6_291_456
-    """What is captured of one request or answer at the most, from its beginning; 64 MiB is the most that is kept of a
+    """What is captured of one request or answer at the most, from its beginning; 16 MiB is the most that is kept of a
     streamed answer."""
     failed_invocations: bool = False
     """Whether invocations that failed are captured, as their input only."""
