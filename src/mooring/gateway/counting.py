@@ -46,10 +46,10 @@ class VariantCounters:
     def answered(self, model: float, overhead: float) -> None:
         """A call succeeded: the replica took `model` seconds of it, and the gateway `overhead`."""
         self.invocations += 1
-        latencies = self.latencies
-        latencies.append(model)
-        self.overheads.append(overhead)
-        if len(latencies) >= FOLD_AT:
+        self.latencies.append(model)
+        overheads = self.overheads
+        overheads.append(overhead)
+        if len(overheads) >= FOLD_AT:
             self._fold()
 
     def failed(self, status: int, failure: Failure | None, model: float | None = None) -> None:

@@ -118,6 +118,7 @@ class FrontConnection(ServerConnection):
         "_invocation",
         "_known",
         "_leaving",
+        "_line",
         "_special",
     )
 
@@ -135,13 +136,17 @@ class FrontConnection(ServerConnection):
         self._head = INVOKE.container_head({})
         self._leaving = False  # being handed over
         self._arrived = 0.0  # when the last bytes came
+        self._line = b"\n"  # the request line of the last invocation: clients repeat it
 
     def data_received(self, data: bytes) -> None:
         self._arrived = perf_counter()
-        if self._request is None and (self._held or not begins_invocation(data)):
-            self._unusual(data)
-        else:
-            ServerConnection.data_received(self, data)
+        if self._request is None and (self._held or not data.startswith(self._line)):
+            if self._held or not begins_invocation(data):
+                self._unusual(data)
+                return
+            self._line = data[: data.index(b"\n") + 1]
+        self._is_1_1 = self._request is None  # the line says so
+        ServerConnection.data_received(self, data)
 
     def request_received(self, request: Request) -> None:
         known = {name: value for name, value in request.headers if name in _KNOWN}

@@ -70,7 +70,6 @@ class Invocation(Call):
         "_attempts",
         "_client",
         "_pipeline",
-        "_replied",
         "_room",
         "_variant",
         "arrived",
@@ -104,7 +103,6 @@ class Invocation(Call):
         self._attempts = 0
         self._answering = False
         self._room = pipeline.response_limit  # for what is still to come of the answer
-        self._replied = 0.0
 
     def invoke(self, target: bytes | None, chosen: Variant | None = None) -> None:
         """Send the request to a replica of the variant that was `chosen`, that the client names, or that is drawn."""
@@ -134,13 +132,14 @@ class Invocation(Call):
 
     def replied(self, status: int, headers: ReplyHeaders, body: bytes) -> None:
         self.body = b""  # the client's connection keeps this object until its next call
-        self._replied = perf_counter()
+        replied = perf_counter()
         if 200 <= status < 300:
+            assert self._variant is not None
             if len(body) > self._room and not self.as_it_comes:
                 self._too_long(status, headers, len(body))
                 return
             self._client.send(self._head(headers) + b"Content-Length: %d\r\n" % len(body), body)
-            self._count()
+            self._variant.counters.answered(replied - self.sent, perf_counter() - replied + self.sent - self.arrived)
         else:
             self._model_failed(status, headers, body)
 
@@ -167,9 +166,10 @@ class Invocation(Call):
             self._client.write(data)
 
     def reply_ended(self) -> None:
-        self._replied = perf_counter()
+        replied = perf_counter()
         self._client.end()
-        self._count()
+        assert self._variant is not None
+        self._variant.counters.answered(replied - self.sent, perf_counter() - replied + self.sent - self.arrived)
 
     def failed(self, failure: Failure) -> None:
         if self._answering:
@@ -196,12 +196,6 @@ class Invocation(Call):
             if line is not None:
                 head += line % value
         return head
-
-    def _count(self) -> None:
-        """A call that succeeded."""
-        variant, replied, sent = self._variant, self._replied, self.sent
-        assert variant is not None
-        variant.counters.answered(replied - sent, perf_counter() - replied + sent - self.arrived)
 
     def _too_long(self, status: int, headers: ReplyHeaders, length: int) -> None:
         limit = self._pipeline.route.response_limit_bytes

@@ -30,7 +30,7 @@ from mooring.http1.messages import Request, Response
 class ServerConnection(Answering):
     """One client's connection; subclass and override `request_received`."""
 
-    __slots__ = ("_admitted", "_body_limit", "_fed", "_gathered", "_headers", "_parser", "_pieces", "_size")
+    __slots__ = ("_admitted", "_body_limit", "_fed", "_gathered", "_headers", "_is_1_1", "_parser", "_pieces", "_size")
 
     def __init__(self, listening: Listening) -> None:
         super().__init__(listening)
@@ -40,6 +40,7 @@ class ServerConnection(Answering):
         self._gathered: Gathered | None = None  # what came before the pieces, if they are many
         self._size = 0
         self._fed = 0  # bytes since the message began
+        self._is_1_1 = False  # the next message is known to be of HTTP/1.1, which is slow to ask the parser for
         self._body_limit = listening.limits.body_bytes
         self._admitted: Request | None = None  # whose body was let in before it was here
 
@@ -90,7 +91,9 @@ class ServerConnection(Answering):
         assert request is not None
         request.method = parser.get_method()
         request.keep_alive = parser.should_keep_alive()
-        if (version := parser.get_http_version()) != "1.1":
+        if self._is_1_1:
+            self._is_1_1 = False
+        elif (version := parser.get_http_version()) != "1.1":
             check_version(request, version)
         if self._fed > limits.header_bytes or len(request.headers) > limits.header_count:
             check_head(request, limits)
