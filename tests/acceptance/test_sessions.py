@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 
 from tests.acceptance.running import Deployment, Server, archive, wait_until
 
@@ -86,10 +88,18 @@ class Stateful:
         return str(error.value.response["Error"]["Message"])
 
     def kill_gateways(self) -> None:
-        pids = [each["pid"] for each in self.server.status()["processes"] if each["name"].startswith("gateway")]
+        pids = self._gateways()
         assert len(pids) == 2
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
+
+    def kill_one(self) -> None:
+        """One of the gateways, drawn by its number of the moment."""
+        pids = self._gateways()
+        os.kill(pids[max(pids) % len(pids)], signal.SIGKILL)
+
+    def _gateways(self) -> list[int]:
+        return [each["pid"] for each in self.server.status()["processes"] if each["name"].startswith("gateway")]
 
 
 @pytest.fixture
@@ -141,6 +151,39 @@ def test_a_conversation_through_all_that_can_happen(stateful: Stateful) -> None:
     wait_until(lambda: _is_lost(stateful, doomed), what="the session to be called lost")
     sessions[:] = others
     say("after a replica")
+
+
+@pytest.mark.timeout(180)  # gateways that die often are started again later and later
+def test_no_session_is_forgotten_whose_client_has_heard_of_it(stateful: Stateful) -> None:
+    """Gateways are killed while sessions are opened: what was answered is good, whatever was not."""
+    opened: list[tuple[str, int]] = []
+    over = threading.Event()
+
+    def opening() -> None:
+        client = stateful.server.client("sagemaker-runtime", connect_timeout=5, read_timeout=20)
+        while not over.wait(0.1):  # each is to be asked for again
+            with contextlib.suppress(HTTPClientError, ClientError):
+                answer = client.invoke_endpoint(EndpointName="chat", Body=b"{}", SessionId="NEW_SESSION")
+                session = answer["NewSessionId"].partition(";")[0]
+                opened.append((session, json.loads(answer["Body"].read())["pid"]))
+        client.close()
+
+    threads = [threading.Thread(target=opening, name=f"opening {number}") for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(4):
+        before = len(opened)
+        wait_until(lambda before=before: len(opened) > before + 8, what="sessions to be opened")
+        stateful.kill_one()
+    over.set()
+    for thread in threads:
+        thread.join(30)
+    clients = [stateful.server.client("sagemaker-runtime", retries=3) for _ in range(4)]
+    for number, (session, pid) in enumerate(opened):
+        answer = clients[number % 4].invoke_endpoint(EndpointName="chat", Body=b'{"say": "there?"}', SessionId=session)
+        assert json.loads(answer["Body"].read()) == {"pid": pid, "said": ["there?"]}
+    for client in clients:
+        client.close()
 
 
 def _is_lost(stateful: Stateful, session: str) -> bool:
