@@ -17,7 +17,6 @@ from functools import lru_cache
 from itertools import count
 from json.encoder import encode_basestring
 from random import getrandbits
-from typing import NamedTuple
 
 from mooring.hosting.capturing import CaptureRoute
 from mooring.upstream.observing import ReplyHeaders
@@ -45,13 +44,8 @@ def _behind(encoding: bytes) -> bytes:
 BASE64 = _behind(b"BASE64")
 
 
-class _Form(NamedTuple):
-    """Of a side, for one type of body."""
-
-    before: bytes
-    behind: bytes
-    """Where the body is text."""
-    is_text: bool
+_Form = tuple[bytes, bytes, bool]
+"""Of a side, for one type of body: what stands before the data, what behind it if that is text, and whether it is."""
 
 
 class _Side:
@@ -67,25 +61,28 @@ class _Side:
 
     def pair(self, content_type: bytes | None, body: bytes) -> tuple[bytes, bytes, bytes]:
         """What stands before the data, the data as a JSON string, and what stands behind it."""
-        data = body if len(body) <= self._limit else body[: self._limit]
-        form = self._forms.get(content_type) or self._form(content_type)
-        if form.is_text and (text := _text(data, cut=data is not body)) is not None:
-            return form.before, _quoted(text), form.behind
-        return form.before, b'"%b"' % b2a_base64(data, newline=False), BASE64
+        before, behind, is_text = self._forms.get(content_type) or self._form(content_type)
+        cut = len(body) > self._limit
+        if cut:
+            body = body[: self._limit]
+        if is_text and (text := _text(body, cut=cut)) is not None:
+            quoted = encode_basestring(text)
+            return before, quoted.encode() if quoted.isascii() else _escaped(quoted), behind
+        return before, b'"%b"' % b2a_base64(body, newline=False), BASE64
 
     def pieces(self, content_type: bytes | None, body: bytes) -> Iterator[bytes]:
         """The same of a long body."""
+        before, behind, is_text = self._forms.get(content_type) or self._form(content_type)
         data = body if len(body) <= self._limit else body[: self._limit]
-        form = self._forms.get(content_type) or self._form(content_type)
-        text = _text(data, cut=data is not body) if form.is_text else None
-        yield form.before + b'"'
+        text = _text(data, cut=data is not body) if is_text else None
+        yield before + b'"'
         if text is None:
             for begin in range(0, len(data), PIECE):
                 yield b2a_base64(data[begin : begin + PIECE], newline=False)
         else:
             for begin in range(0, len(text), PIECE):
                 yield _quoted(text[begin : begin + PIECE])[1:-1]
-        yield b'"' + (BASE64 if text is None else form.behind)
+        yield b'"' + (BASE64 if text is None else behind)
 
     def _form(self, content_type: bytes | None) -> _Form:
         observed, encoding = b"", None
@@ -94,7 +91,7 @@ class _Side:
             media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
             encoding = self._encodings.get(media_type)
         before = b'"endpoint%b":{%b"mode":"%b","data":' % (self._name, observed, self._name.upper())
-        form = _Form(before, BASE64 if encoding is None else _behind(encoding), encoding is not None)
+        form = before, BASE64 if encoding is None else _behind(encoding), encoding is not None
         if len(self._forms) >= TYPES_REMEMBERED:  # callers send whatever they like
             self._forms.clear()
         self._forms[content_type] = form
@@ -120,14 +117,16 @@ class RecordForm:
         now: float,
     ) -> bytes:
         """The line of one invocation. Without `reply_headers` it is of the input only: there was no answer."""
-        asked, answered = self._input, self._output if reply_headers is not None else None
-        parts: tuple[bytes, ...] = ()
+        asked, answered = self._input, self._output
+        parts = [_BEGIN]
         if asked is not None:
-            parts = asked.pair(headers.get(CONTENT_TYPE), body)
+            parts += asked.pair(headers.get(CONTENT_TYPE), body)
         if answered is not None and reply_headers is not None:
-            other = answered.pair(_content_type(reply_headers), reply_body)
-            parts = (*parts, b",", *other) if parts else other
-        return b"".join((_BEGIN, *parts, _metadata(headers), _end(int(now))))
+            if asked is not None:
+                parts.append(b",")
+            parts += answered.pair(_content_type(reply_headers), reply_body)
+        parts += _metadata(headers), _end(int(now))
+        return b"".join(parts)
 
     def pieces(
         self,
@@ -151,7 +150,7 @@ class RecordForm:
 def _text(data: bytes, *, cut: bool) -> str | None:
     """The body as text; None for what is not UTF-8."""
     try:
-        return str(data, "utf-8")
+        return data.decode()
     except UnicodeDecodeError as error:
         # Where the body was cut, a character may have been: at the most 3 bytes of it are here.
         if cut and error.reason == "unexpected end of data" and error.end == len(data):
@@ -185,7 +184,11 @@ def _content_type(headers: ReplyHeaders) -> bytes | None:
 def _quoted(text: str) -> bytes:
     """A JSON string."""
     quoted = encode_basestring(text)
-    if not quoted.isascii():
-        for character, escape in _BREAKS.items():
-            quoted = quoted.replace(character, escape)
+    return quoted.encode() if quoted.isascii() else _escaped(quoted)
+
+
+def _escaped(quoted: str) -> bytes:
+    """One without what only Unicode calls a line break."""
+    for character, escape in _BREAKS.items():
+        quoted = quoted.replace(character, escape)
     return quoted.encode()

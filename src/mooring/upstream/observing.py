@@ -8,16 +8,14 @@ comes before it. Of a call that an observer is interested in, its `Observation` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mooring.hosting.routes import Route, RouteVariant
 
 ReplyHeaders = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A call as its replica gets it."""
 
     operation: str
@@ -35,8 +33,7 @@ class Asked:
     """As the caller gets it in `x-amzn-RequestId`, if the call succeeds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A replica's answer with a status of 2xx, whole."""
 
     status: int
@@ -47,8 +44,7 @@ class Answer:
     """Of the whole body, of which `body` is the beginning when it was too large to be kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """Why there is no such answer."""
 
     status: int
