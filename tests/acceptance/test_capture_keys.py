@@ -140,3 +140,26 @@ def test_a_gateway_without_its_key_takes_nothing(own: Capturing) -> None:
 
     wait_until(taken, timeout=40, what="records to be taken again")
     wait_until(lambda: own.described(name)["CaptureStatus"] == "Started")
+
+
+def test_a_shadows_records_are_sealed_too(own: Capturing) -> None:
+    """They are written by another process, which is given the key as well, again when it is started anew."""
+    forms = made_key(own)
+    own.config(
+        "shadowed",
+        own.variant("echo", "all"),
+        ShadowProductionVariants=[own.variant("echo", "shadow")],
+        DataCaptureConfig=own.capture(KmsKeyId=forms["id"], DestinationS3Uri="s3://comes-later/x"),
+    )
+    own.sagemaker.create_endpoint(EndpointName="shadowed", EndpointConfigName="shadowed")
+    own.wait("shadowed")
+    ids = [f"shadowed-{number}" for number in range(5)]
+    for inference_id in ids:
+        own.call("shadowed", SECRET.encode(), InferenceId=inference_id)
+    wait_until(lambda: own.state("shadowed")["taken"] == 10, what="both sides to be taken")
+    assert where_plain(own.server.data, SECRET) == []
+    own.s3.create_bucket(Bucket="comes-later")
+    own.records(10, bucket="comes-later", prefix="x")
+    for variant in ("all", "shadow"):
+        found = own.records(5, bucket="comes-later", prefix=f"x/shadowed/{variant}/")
+        assert sorted(each["eventMetadata"]["inferenceId"] for each in found) == ids

@@ -150,8 +150,9 @@ class RoutePublisher:
 
     def publish_data_key(self, key: str, key_id: str, document: dict[str, Any]) -> None:
         """Have the gateways know what to seal with for the endpoint of a route. It stays in memory on both sides."""
-        self._data_keys.setdefault(key, {})[key_id] = document
-        self._send({"data_keys": {"route": key, "keys": {key_id: document}}})
+        keys = self._data_keys.setdefault(key, {})
+        keys[key_id] = document
+        self._send({"data_keys": {"route": key, "keys": keys}})  # all of them: an update may have two
 
     def drop(self, key: str) -> Version:
         """Withdraw a route; returns the version of its absence."""
