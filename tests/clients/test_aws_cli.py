@@ -14,3 +14,8 @@ def test_an_endpoints_whole_life(aws_cli: Runner, shared_server: Server) -> None
     """`s3` mb, cp, sync, ls, rb; models and configs in shorthand, JSON and from a file; waiters, invocations, weights,
     tags, pages, filters, errors, deletion."""
     aws_cli.run(SCRIPTS / "aws_cli.py", shared_server.data)
+
+
+def test_keys_and_what_they_encrypt(aws_cli: Runner, shared_server: Server) -> None:
+    """`kms` create-key to cancel-key-deletion; `s3 cp --sse`, in parts and between keys; a bucket's default."""
+    aws_cli.run(SCRIPTS / "aws_cli_keys.py", shared_server.data)
