@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from mooring.access.keys import AccessKey
 from mooring.access.policies import policy_of
+from mooring.api.operations import OPERATIONS
 from mooring.settings import AccessSettings, Settings
+from mooring.wire.service_models import service_model
 from tests.api.serving import ACCOUNT, Serving, serving
 
 ARN = f"arn:aws:kms:us-east-1:{ACCOUNT}"
@@ -441,3 +443,38 @@ def test_a_repeated_call_makes_one_key_and_no_plaintext_is_kept(edge: Serving, k
         edge.store.read(lambda conn: list(conn.exec_driver_sql("SELECT body FROM answers"))), edge.loop
     ).result(10)
     assert all(plaintext not in row[0] for row in dump)
+
+
+MEMBERS = sorted(
+    {
+        member
+        for operation in OPERATIONS["kms"]
+        if (shape := service_model("kms").operation(operation).input) is not None
+        for member in shape.members
+    }
+)
+NAMES = ["alias/aws/s3", "alias/x", "arn:aws:kms:us-east-1:000000000000:key/x", "12345678-1234-1234-1234-123456789012"]
+VALUES = st.recursive(
+    st.sampled_from([*NAMES, "", "SYMMETRIC_DEFAULT", "AES_256", "default", "AQ==", "*"])
+    | st.text(max_size=20)
+    | st.integers(-5, 400)
+    | st.booleans()
+    | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(sorted(OPERATIONS["kms"])), st.dictionaries(st.sampled_from(MEMBERS), VALUES, max_size=6))
+def test_no_request_does_worse_than_be_refused(edge: Serving, operation: str, body: dict[str, Any]) -> None:
+    scope = "test/20260101/us-west-2/kms/aws4_request"
+    sent = {
+        "X-Amz-Target": f"TrentService.{operation}",
+        "Content-Type": "application/x-amz-json-1.1",
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
+    }
+    answer = edge.raw("POST", "/", sent, json.dumps(body).encode())
+    assert answer.status in (200, 400), answer
+    if answer.status == 400:
+        assert answer.json["__type"].isidentifier()

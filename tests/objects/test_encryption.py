@@ -320,7 +320,8 @@ def test_headers_that_do_not_fit_are_refused(scene: Scene, where: str) -> None:
     assert code_of(scene.s3.put_object, **at, SSEKMSKeyId="alias/mine") == ("InvalidArgument", 400)
     aes = {"ServerSideEncryption": "AES256", "SSEKMSKeyId": "alias/mine"}
     assert code_of(scene.s3.put_object, **at, **aes) == ("InvalidArgument", 400)
-    for context in ("{", base64.b64encode(b"[]").decode(), base64.b64encode(b'{"a": 1}').decode()):
+    half = base64.b64encode(b'{"a": "\\ud800"}').decode()
+    for context in ("{", half, base64.b64encode(b"[]").decode(), base64.b64encode(b'{"a": 1}').decode()):
         kms = {"ServerSideEncryption": "aws:kms", "SSEKMSEncryptionContext": context}
         assert code_of(scene.s3.put_object, **at, **kms) == ("InvalidArgument", 400)
     context = base64.b64encode(json.dumps({"team": "blue"}).encode()).decode()

@@ -113,7 +113,10 @@ class _Connection(http.client.HTTPConnection):
     def asked(self, body: bytes) -> tuple[int, dict[str, Any]]:
         self.request("POST", "/", body)
         response = self.getresponse()
-        answer = json.loads(response.read())
+        said = response.read()
+        if response.status == http.client.INTERNAL_SERVER_ERROR:  # a defect, which asking again does not mend
+            return response.status, {"code": "InternalError"}
+        answer = json.loads(said)
         if not isinstance(answer, dict):
             raise ValueError("no answer")
         return response.status, answer

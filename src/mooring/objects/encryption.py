@@ -71,6 +71,7 @@ def _context(header: str | None) -> dict[str, str]:
         return {}
     try:
         document = json.loads(base64.b64decode(header, validate=True)) if len(header) <= _LONGEST_CONTEXT else None
+        json.dumps(document, ensure_ascii=False).encode()  # no half of a surrogate pair
     except (binascii.Error, ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or not all(isinstance(each, str) for each in document.values()):
