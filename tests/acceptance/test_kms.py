@@ -51,8 +51,9 @@ def on_disk(server: Server, text: bytes) -> list[Path]:
 
 
 def read(s3: Any, bucket: str, key: str) -> bytes:
-    content: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    return content
+    with contextlib.closing(s3.get_object(Bucket=bucket, Key=key)["Body"]) as body:
+        content: bytes = body.read()
+        return content
 
 
 def test_keys_and_what_they_encrypt_outlive_kill_minus_nine(make_server: Callable[..., Server]) -> None:
@@ -249,7 +250,8 @@ def test_every_use_of_a_key_is_in_the_audit_log(guarded: Server) -> None:
     key = new(kms)
     arn = kms.describe_key(KeyId=key)["KeyMetadata"]["Arn"]
     s3.put_object(Bucket="guarded", Key="audited", Body=b"x", ServerSideEncryption=KMS, SSEKMSKeyId=key)
-    put = s3.get_object(Bucket="guarded", Key="audited")
+    got = s3.get_object(Bucket="guarded", Key="audited")
+    assert got["Body"].read() == b"x"
     kms.disable_key(KeyId=key)
     assert code(s3.get_object, Bucket="guarded", Key="audited") == "KMS.DisabledException"
     lines = [json.loads(line) for line in (guarded.data / "logs" / "audit.jsonl").read_text().splitlines()]
@@ -262,7 +264,7 @@ def test_every_use_of_a_key_is_in_the_audit_log(guarded: Server) -> None:
         "Decrypt",
     ]
     assert {line["key_id"] for line in told} == {guarded.key[0]}
-    assert told[2]["request_id"] == put["ResponseMetadata"]["RequestId"]
+    assert told[2]["request_id"] == got["ResponseMetadata"]["RequestId"]
     assert (told[-1]["error"], told[-1]["source"]) == ("DisabledException", "s3")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -100,8 +101,9 @@ def code_of(call: Any, **arguments: Any) -> tuple[str, int]:
 
 
 def read(scene: Scene, bucket: str, key: str, **more: Any) -> bytes:
-    content: bytes = scene.s3.get_object(Bucket=bucket, Key=key, **more)["Body"].read()
-    return content
+    with contextlib.closing(scene.s3.get_object(Bucket=bucket, Key=key, **more)["Body"]) as body:
+        content: bytes = body.read()
+        return content
 
 
 def test_an_object_is_encrypted_on_the_disk_and_read_again(scene: Scene, where: str) -> None:
