@@ -41,6 +41,7 @@ class AlarmEvaluation:
 
     async def run(self) -> None:
         """Evaluate until cancelled."""
+        await asyncio.sleep(SETTLED_S)  # gateways tell what they counted while no control was there
         while True:
             try:
                 await self.look()

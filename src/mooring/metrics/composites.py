@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from mooring.errors import Refused
@@ -15,6 +16,7 @@ StateOf = Callable[[str], State | None]
 """The state of an alarm by its name; None when there is none."""
 
 
+@lru_cache(maxsize=1024)
 def rule(text: str) -> Tree:
     """The tree of a rule. Raises `Refused`."""
     tree = parsed(text)
