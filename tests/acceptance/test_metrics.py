@@ -182,6 +182,8 @@ def test_people_publish_metrics_of_their_own(own: Deployment) -> None:
         for minute in range(5)
     ]
     cloudwatch.put_metric_data(Namespace="Mine", MetricData=data)
+    cloudwatch.put_metric_data(Namespace="/aws/sagemaker/Endpoints", MetricData=[{"MetricName": "faked", "Value": 1}])
+    assert "faked" not in scrape(own.server)[1]
     cloudwatch.put_metric_data(
         Namespace="Mine",
         MetricData=[

@@ -78,7 +78,7 @@ class CloudWatchApi:
             return await self._control.metering.read(lambda data: read(data, params, scope, now))
         points = points_of(params, scope, now)
         await self._control.metering.read(lambda data: data.require_room(point.series for point in points))
-        self._control.metering.record(points)
+        self._control.metering.publish(points)
         return {}
 
 

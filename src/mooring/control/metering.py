@@ -67,10 +67,14 @@ class Metering:
         return Metering(settings, store, await store.read(MetricData.sources), publisher, clock)
 
     def record(self, points: Iterable[Point]) -> None:
-        """Publish metrics."""
+        """Publish metrics of Mooring's own."""
         held = list(points)
         self.totals.add(held)
         self._store.record(held)
+
+    def publish(self, points: Iterable[Point]) -> None:
+        """Publish a caller's metrics, whatever they are called: `/metrics` does not tell them."""
+        self._store.record(list(points))
 
     async def read(self, query: Callable[[MetricData], T]) -> T:
         """What `query` finds in the metrics, on their own thread."""
@@ -80,7 +84,7 @@ class Metering:
         """What `/metrics` says."""
         told = {f"gateway {link.index}": told for link, told in self._gauges.items()}
         told["control"] = self.registry.told()
-        return exposition(self.totals.of_hosting(self._clock.wall()), told)
+        return exposition(self.totals.recent(self._clock.wall()), told)
 
     async def close(self) -> None:
         """Write what is not on disk yet."""

@@ -10,8 +10,6 @@ from mooring.metrics.series import Point, Series
 MOST = 20_000
 FORGOTTEN_AFTER_S = 86_400
 """A series of which nothing came for this long is not told any more."""
-NAMESPACES = ("AWS/", "/aws/", "Mooring/")
-"""Of Mooring's own metrics; callers publish into others."""
 
 
 class Totals:
@@ -30,8 +28,8 @@ class Totals:
         while len(self._totals) > MOST:
             del self._totals[next(iter(self._totals))]
 
-    def of_hosting(self, now: float) -> Iterator[tuple[Series, Distribution, Point]]:
-        """(series, everything, the last point) of what is not callers' own."""
+    def recent(self, now: float) -> Iterator[tuple[Series, Distribution, Point]]:
+        """(series, everything, the last point) of what was told lately."""
         for series, (total, last) in self._totals.items():
-            if series.namespace.startswith(NAMESPACES) and last.at > now - FORGOTTEN_AFTER_S:
+            if last.at > now - FORGOTTEN_AFTER_S:
                 yield series, total, last
