@@ -19,6 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.acceptance.capturing import HASTE, Capturing
 from tests.acceptance.running import Deployment, Server, wait_until
 from tests.acceptance.test_access import allow, keyed, new_key
 
@@ -371,3 +372,16 @@ def test_a_scrape_needs_its_token_where_keys_are_needed(make_server: Callable[..
     status, text = scrape(with_token, Authorization="Bearer s3cret")
     assert status == 200
     assert sample(text, "mooring_info") == 1
+
+
+def test_prometheus_reads_what_is_captured(make_server: Callable[..., Server]) -> None:
+    own = Capturing(make_server(**HASTE).start())
+    name = own.captured("taken", own.capture())
+    for _ in range(3):
+        own.call(name)
+
+    def taken() -> bool:
+        return sample(scrape(own.server)[1], "mooring_captured_records_total", endpoint=name) == 3
+
+    wait_until(taken, what="the records to be counted")
+    assert sample(scrape(own.server)[1], "mooring_missed_records_total", endpoint=name) == 0

@@ -23,6 +23,7 @@ from mooring.hosting.capturing import capture_of
 from mooring.hosting.events import EventKind, event
 from mooring.hosting.naming import Scope
 from mooring.hosting.routes import route_key
+from mooring.metrics.registry import Labels, Registry
 from mooring.objects.client import open_source
 from mooring.paths import Paths
 from mooring.settings import Settings
@@ -134,6 +135,20 @@ class Capturing:
             state.waiting_segments += waiting.segments
             state.waiting_bytes += waiting.bytes
             state.undelivered = _undelivered(waiting) or state.undelivered
+        return found
+
+    def tell(self, registry: Registry) -> None:
+        """Have `/metrics` say what is captured, and what is not."""
+        of = self._by_endpoint
+        registry.add("captured_records_total", "counter", "Invocations that were captured.", lambda: of("taken"))
+        registry.add("missed_records_total", "counter", "Invocations that were not captured.", lambda: of("not_taken"))
+        registry.add("waiting_records_bytes", "gauge", "Captured and not in S3 yet.", lambda: of("waiting_bytes"))
+
+    def _by_endpoint(self, member: str) -> dict[Labels, float]:
+        found: dict[Labels, float] = {}
+        for key, state in self.states().items():
+            _, region, endpoint = key.split("/", 2)
+            found[("region", region), ("endpoint", endpoint)] = float(getattr(state, member))
         return found
 
     async def _keep_told(self) -> None:
