@@ -14,6 +14,8 @@ from botocore.exceptions import ClientError
 from tests.acceptance.running import Deployment, Load, wait_until
 from tests.acceptance.updating import HALF, Updating, routed, with_alarms
 
+pytestmark = pytest.mark.timeout(120)  # alarms ring at the ends of their periods
+
 BROKEN = """
 def model_fn(model_dir):
     return None
@@ -39,7 +41,7 @@ def on_errors(endpoint: str, variant: str, **members: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def published(cloudwatch: Any, name: str, value: float, seconds_ago: float = 15) -> None:
+def published(cloudwatch: Any, name: str, value: float, seconds_ago: float = 2) -> None:
     at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
     datum = {"MetricName": name, "Value": value, "Timestamp": at, "StorageResolution": 1}
     cloudwatch.put_metric_data(Namespace="T", MetricData=[datum])
@@ -55,7 +57,7 @@ def test_a_canary_that_fails_is_rolled_back_by_an_alarm_on_its_metrics(own: Depl
     with Load(own, "ep") as load:
         canary = with_alarms(routed("CANARY", wait=600, CanarySize=HALF), "errors")
         updating.update("bad", canary)
-        found = updating.settled(timeout=50)
+        found = updating.settled(timeout=80)
         load.failures.clear()
         load.wait_for_more(20)
     assert found["EndpointConfigName"] == updating.config("old")
