@@ -58,8 +58,7 @@ async def attended(module: str, most_bytes: int) -> AsyncIterator[tuple[Attendan
     try:
         yield attendant, lines
     finally:
-        attendant.close()
-        await asyncio.sleep(0.3)
+        await attendant.finish()
 
 
 async def until(attendant: Attendant, condition: Callable[[], Any]) -> None:
@@ -85,9 +84,11 @@ def test_it_is_fed_dies_and_is_fed_again(module: str) -> None:
             attendant.say((7,), 1)
             await until(attendant, lambda: (2, 7) in lines)
             assert (2, "hello") in lines
-            last = Path(f"/proc/{pid(2)}/stat")
-            attendant.close()
-            await until(attendant, lambda: not last.exists() or ") Z " in last.read_text())
+            for number in range(1000):
+                attendant.say((number, b""), 10)
+            await attendant.finish()  # what it was given is done first
+            assert (2, 999) in lines
+            assert not Path(f"/proc/{pid(2)}").exists()
 
     asyncio.run(scene())
 

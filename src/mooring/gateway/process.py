@@ -197,13 +197,12 @@ class Gateway:
         server.close()
         await self._drain()
         self._capture.close()
+        await asyncio.gather(*(each.finish() for each in (self._mirroring, self._tracing) if each is not None))
+        self._tell_of_shadows(all_of_them=False)
         self._reporter.report()
         for task in (channel, *kept):
             task.cancel()
         await asyncio.wait((channel, *kept))
-        self._mirroring.close()
-        if self._tracing is not None:
-            self._tracing.close()
         self._routes.close()
         self._ticker.stop()
 

@@ -11,6 +11,7 @@ interpreter with the same Mooring; nothing that a stranger says becomes more tha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import marshal
@@ -26,6 +27,7 @@ _LENGTH = struct.Struct("!Q")
 FLUSH_AFTER_S = 0.01
 FLUSH_BYTES = 262_144
 """So much is written without waiting for that."""
+FINISH_S = 3.0
 RESTART_S, RESTART_MAX_S = 0.1, 10.0
 PROVEN_AFTER_S = 30.0
 """One that lived for this long is started again soon."""
@@ -86,6 +88,7 @@ class Attendant(asyncio.SubprocessProtocol):
         self._flushing: asyncio.TimerHandle | None = None
         self._said = b""
         self._closed = False
+        self._gone = asyncio.Event()
         self._start()
 
     @property
@@ -108,13 +111,19 @@ class Attendant(asyncio.SubprocessProtocol):
         if self._transport is None and self._starting is None and now >= self._not_before:
             self._start()
 
-    def close(self) -> None:
-        """End it."""
+    async def finish(self, within_s: float = FINISH_S) -> None:
+        """Let it end what it was given, and see it go. One that does not in time is killed."""
         self._closed = True
         if self._starting is not None:
             self._starting.cancel()
-        if self._transport is not None:
+            await asyncio.wait({self._starting})
+        if self._pipe is not None:
             self._flush()
+            self._pipe.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._gone.wait()
+        if self._transport is not None:
             self._transport.close()
 
     # asyncio.SubprocessProtocol
@@ -132,7 +141,10 @@ class Attendant(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         transport, self._transport, self._pipe, self._said = self._transport, None, None, b""
+        self._gone.set()
         if transport is None or self._closed:
+            if transport is not None:
+                transport.close()
             return
         if self._loop.time() - self._started_at > PROVEN_AFTER_S:
             self._restart_s = RESTART_S
@@ -168,6 +180,7 @@ class Attendant(asyncio.SubprocessProtocol):
         if self._transport is None or self._closed:
             return
         self._number += 1
+        self._gone.clear()
         self._started_at = self._loop.time()
         self._pipe = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
         self._frames[:0] = self._introduction()

@@ -167,6 +167,7 @@ class Copier(asyncio.Protocol):
                 connect_timeout_s=limits.connect_timeout_s,
                 idle_s=limits.upstream_idle_timeout_s,
                 may_retry=limits.retry_stale_connection,
+                stream_within_s=limits.stream_timeout_s,
             )
         return known
 

@@ -62,7 +62,7 @@ class Pair:
         for name, value in answer.headers:
             if name == b"content-type":
                 content_type = value
-        body = answer.body if answer.size <= self._limit else None
+        body = answer.body if answer.size <= self._limit and self._child.has_room else None
         frame = (ORIGINAL, self._lane, self._number, answer.status, None, seconds, content_type, body)
         self._child.say(frame, answer.size + _FRAME_BYTES)
 
@@ -188,10 +188,10 @@ class Mirroring:
         if self._child is not None:
             self._child.sweep(now)
 
-    def close(self) -> None:
+    async def finish(self) -> None:
         """At the end of the process."""
         if self._child is not None:
-            self._child.close()
+            await self._child.finish()
 
     # Inside
 

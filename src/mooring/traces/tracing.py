@@ -137,8 +137,8 @@ class Tracing:
             self._child.say((self._lost,), _SPAN_BYTES)
             self._lost = 0
 
-    def close(self) -> None:
-        """At the end of the process."""
+    async def finish(self) -> None:
+        """At the end of the process: what was recorded is sent."""
         if self._child is not None:
             self._ticker.discard(self)
-            self._child.close()
+            await self._child.finish()
