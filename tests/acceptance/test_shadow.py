@@ -284,6 +284,31 @@ def test_a_report_outlives_gateways_and_control(make_server: Callable[..., Serve
     assert report["agreement"]["same"] == 80
 
 
+def test_a_killed_copier_is_followed_by_another_and_streams_are_copied_by_setting(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = make_server(MOORING_SHADOW_STREAMS="true").start()
+    shadowed = Shadowed(Deployment(server), tmp_path)
+    for name in "ps":
+        shadowed.model(name)
+    shadowed.create()
+    assert not [each for each in server.status()["processes"] if each["name"].startswith("exporter")]
+    stream = shadowed.deployment.runtime.invoke_endpoint_with_response_stream(EndpointName="e", Body=b"streamed")
+    assert b"".join(each["PayloadPart"]["Bytes"] for each in stream["Body"]) == b'{"score": 1.0}'
+    wait_until(lambda: shadowed.seen("s") == ["streamed"], what="the copy of a stream")
+    shadowed.reported(lambda it: it["agreement"]["same"] == 1)
+    with Load(shadowed.deployment, "e") as load:
+        victim = server.process("copier 0")
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: server.process("copier 0") != victim, what="another copier")
+        seen = len(shadowed.seen("s"))
+        wait_until(lambda: len(shadowed.seen("s")) > seen + 20, what="copies again")
+        load.wait_for_more(20)
+    assert not load.failures
+    report = shadowed.reported(lambda it: it["agreement"]["same"] > 20)
+    assert report["agreement"]["different"] == 0
+
+
 @pytest.mark.parametrize("sealed", [False, True])
 def test_both_sides_are_captured_and_joined_by_the_inference_id(
     make_server: Callable[..., Server], tmp_path: Path, sealed: bool

@@ -29,6 +29,11 @@ from mooring.settings import AuditSettings, TlsSettings
 LOG_BYTES_A_CALL = 256 * 1024
 FORGOTTEN_LOGS_AFTER_S = 7 * 86_400.0
 _PROC = Path("/proc")
+_PROGRAMS = {
+    b"mooring.objects": "objects",
+    b"mooring.shadow.copier": "copier",
+    b"mooring.traces.exporter": "exporter",
+}
 
 
 def endpoint_status(record: EndpointRecord, worker: EndpointWorker | None) -> dict[str, Any]:
@@ -85,7 +90,9 @@ def processes(
 ) -> list[dict[str, Any]]:
     """The processes of this Mooring that are not replicas."""
     known = {os.getppid(): "supervisor", os.getpid(): "control"}
-    known.update({pid: f"gateway {index}" for index, pid in gateways})
+    for index, pid in gateways:
+        known[pid] = f"gateway {index}"
+        known.update({each: f"{name} {index}" for each in _children(pid) if (name := _program(each))})
     known.update({pid: f"zygote {framework}" for framework, pid in zygotes})
     known.update({pid: name for name, pid in others})
     for pid in _children(os.getppid()):
@@ -101,12 +108,12 @@ def _children(pid: int) -> list[int]:
 
 
 def _program(pid: int) -> str:
-    """`objects`; empty for what is none of ours to name (an adopted replica)."""
+    """The program of a child; empty for what is none of ours to name (an adopted replica)."""
     try:
         arguments = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return ""
-    return "objects" if b"mooring.objects" in arguments else ""
+    return next((name for module, name in _PROGRAMS.items() if module in arguments), "")
 
 
 def _resident(pid: int) -> int | None:
