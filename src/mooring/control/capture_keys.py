@@ -36,6 +36,7 @@ class CaptureKeys:
         self._elsewhere = s3_is_elsewhere
         self._given: set[tuple[str, str]] = set()
         self._refused: dict[tuple[str, str], float] = {}
+        publisher.withdrawn.append(self._forget)
 
     async def provide(self, route: Route) -> float | None:
         """Give the gateways what they lack for a route that is about to go out. Returns when to try again.
@@ -46,16 +47,16 @@ class CaptureKeys:
         waits = [await self._provide(route.scope, route.key, key_id) for key_id in sorted(wanted)]
         return min((wait for wait in waits if wait is not None), default=None)
 
-    def forget(self, route_key: str) -> None:
-        """The endpoint is gone; one of its name would need keys anew."""
-        self._given = {each for each in self._given if each[0] != route_key}
-        self._refused = {each: at for each, at in self._refused.items() if each[0] != route_key}
-
     async def opened(self, stream: Stream) -> bytes:
         """What a stream's records are sealed with. Raises `KmsError`."""
         scope, sealed = Scope(stream.account, stream.region), base64.b64decode(stream.sealed_data_key)
         context = {_CONTEXT: stream.route_key}
         return (await self._data_keys.unseal(scope, sealed, context)).plaintext
+
+    def _forget(self, route_key: str) -> None:
+        """The endpoint is gone; one of its name would need keys anew."""
+        self._given = {each for each in self._given if each[0] != route_key}
+        self._refused = {each: at for each, at in self._refused.items() if each[0] != route_key}
 
     async def _provide(self, scope: Scope, route_key: str, key_id: str) -> float | None:
         wanted = (route_key, key_id)

@@ -186,7 +186,6 @@ class EndpointWorker:
         self._tidied = state
 
     async def _delete(self, record: EndpointRecord) -> None:
-        self._around.capture_keys.forget(route_key(record.scope, record.name))
         version = self._around.publisher.drop(route_key(record.scope, record.name))
         if not record.forced:
             await self._convergence.in_effect(record, version)
