@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,12 +17,13 @@ from mooring.http1.ticking import Ticker
 from mooring.settings import ShadowSettings
 from mooring.shadow.comparing import Form, difference
 from mooring.shadow.frames import COPY, ORIGINAL, Copied, Original
-from mooring.shadow.lane import Lane, Verdict
+from mooring.shadow.lane import BEHIND_S, Lane, Verdict
 from mooring.upstream.call import Failure
 from mooring.upstream.replica import Replica
 
 SETTINGS = ShadowSettings(timeout_s=5.0)
 JSON = b"application/json"
+HEAD = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 
 
 class Stage:
@@ -155,6 +157,27 @@ def test_pairs_are_compared_in_whichever_order_they_end(first: str) -> None:
             assert what == {"$[0]: 1.0 and 2", "Content-Type b'application/json' and b'text/csv'"}
             assert stage.lane._held == 0
             assert not stage.lane._unpaired
+
+    asyncio.run(scene())
+
+
+def test_copies_come_as_their_calls_came() -> None:
+    async def scene() -> None:
+        came: list[float] = []
+
+        async def answer(body: bytes) -> bytes:
+            came.append(time.perf_counter())
+            return answered(b"1")
+
+        async with staged() as stage:
+            await stage.serve("a", answer)
+            stage.at("a")
+            now = time.perf_counter()
+            for number in range(3):  # in one batch, of calls that were made one after the other
+                stage.lane.offer(Copied(COPY, 1, number, now, now + number * 0.2, b"r", b"", HEAD, b"", None))
+            await stage.until(lambda: len(came) == 3)
+            # However late they are, none is early.
+            assert all(at >= now + number * 0.2 + BEHIND_S - 0.002 for number, at in enumerate(came))
 
     asyncio.run(scene())
 

@@ -1,6 +1,6 @@
 """A child process that does for its parent what would hold up the parent's loop; it is fed in batches.
 
-What is said to it is collected and written a hundred times a second, so that saying something costs an append. What it
+What is said to it is collected and written fifty times a second, so that saying something costs an append. What it
 does not take in time is bounded, and its parent never waits for it. It reads standard input, and ends with that and so
 with its parent; it may say lines of JSON on standard output. When it dies it is started again.
 
@@ -24,7 +24,7 @@ log = logging.getLogger("mooring.processes")
 
 _LENGTH = struct.Struct("!Q")
 
-FLUSH_AFTER_S = 0.01
+FLUSH_AFTER_S = 0.02
 FLUSH_BYTES = 262_144
 """So much is written without waiting for that."""
 FINISH_S = 3.0

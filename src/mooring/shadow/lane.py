@@ -24,6 +24,10 @@ from mooring.upstream.call import Failure
 from mooring.upstream.observing import Answer, Asked, Failed, ReplyHeaders
 from mooring.upstream.replica import Replica
 
+BEHIND_S = 0.03
+"""So long after its call a copy is sent. Copies come in batches, and a shadow that got them so would look slow."""
+TIMERS_S = 0.001
+"""What a loop's timers can tell apart."""
 MOST_OPENING = 4
 """Connections that are being made to one replica at a time."""
 
@@ -97,7 +101,7 @@ class Lane:
         self.tally.shadow.answered(status, seconds)
         if 200 <= status < 300:
             copy.outcome = End.ANSWERED
-            self.tally.metrics.answered(seconds, copy.sent - copy.copied.began)
+            self.tally.metrics.answered(seconds, max(0.0, copy.sent - copy.copied.began - BEHIND_S))
             if self._keeps(copy, body, size):
                 copy.outcome_said = _content_type(headers), body
         else:
@@ -147,6 +151,11 @@ class Lane:
     def _pump(self) -> None:
         self._pumping = False
         while self._waiting and len(self._in_flight) < self.settings.in_flight:
+            early = self._waiting[0].copied.sent + BEHIND_S - perf_counter()
+            if early > TIMERS_S:
+                self._pumping = True
+                asyncio.get_running_loop().call_later(early, self._pump)
+                return
             replica = self._choose()
             if replica is None:
                 return
