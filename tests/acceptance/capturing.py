@@ -28,8 +28,12 @@ def transform_fn(model, body, content_type, accept):
 class Capturing(Deployment):
     """A deployment with short ways to capture."""
 
-    def __init__(self, server: Server) -> None:
-        super().__init__(server)
+    def __init__(self, server: Server, s3: Server | None = None) -> None:
+        """`s3`: the server whose S3 it is, if not its own."""
+        super().__init__(s3 or server)
+        self.server = server
+        self.sagemaker = server.client("sagemaker", retries=3)
+        self.runtime = server.client("sagemaker-runtime")
         self.model("echo", ECHO)
         self.destination = f"s3://{self.bucket}/data-capture"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections import Counter
@@ -163,3 +164,25 @@ def test_a_shadows_records_are_sealed_too(own: Capturing) -> None:
     for variant in ("all", "shadow"):
         found = own.records(5, bucket="comes-later", prefix=f"x/shadowed/{variant}/")
         assert sorted(each["eventMetadata"]["inferenceId"] for each in found) == ids
+
+
+def test_s3_and_its_keys_are_elsewhere(make_server: Callable[..., Server]) -> None:
+    """Objects are put signed, with the KmsKeyId as it was given; what waits here is sealed all the same."""
+    other = make_server("elsewhere", MOORING_ACCESS_MODE="keys").start()
+    made = json.loads(other.command("keys", "create", "--name", "captor", "--json").stdout)
+    other.key = made["access_key_id"], made["secret_access_key"]
+    kms = other.client("kms", retries=3)
+    key = kms.create_key()["KeyMetadata"]
+    kms.create_alias(AliasName="alias/captured", TargetKeyId=key["KeyId"])
+    access = {"MOORING_OBJECTS_ACCESS_KEY_ID": other.key[0], "MOORING_OBJECTS_SECRET_ACCESS_KEY": other.key[1]}
+    server = make_server("here", **HASTE, **access, MOORING_OBJECTS_ENDPOINT_URL=other.url).start()
+    own = Capturing(server, s3=other)
+    name = own.captured("afar", own.capture(KmsKeyId="alias/captured", DestinationS3Uri="s3://comes-later/a b/x"))
+    for turn in range(3):
+        own.call(name, f"{SECRET},{turn}".encode() * 1000, InferenceId=str(turn))
+    assert where_plain(server.data, SECRET) == []
+    own.s3.create_bucket(Bucket="comes-later")
+    found = own.records(3, bucket="comes-later", prefix="a b/x")
+    assert sorted(each["eventMetadata"]["inferenceId"] for each in found) == ["0", "1", "2"]
+    for place in own.objects(bucket="comes-later", prefix="a b/x"):
+        assert own.s3.head_object(Bucket="comes-later", Key=place)["SSEKMSKeyId"] == key["Arn"]
