@@ -129,6 +129,7 @@ class Invocation(Call):
         if self.replica is not None and self._variant is not None:
             self._variant.counters.invocations += 1  # the model has the call, and nobody hears what comes of it
         super().cancel()
+        self.body = b""
 
     def replied(self, status: int, headers: ReplyHeaders, body: bytes) -> None:
         self.body = b""  # the client's connection keeps this object until its next call
@@ -220,6 +221,7 @@ class Invocation(Call):
             self._refuse(response)
 
     def _refuse(self, response: Response) -> None:
+        self.body = b""  # as in `replied`
         self._client.respond(response.status, response.headers, response.body)
 
     def _try_another(self) -> None:
