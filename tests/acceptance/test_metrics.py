@@ -287,7 +287,7 @@ def test_prometheus_reads_the_totals_of_all_workers(make_server: Callable[..., S
     wait_until(lambda: sample(scrape(server)[1], "mooring_invocations_total", endpoint="m", variant="m") == 8)
     _, text = scrape(server)
     assert sample(text, "mooring_model_latency_seconds_count", endpoint="m") == 8
-    assert sample(text, "mooring_replicas", endpoint="m", state="healthy") == 1
+    assert sample(text, "mooring_replicas", region="us-east-1", endpoint="m", state="healthy") == 1
     assert sample(text, "mooring_connections", process="gateway 1") is not None
     wait_until(lambda: sample(scrape(server)[1], "mooring_memory_utilization_percent", endpoint="m"), what="a look")
     cloudwatch = server.client("cloudwatch")

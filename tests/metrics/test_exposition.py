@@ -31,7 +31,7 @@ def page(*points: Point, registry: Registry | None = None) -> dict[tuple[str, fr
     totals = Totals()
     totals.add(points)
     told = {} if registry is None else {"control": registry.told()}
-    text = exposition(totals.recent(NOW), told).decode()
+    text = exposition(totals.recent(NOW), told, NOW - 30).decode()
     samples = {}
     for family in text_string_to_metric_families(text):
         assert family.documentation
@@ -63,6 +63,28 @@ def test_totals_grow_and_gauges_are_the_last() -> None:
     assert value(samples, "mooring_time_in_backlog_sum") == 7
     assert value(samples, "mooring_time_in_backlog_count") == 2
     assert not [name for name, _ in samples if "old" in name]
+
+
+def test_the_gauges_of_what_is_gone_are_not_told() -> None:
+    def cpu(at: int, variant: str) -> Point:
+        of_variant = series("CPUUtilization", "/aws/sagemaker/Endpoints", "Percent", VariantName=variant)
+        return Point(of_variant, at, Distribution.of([50.0]))
+
+    gone = Point(series("Invocations", VariantName="gone"), NOW - 31, Distribution.repeated(1.0, 5))
+    samples = page(cpu(NOW - 31, "gone"), cpu(NOW - 30, "here"), gone)
+    assert {(name, dict(labels)["variant"]) for name, labels in samples} == {
+        ("mooring_cpu_utilization_percent", "here"),
+        ("mooring_invocations_total", "gone"),
+    }
+
+
+def test_calls_of_an_update_are_told_once() -> None:
+    samples = page(
+        Point(series("Invocations"), NOW, Distribution.repeated(1.0, 5)),
+        Point(series("Invocations", EndpointConfigName="new"), NOW, Distribution.repeated(1.0, 2)),
+        Point(series("ModelLatency", EndpointConfigName="new"), NOW, Distribution.of([3.0])),
+    )
+    assert sum(samples.values()) == 5
 
 
 @given(st.lists(st.floats(1, 9e7), min_size=1, max_size=50))

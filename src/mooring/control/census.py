@@ -51,7 +51,12 @@ class Census:
 
     def _replicas_by_state(self) -> dict[Labels, float]:
         found = Counter[Labels](
-            (("endpoint", record.name), ("variant", life.variant), ("state", str(life.state)))
+            (
+                ("region", record.scope.region),
+                ("endpoint", record.name),
+                ("variant", life.variant),
+                ("state", str(life.state)),
+            )
             for record, life in self._lives()
         )
         return {labels: float(count) for labels, count in found.items()}

@@ -25,6 +25,8 @@ from mooring.store.metric_store import MetricStore
 T = TypeVar("T")
 
 SHORTEST_FLUSH_S = 0.1
+LOOKS_MISSED = 3
+"""A variant that was not found for so many looks at replicas is gone: its gauges are not told any more."""
 
 
 class Metering:
@@ -46,6 +48,7 @@ class Metering:
         self._sequences = sources
         self._publisher = publisher
         self._clock = clock
+        self._gauges_last_s = LOOKS_MISSED * settings.instances_interval_s
         self._gauges: dict[GatewayLink, list[Told]] = {}
         publisher.heeded["counted"] = self._counted
         publisher.heeded["gauges"] = self._told
@@ -84,7 +87,8 @@ class Metering:
         """What `/metrics` says."""
         told = {f"gateway {link.index}": told for link, told in self._gauges.items()}
         told["control"] = self.registry.told()
-        return exposition(self.totals.recent(self._clock.wall()), told)
+        now = self._clock.wall()
+        return exposition(self.totals.recent(now), told, now - self._gauges_last_s)
 
     async def close(self) -> None:
         """Write what is not on disk yet."""

@@ -42,6 +42,8 @@ GAUGES = {
 }
 _LEFT_OUT = frozenset({"InvocationsPerInstance"})
 """What a query says as well."""
+_PARTS = frozenset({"EndpointConfigName"})
+"""Dimensions of series whose values another series has too: sums over labels would count them twice."""
 
 
 class Family(NamedTuple):
@@ -52,10 +54,16 @@ class Family(NamedTuple):
     lines: list[str]
 
 
-def exposition(totals: Iterable[tuple[Series, Distribution, Point]], processes: Mapping[str, Iterable[Told]]) -> bytes:
-    """Everything, a family after the other."""
+def exposition(
+    totals: Iterable[tuple[Series, Distribution, Point]], processes: Mapping[str, Iterable[Told]], measured_since: float
+) -> bytes:
+    """Everything, a family after the other; of what was measured last before `measured_since` no gauge."""
     families: dict[str, Family] = {}
     for series, total, last in sorted(totals, key=lambda each: each[0]):
+        if series.name in GAUGES and last.at < measured_since:
+            continue
+        if not _PARTS.isdisjoint(name for name, _ in series.dimensions):
+            continue
         _add(families, series, total, last)
     for process, told in processes.items():
         for name, kind, text, values in told:
