@@ -215,4 +215,4 @@ def _undelivered(waiting: Waiting) -> str | None:
     """Why a stream's records are not in S3; a process that is being restarted is not worth a word."""
     if waiting.problem is None or time.monotonic() - waiting.since < TOLD_AFTER_S:
         return None
-    return f"{waiting.problem}; it is tried again"
+    return f"{waiting.problem.rstrip('.')}; it is tried again"
