@@ -65,6 +65,15 @@ def test_a_class_that_was_pickled_in_a_notebook(tmp_path: Path, monkeypatch: pyt
     assert "define it in a module that lies in code/" in explained(error, str(tmp_path))
 
 
+def test_a_context_that_the_image_does_not_pass(tmp_path: Path) -> None:
+    def transform_fn(model: object, body: bytes, content_type: str, accept: str, context: object) -> None:
+        raise AssertionError
+
+    error = raised("f(1, 2, 3, 4)", f=transform_fn)
+    assert "those of PyTorch and Hugging Face pass one" in explained(error, str(tmp_path))
+    assert "Hugging Face" not in explained(raised("f(1, 2, 3)", f=transform_fn), str(tmp_path))
+
+
 @pytest.mark.parametrize("action", ["1 / 0", "raise FileNotFoundError", "raise ModuleNotFoundError", "[].x"])
 def test_other_errors_are_left_alone(tmp_path: Path, action: str) -> None:
     text = explained(raised(action), str(tmp_path))

@@ -35,6 +35,11 @@ def _advice(error: BaseException, model_dir: str, code_dir: Path) -> str:
             "The model was pickled where that was defined, in a notebook or a script of its own: define it in a module "
             "that lies in code/, import it from there and save the model again."
         )
+    if isinstance(error, TypeError) and str(error).endswith("() missing 1 required positional argument: 'context'"):
+        return (
+            "The images of scikit-learn and XGBoost call a script without a context, as on AWS; those of PyTorch and "
+            "Hugging Face pass one."
+        )
     return ""
 
 
