@@ -46,7 +46,8 @@ STATUS: dict[str, Any] = {
             "name": "mirrored",
             "region": "us-east-1",
             "status": "InService",
-            "failure_reason": None,
+            "failure_reason": "no such [key]",
+            "capture": {"taken": 12, "not_taken": 0, "waiting_segments": 2},
             "variants": [
                 {
                     "name": "shadow",

@@ -34,7 +34,9 @@ def show(status: dict[str, Any]) -> None:
         if endpoint.get("deployment"):
             console.print(Text(f"{endpoint['name']}: {endpoint['deployment']}"))
         if endpoint.get("failure_reason"):
-            console.print(Text(f"{endpoint['name']}: {endpoint['failure_reason']}", style="red"))
+            # An update that was not begun, or was turned back, leaves its reason with an endpoint that serves.
+            past = "the last update failed: " if endpoint.get("status") == "InService" else ""
+            console.print(Text(f"{endpoint['name']}: {past}{endpoint['failure_reason']}", style="red"))
         if endpoint.get("capture"):
             console.print(_capture(endpoint["name"], endpoint["capture"]))
         for idle in endpoint.get("no_effect", []):
@@ -58,7 +60,7 @@ def _lost(count: int, audit: dict[str, Any]) -> Text:
 
 
 def _capture(endpoint: Any, capture: dict[str, Any]) -> Text:
-    shown = Text(f"{endpoint}: {capture.get('taken')} records captured")
+    shown = Text(f"{endpoint}: {capture.get('taken')} records captured since control began")
     if waiting := capture.get("waiting_segments"):
         shown.append(f", {waiting} files on their way to S3")
     if lost := capture.get("not_taken"):
