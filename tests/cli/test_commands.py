@@ -59,6 +59,48 @@ def test_status_in_a_pipe_breaks_no_line(fake, capsys) -> None:
     assert [line.split()[-4:] for line in out.splitlines() if "rrr" in line] == [["r" * 300, "healthy", "pid", "1"]] * 2
 
 
+def test_a_shadow_report(fake, capsys) -> None:
+    side = {"answers": 1234567, "errors_4xx": 0, "errors_5xx": 9, "timeouts": 3, "broken": 0}
+    comparison = {
+        "config": "new",
+        "names": {"production": "a[bold]", "shadow": "b"},
+        "copied": 1234567,
+        "dropped": {"full": 12, "late": 0, "gone": 0},
+        "agreement": {"same": 3, "equal": 1, "different": 0, "uncompared": 0},
+        "production": {**side, "p50_ms": 1.684, "p90_ms": 362.783, "p99_ms": None},
+        "shadow": {**side, "p50_ms": 0.04, "p90_ms": 99.97, "p99_ms": 12345.6},
+        "examples": [{"inference_id": "[i]", "request_id": "r", "what": "$[0]: 1 and 0"}],
+    }
+    document = {"endpoint": "e", "has_shadow": True, "comparisons": [comparison]}
+    fake.answers["GET", "/-/mooring/v1/endpoints/fleet/shadow"] = lambda query, body: (200, document)
+    assert main(["shadow", "report", "fleet", "--url", fake.url]) == 0
+    out = capsys.readouterr().out
+    assert [" ".join(line.split()) for line in out.splitlines()] == [
+        "e, new: 1234567 calls to be copied, 12 dropped (the queue was full)",
+        "a[bold] (production) b (shadow)",
+        "2xx 1234567 1234567",
+        "4xx 0 0",
+        "5xx and other 9 9",
+        "timed out 3 3",
+        "no answer 0 0",
+        "p50 ms 1.7 0.04",
+        "p90 ms 363 100.0",
+        "p99 ms – 12346",
+        "of 4 pairs of answers: 75.0 % the same bytes, 25.0 % the same values, 0.0 % different, 0.0 % not compared",
+        "[i]: $[0]: 1 and 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("has_shadow", "said"), [(True, "no call was copied to its shadow yet"), (False, "ShadowProductionVariants")]
+)
+def test_a_shadow_report_of_nothing(fake, capsys, has_shadow: bool, said: str) -> None:
+    document = {"endpoint": "e", "has_shadow": has_shadow, "comparisons": []}
+    fake.answers["GET", "/-/mooring/v1/endpoints/fleet/shadow"] = lambda query, body: (200, document)
+    assert main(["shadow", "report", "fleet", "--url", fake.url]) == 0
+    assert said in capsys.readouterr().out
+
+
 def test_status_without_endpoints(fake, capsys) -> None:
     fake.answers["GET", "/-/mooring/v1/status"] = lambda query, body: (200, {"version": "x", "endpoints": []})
     assert main(["status", "--url", fake.url]) == 0

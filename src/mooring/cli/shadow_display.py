@@ -20,6 +20,7 @@ _ROWS = (
     ("p99 ms", "p99_ms"),
 )
 _DROPPED = {"full": "the queue was full", "late": "waited for too long", "gone": "the shadow went"}
+_NO_SHADOW = "it has no shadow variant: ShadowProductionVariants of an endpoint config give it one (docs/shadow.md)"
 _UNBROKEN = 100_000
 
 
@@ -28,7 +29,7 @@ def show(document: dict[str, Any]) -> None:
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _UNBROKEN)
     comparisons = document.get("comparisons", [])
     if not comparisons:
-        has = "no call was copied to its shadow yet" if document.get("has_shadow") else "it has no shadow variant"
+        has = "no call was copied to its shadow yet" if document.get("has_shadow") else _NO_SHADOW
         console.print(Text(f"{document.get('endpoint')}: {has}"))
     for each in comparisons:
         console.print(Text(f"{document.get('endpoint')}, {each.get('config')}: {_copies(each)}"))
@@ -51,7 +52,8 @@ def _sides(comparison: dict[str, Any]) -> Table:
     heads = ["", f"{names.get('production')} (production)", f"{names.get('shadow')} (shadow)"]
     table = Table(*(Column(Text(head)) for head in heads), box=None)
     for title, member in _ROWS:
-        table.add_row(title, _number(production.get(member)), _number(other.get(member)))
+        number = _milliseconds if member.endswith("_ms") else _count
+        table.add_row(title, number(production.get(member)), number(other.get(member)))
     return table
 
 
@@ -69,5 +71,12 @@ def _agreement(agreement: dict[str, int]) -> Text:
     return Text(f"of {total} pairs of answers: {', '.join(told)}")
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}"
+def _count(value: float | None) -> str:
+    return "–" if value is None else str(int(value))
+
+
+def _milliseconds(value: float | None) -> str:
+    """No more digits than buckets that are 4.4 % wide can tell."""
+    if value is None:
+        return "–"
+    return f"{value:.2g}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
