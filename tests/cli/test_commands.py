@@ -101,6 +101,14 @@ def test_a_shadow_report_of_nothing(fake, capsys, has_shadow: bool, said: str) -
     assert said in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("of", [[], ["endpoints"], ["keys"], ["shadow"]])
+def test_no_line_of_help_is_cut_off(capsys, of: list[str]) -> None:
+    assert main([*of, "--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
+
+
 def test_status_without_endpoints(fake, capsys) -> None:
     fake.answers["GET", "/-/mooring/v1/status"] = lambda query, body: (200, {"version": "x", "endpoints": []})
     assert main(["status", "--url", fake.url]) == 0

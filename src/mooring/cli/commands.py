@@ -121,7 +121,7 @@ def status(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the server, its endpoints, variants, replicas and processes."""
+    """Show the server: endpoints, variants, replicas, processes."""
     document = client_of(finding.find(url, data_dir)).status()
     if as_json:
         print(json.dumps(document, indent=2))
@@ -138,7 +138,10 @@ def doctor(
     online: Annotated[bool, typer.Option("--online", help="Ask the network too, as for the package index.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Look for what is wrong between SageMaker code and its answer, and say what to do."""
+    """Say what is wrong here, and what to do about it.
+
+    Looks at everything between SageMaker code and its answer.
+    """
     from mooring.cli.doctor import report
 
     return report.report(url, data_dir, online=online, as_json=as_json)
@@ -150,7 +153,10 @@ def env(
     data_dir: DataDir = None,
     shell: Annotated[str, typer.Option("--shell", help=f"One of {', '.join(environment.SHELLS)}.")] = "sh",
 ) -> None:
-    """Print what SageMaker code needs in its environment: eval "$(mooring env)"."""
+    """Print the variables that SageMaker code needs.
+
+    For a shell: eval "$(mooring env)".
+    """
     print(environment.script(environment.variables(finding.find(url, data_dir), os.environ), shell))
 
 
@@ -160,7 +166,10 @@ def run_command(
     url: Url = None,
     data_dir: DataDir = None,
 ) -> int:
-    """Run a command in the environment of `mooring env`, with a server for it if none runs."""
+    """Run a command with the variables of `mooring env`.
+
+    A server is started for it if none runs, and stopped with the last command that shares it.
+    """
     return running.run(command, url, data_dir)
 
 

@@ -64,7 +64,10 @@ def deploy(
     url: Url = None,
     data_dir: DataDir = None,
 ) -> int:
-    """Deploy a model: pack and upload it, create model, config and endpoint, and show each step."""
+    """Deploy a model, and show each step.
+
+    Packs and uploads it, and creates model, config and endpoint.
+    """
     from mooring.cli.deploy import planning
     from mooring.cli.deploy.deploying import Deployment
     from mooring.cli.progress import Steps
@@ -116,7 +119,7 @@ def delete(
     url: Url = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Delete an endpoint: as AWS does, or with --force in whatever state it is."""
+    """Delete an endpoint; with --force in whatever state it is."""
     client = client_of(finding.find(url, data_dir))
     found = region_of(client, name, region, preferred_region())
     if force:
@@ -144,7 +147,10 @@ def stop(
     url: Url = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Switch an endpoint off: it stays, OutOfService, and nothing of it runs."""
+    """Switch an endpoint off until it is started again.
+
+    It stays, OutOfService, and nothing of it runs.
+    """
     client = client_of(finding.find(url, data_dir))
     client.stop_endpoint(name, region_of(client, name, region, preferred_region()))
     print(
@@ -173,7 +179,10 @@ def show_events(
     url: Url = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Print what happened to an endpoint: steps, statuses, replicas that went, fields without effect."""
+    """Print what happened to an endpoint.
+
+    Steps, statuses, replicas that went, data capture, fields without effect.
+    """
     client = client_of(finding.find(url, data_dir))
     events.show(client, name, region_of(client, name, region, preferred_region()), follow=follow)
 

@@ -11,7 +11,7 @@ from mooring.cli import finding
 from mooring.cli.client import client_of, region_of
 from mooring.cli.options import AsJson, DataDir, Region, Url, preferred_region
 
-shadow = typer.Typer(help="Shadow variants.", rich_markup_mode=None)
+shadow = typer.Typer(help="What shadow variants would have answered: `shadow report`.", rich_markup_mode=None)
 
 
 @shadow.command()
@@ -22,7 +22,9 @@ def report(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a shadow variant with production: latencies, errors, dropped copies, and how far the answers agree.
+    """Compare a shadow variant with production.
+
+    Latencies, errors, dropped copies, and how far the answers agree.
 
     Of the calls that were copied since the endpoint config is in effect.
     """
