@@ -294,6 +294,22 @@ def test_endpoints() -> None:
     assert list(server.endpoints(scene(status={"endpoints": []}))) == []
 
 
+@pytest.mark.parametrize(
+    ("capture", "verdict", "words"),
+    [
+        ({"taken": 3, "not_taken": 0, "stopped": None, "undelivered": None}, "ok", "all 1 as they should be"),
+        ({"not_taken": 7, "stopped": "the disk is full\x1b"}, "fail", "e: no records are taken: the disk is full"),
+        ({"not_taken": 7, "stopped": None}, "warn", "e: 7 records were not taken"),
+        ({"not_taken": 0, "undelivered": "there is no bucket"}, "warn", "e: records wait: there is no bucket"),
+    ],
+)
+def test_captured_records(capture: dict[str, Any], verdict: str, words: str) -> None:
+    status = {"endpoints": [endpoint("InService", "healthy", capture=capture)]}
+    found = only(server.endpoints(scene(status=status)), verdict)
+    assert words in found.text
+    assert "\x1b" not in found.text
+
+
 def test_fields_without_effect() -> None:
     status = {"endpoints": [endpoint("InService", "healthy", no_effect=["KmsKeyId: nothing is encrypted", "x"])]}
     assert only(server.without_effect(scene(status=status)), "warn").text == "e: KmsKeyId: nothing is encrypted; x"

@@ -71,11 +71,11 @@ def certificate(scene: Scene) -> Iterable[Finding]:
 
 
 def endpoints(scene: Scene) -> Iterable[Finding]:
-    """Failed ones, and those with fewer healthy replicas than they should have."""
+    """Failed ones, those that lack healthy replicas, and those whose captured records are lost or wait."""
     if scene.status is None:
         return
     found: list[dict[str, Any]] = scene.status.get("endpoints", [])
-    troubles = [trouble for endpoint in found for trouble in _troubles(endpoint)]
+    troubles = [trouble for endpoint in found for trouble in (*_troubles(endpoint), *_uncaptured(endpoint))]
     yield from troubles
     if found and not troubles:
         yield ok("endpoints", f"all {len(found)} as they should be")
@@ -104,6 +104,17 @@ def _troubles(endpoint: dict[str, Any]) -> Iterator[Finding]:
             serves = status == "InService" and not variant.get("shadow")
             complain = fail if serves and healthy == 0 else warn
             yield complain("endpoint", text, f"`mooring logs {name}` and `mooring endpoints events {name}` say why")
+
+
+def _uncaptured(endpoint: dict[str, Any]) -> Iterator[Finding]:
+    name, capture = safe(str(endpoint.get("name"))), endpoint.get("capture") or {}
+    advice = f"`mooring endpoints events {name}` says since when; see docs/data-capture.md"
+    if capture.get("stopped"):
+        yield fail("capture", f"{name}: no records are taken: {safe(str(capture['stopped']))}", advice)
+    elif capture.get("not_taken"):
+        yield warn("capture", f"{name}: {capture['not_taken']} records were not taken", advice)
+    if capture.get("undelivered"):
+        yield warn("capture", f"{name}: records wait: {safe(str(capture['undelivered']))}", advice)
 
 
 def without_effect(scene: Scene) -> Iterable[Finding]:
