@@ -43,7 +43,7 @@ def test_status_for_people(fake, capsys) -> None:
     assert "shadow (shadow)" in shadow
     # It serves: what failed is over.
     assert "mirrored: the last update failed: no such [key]\n" in out
-    assert "mirrored: 12 records captured since control began, 2 files on their way to S3\n" in out
+    assert "mirrored: 12 records captured since control began, 2 files on the way to S3\n" in out
     assert any(line.split() == ["gateway", "0", "12", "30", "MB"] for line in out.splitlines())
 
 

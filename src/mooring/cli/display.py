@@ -62,7 +62,7 @@ def _lost(count: int, audit: dict[str, Any]) -> Text:
 def _capture(endpoint: Any, capture: dict[str, Any]) -> Text:
     shown = Text(f"{endpoint}: {capture.get('taken')} records captured since control began")
     if waiting := capture.get("waiting_segments"):
-        shown.append(f", {waiting} files on their way to S3")
+        shown.append(f", {waiting} file{'' if waiting == 1 else 's'} on the way to S3")
     if lost := capture.get("not_taken"):
         shown.append(f", {lost} not taken", style="red")
     for problem in (capture.get("stopped"), capture.get("undelivered")):
