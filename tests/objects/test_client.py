@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import socket
 import threading
 
@@ -51,8 +52,10 @@ def test_what_is_missing_is_said(source: S3Source, bucket: str) -> None:
     with pytest.raises(SourceError, match=f"s3://{bucket}/none: there is no such object") as caught:
         source.get(bucket, "none")
     assert caught.value.code == "NoSuchKey"
-    with pytest.raises(SourceError, match="there is no such bucket"):
+    with pytest.raises(SourceError, match="there is no such bucket .*: upload there"):
         source.get("no-such-bucket", "none")
+    with pytest.raises(SourceError, match="there is no such bucket .*: make the bucket there"):
+        source.put("no-such-bucket", "none", io.BytesIO(b"x"), 1, {})
     with pytest.raises(SourceError, match="there is no such bucket"):
         list(source.list("no-such-bucket", ""))
     with pytest.raises(SourceError, match="there is no such object"):

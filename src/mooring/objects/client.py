@@ -26,6 +26,10 @@ OWN_STORE = (
     "Mooring's S3 is its own, and AWS's buckets are not in it: upload there with AWS_ENDPOINT_URL set, or set "
     "MOORING_OBJECTS_ENDPOINT_URL"
 )
+OWN_STORE_TO_WRITE = (
+    "Mooring's S3 is its own, and AWS's buckets are not in it: make the bucket there with AWS_ENDPOINT_URL set, or set "
+    "MOORING_OBJECTS_ENDPOINT_URL"
+)
 _ERROR_BYTES = 64 * 1024
 _LISTING_BYTES = 16 * 1024 * 1024
 _REASONS = {
@@ -175,7 +179,8 @@ class S3Source:
         if response.status == http.client.OK:
             return S3Object(connection, response, what)
         try:
-            raise _failure(response, what, own=bool(self._socket_path))
+            advice = OWN_STORE_TO_WRITE if method == "PUT" else OWN_STORE
+            raise _failure(response, what, advice if self._socket_path else "")
         finally:
             connection.close()
 
@@ -201,15 +206,15 @@ class S3Source:
         return dict(request.headers.items())
 
 
-def _failure(response: http.client.HTTPResponse, what: str, *, own: bool) -> SourceError:
+def _failure(response: http.client.HTTPResponse, what: str, own_store: str) -> SourceError:
     code, message = _BY_STATUS.get(response.status, str(response.status)), ""
     try:
         document = xml.parse(response.read(_ERROR_BYTES), "Error")
         code, message = document.value("Code") or code, document.value("Message") or ""
     except (S3Error, OSError, http.client.HTTPException):
         pass  # not S3's form, as with HEAD: the status says it
-    if own and code == "NoSuchBucket":
-        message = OWN_STORE
+    if own_store and code == "NoSuchBucket":
+        message = own_store
     return SourceError(code, what, message)
 
 
