@@ -114,6 +114,10 @@ def test_rules_of_composite_alarms() -> None:
         ("TRUE", True),
     ]:
         assert holds(rule(text), states.get) == wanted, text
+    long = " OR ".join(f"ALARM(n{number})" for number in range(600))  # as long as a rule may be
+    assert holds(rule(long), {"n599": State.ALARM}.get)
+    assert not holds(rule(long), {}.get)
+    assert len(named(rule(long))) == 600
     assert named(rule(f"ALARM(a) AND NOT (OK('{arn}') OR ALARM(\"x y\"))")) == {"a", "b-1", "x y"}
 
 

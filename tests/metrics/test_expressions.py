@@ -119,6 +119,35 @@ def test_an_expression_cannot_make_any_number_of_datapoints() -> None:
         wide.of("e")
 
 
+def test_lists_of_lists_do_not_grow_without_end() -> None:
+    """Also where no track has a point."""
+    lists = {f"e{n}": f"[{', '.join([f'e{n - 1}'] * 20)}]" for n in range(2, 9)}
+    with pytest.raises(Refused, match="may hold"):
+        Evaluation({"a": A}, {"e1": "a / 0", **lists}, GRID).of("e8")
+    wide = {f"e{n}": f"[{', '.join(['e0'] * 400)}]" for n in range(1, 400)}
+    evaluation = Evaluation({"a": A}, {"e0": "a / 0", **wide}, GRID)
+    with pytest.raises(Refused, match="datapoints"):
+        sum(len(evaluation.of(name)) for name in wide)
+
+
+def test_a_long_sum_is_not_a_deep_one() -> None:
+    assert result("a" + " + 1" * 2000, a=A) == [{0: 2001, 60: 2002, 120: 2004}]
+    assert names_in("a" + " - b" * 2000) == {"a", "b"}
+
+
+def test_a_long_way_from_expression_to_expression_is_refused() -> None:
+    steps = {f"e{n}": f"e{n - 1} + 1" for n in range(1, 500)}
+    with pytest.raises(Refused, match="too many steps"):
+        Evaluation({"e0": A}, steps, GRID).of("e499")
+
+
+@pytest.mark.parametrize(
+    "expression", ["SUM([x, x])", "AVG([x, x])", "TIME_SERIES(SUM(x))", "TIME_SERIES(1 / 0)", "TIME_SERIES(1e999)"]
+)
+def test_no_point_is_infinite(expression: str) -> None:
+    assert result(expression, x=track(t0=1.5e308, t60=1.5e308)) == [{}]
+
+
 def test_which_queries_an_expression_needs() -> None:
     assert names_in("FILL(m1, REPEAT) / SUM([m2, m_3]) * METRICS('x')") == {"m1", "m2", "m_3"}
 

@@ -36,10 +36,9 @@ def holds(tree: Tree, state_of: StateOf) -> bool:
             return True
         case ("not", inner):
             return not holds(inner, state_of)
-        case ("op", "&&", left, right):
-            return holds(left, state_of) and holds(right, state_of)
-        case ("op", "||", left, right):
-            return holds(left, state_of) or holds(right, state_of)
+        case ("chain", first, others):  # of one operator, as no other binds like it
+            every = (holds(each, state_of) for each in (first, *(operand for _, operand in others)))
+            return all(every) if others[0][0] == "&&" else any(every)
         case ("call", function, [argument]):
             return state_of(_plain(argument[1])) is State(function)
     return False
@@ -51,9 +50,9 @@ def _check(tree: Tree) -> None:
             return
         case ("not", inner):
             _check(inner)
-        case ("op", "&&" | "||", left, right):
-            _check(left)
-            _check(right)
+        case ("chain", first, others) if others[0][0] in ("&&", "||"):
+            for inner in (first, *(operand for _, operand in others)):
+                _check(inner)
         case ("call", "ALARM" | "OK" | "INSUFFICIENT_DATA", [("text" | "name", _)]):
             return
         case _:
@@ -67,8 +66,8 @@ def _named(tree: Any) -> Iterator[str]:
     match tree:
         case ("call", str(function), [(("text" | "name"), str(name))]) if function in STATES:
             yield _plain(name)
-        case tuple():
-            for inner in tree[1:]:
+        case tuple() | list():
+            for inner in tree:
                 yield from _named(inner)
 
 

@@ -35,6 +35,10 @@ _OPERATORS: dict[str, Callable[[float, float], float]] = {
 
 MOST_POINTS = 2_000_000
 """That all steps of one evaluation may make together."""
+MOST_TRACKS = 500
+"""Of a list: as many as a request has queries. Lists of lists grow by powers, also where no track has a point."""
+TRACK_WEIGHT = 20
+"""Points that a track counts as, beside its own."""
 
 
 @dataclass(slots=True)
@@ -50,7 +54,10 @@ class Evaluation:
 
     def of(self, name: str) -> list[Track]:
         """The tracks of one id. Raises `Refused`."""
-        value = self._named(name)
+        try:
+            value = self._named(name)
+        except RecursionError:
+            raise Refused(f"The expression {name} depends on others through too many steps.") from None
         if isinstance(value, float):
             raise Refused(
                 f"The expression {name} gives a number: it has to give a time series, as FILL or TIME_SERIES do."
@@ -72,10 +79,12 @@ class Evaluation:
         return value
 
     def _value(self, tree: Tree) -> Value:
-        value = self._step(tree)
+        return self._counted(self._step(tree))
+
+    def _counted(self, value: Value) -> Value:
         if not isinstance(value, float):
             tracks = [value] if isinstance(value, Track) else value
-            self._made += sum(len(track.points) for track in tracks)
+            self._made += sum(TRACK_WEIGHT + len(track.points) for track in tracks)
             if self._made > MOST_POINTS:
                 raise Refused(f"The expressions make more than {MOST_POINTS} datapoints: ask for less at a time.")
         return value
@@ -87,14 +96,25 @@ class Evaluation:
             case ("name", name):
                 return self._named(name)
             case ("list", items):
-                return [track for item in items for track in _tracks(self._value(item))]
+                return self._list(items)
             case ("negative", operand):
                 return each(self._value(operand), lambda value: -value)
-            case ("op", operator, left, right):
-                return _combined(_OPERATORS[operator], self._value(left), self._value(right))
+            case ("chain", first, others):
+                value = self._value(first)
+                for operator, operand in others:
+                    value = self._counted(_combined(_OPERATORS[operator], value, self._value(operand)))
+                return value
             case ("call", name, arguments):
                 return self._call(name, arguments)
         raise Refused("A text can only be an argument of METRICS.")
+
+    def _list(self, items: list[Tree]) -> list[Track]:
+        found: list[Track] = []
+        for item in items:
+            found += _tracks(self._value(item))
+            if len(found) > MOST_TRACKS:
+                raise Refused(f"A list in an expression may hold {MOST_TRACKS} time series.")
+        return found
 
     def _call(self, name: str, arguments: list[Tree]) -> Value:
         if name == "METRICS":

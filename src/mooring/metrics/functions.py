@@ -40,7 +40,7 @@ def _aggregate(name: str, function: Callable[[list[float]], float]) -> Function:
         tracks = as_tracks(value, name)
         times = sorted({at for track in tracks for at in track.points})
         points = {at: function([track.points[at] for track in tracks if at in track.points]) for at in times}
-        return Track(name, max((track.period for track in tracks), default=60), points)
+        return Track(name, max((track.period for track in tracks), default=60), {}).with_points(points)
 
     return apply
 
@@ -134,7 +134,8 @@ def _if(grid: Grid, arguments: list[Any]) -> Value:
 def _time_series(grid: Grid, arguments: list[Any]) -> Value:
     (value,) = _exactly("TIME_SERIES", arguments, 1)
     constant = as_number(value, "TIME_SERIES")
-    return Track("TIME_SERIES", grid.period, dict.fromkeys(grid.times(grid.period), constant))
+    times = grid.times(grid.period) if math.isfinite(constant) else ()
+    return Track("TIME_SERIES", grid.period, dict.fromkeys(times, constant))
 
 
 def _of_one(name: str, function: Callable[[Track], float]) -> Function:

@@ -1,8 +1,9 @@
 """The syntax of metric math and of composite alarms' rules: text to a small tree.
 
 A tree is made of tuples: `("number", 1.5)`, `("text", "abc")`, `("name", "m1")`, `("list", [...])`,
-`("call", "SUM", [...])`, `("op", "+", left, right)`, `("negative", operand)`. Text is hostile: its length and its
-nesting are bounded, and whatever is wrong is a `Refused`.
+`("call", "SUM", [...])`, `("chain", first, [("+", second), ("-", third)])`, `("negative", operand)`. Text is hostile:
+its length and its nesting are bounded, and whatever is wrong is a `Refused`. What is long without being nested, as a
+sum of hundreds, is one flat chain of operators that bind alike, so nobody who walks a tree meets a deep one.
 """
 
 from __future__ import annotations
@@ -56,12 +57,13 @@ class _Parser:
     def expression(self, level: int) -> Tree:
         if level == len(_LEVELS):
             return self._unary()
-        left = self.expression(level + 1)
+        first = self.expression(level + 1)
+        others: list[tuple[str, Tree]] = []
         while self.kind in ("op", "name") and self.value in _LEVELS[level]:
             operator = _SAME.get(self.value, self.value)
             self._next()
-            left = ("op", operator, left, self.expression(level + 1))
-        return left
+            others.append((operator, self.expression(level + 1)))
+        return ("chain", first, others) if others else first
 
     def _unary(self) -> Tree:
         if self.kind == "op" and self.value == "-":
@@ -73,7 +75,7 @@ class _Parser:
         base = self._primary()
         if self.kind == "op" and self.value == "^":
             self._next()
-            return ("op", "^", base, self._deeper(self._unary))
+            return ("chain", base, [("^", self._deeper(self._unary))])
         return base
 
     def _primary(self) -> Tree:
