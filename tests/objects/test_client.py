@@ -62,6 +62,14 @@ def test_what_is_missing_is_said(source: S3Source, bucket: str) -> None:
         source.head(bucket, "none")
 
 
+def test_a_bucket_that_mooring_does_not_have(server: ObjectsServer) -> None:
+    own = open_source(server.settings, server.paths)
+    with pytest.raises(SourceError, match="there is no such bucket .*: upload there"):
+        own.get("no-such-bucket", "none")
+    with pytest.raises(SourceError, match="there is no such bucket .*: make the bucket there"):
+        own.put("no-such-bucket", "none", io.BytesIO(b"x"), 1, {})
+
+
 def test_an_endpoint_that_is_down(server: ObjectsServer, tmp_path) -> None:
     with pytest.raises(SourceError, match="S3 cannot be reached"):
         open_source(endpoint(server.settings, "http://127.0.0.1:1"), server.paths).get("bucket", "k")
