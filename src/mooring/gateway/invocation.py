@@ -63,7 +63,11 @@ class Client(Protocol):
 
 
 class Invocation(Call):
-    """Made by the front for one request; lives until its answer."""
+    """Made by the front for one request; lives until its answer.
+
+    The client's connection keeps the object until its next call, or until the collector finds both. So whatever ends
+    the call lets go of `body`: it is counted as reserved no longer.
+    """
 
     __slots__ = (
         "_answering",
@@ -132,7 +136,7 @@ class Invocation(Call):
         self.body = b""
 
     def replied(self, status: int, headers: ReplyHeaders, body: bytes) -> None:
-        self.body = b""  # the client's connection keeps this object until its next call
+        self.body = b""
         replied = perf_counter()
         if 200 <= status < 300:
             assert self._variant is not None
@@ -167,6 +171,7 @@ class Invocation(Call):
             self._client.write(data)
 
     def reply_ended(self) -> None:
+        self.body = b""
         replied = perf_counter()
         self._client.end()
         assert self._variant is not None
@@ -216,12 +221,13 @@ class Invocation(Call):
             self._variant.counters.failed(status, failure, took)
         if response is None:
             assert failure is not None
+            self.body = b""
             self._client.break_off(failure)
         else:
             self._refuse(response)
 
     def _refuse(self, response: Response) -> None:
-        self.body = b""  # as in `replied`
+        self.body = b""
         self._client.respond(response.status, response.headers, response.body)
 
     def _try_another(self) -> None:

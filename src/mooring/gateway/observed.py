@@ -36,6 +36,7 @@ class ObservedInvocation(Invocation):
 
     def cancel(self) -> None:
         observations, self._observations = self._observations, []
+        self._kept = None
         super().cancel()
         for observation in observations:
             observation.abandoned()
