@@ -191,9 +191,31 @@ def test_expressions_and_composites_follow(tmp_path: Path) -> None:
         assert await scene.state(12.5, "math") is State.ALARM
         assert scene.book.state_of(HERE, "one") is State.ALARM
         assert scene.book.state_of(HERE, "two") is State.OK
-        # A rule that leads back to itself ends.
-        await scene.book.put(alarm("one", COMPOSITE, now=START + 13, AlarmRule="NOT ALARM(one)"), {})
-        await scene.state(13, "one")
+
+    played(tmp_path, script)
+
+
+def test_composites_that_lead_back_to_themselves_rest(tmp_path: Path) -> None:
+    async def script(scene: Scene) -> None:
+        rules = {"self": "NOT ALARM(self)", "e": "ALARM(f)", "f": "NOT ALARM(e)", "behind": "NOT ALARM(f)"}
+        for name, text in rules.items():
+            await scene.book.put(alarm(name, COMPOSITE, AlarmRule=text), {})
+        await scene.state(2)
+        assert {scene.book.state_of(HERE, name) for name in rules} == {State.INSUFFICIENT_DATA}
+        await scene.book.put(alarm("f", COMPOSITE, now=START + 3, AlarmRule="FALSE"), {})  # the way out that AWS names
+        await scene.state(3)
+        assert scene.book.state_of(HERE, "e") is State.OK
+        assert scene.book.state_of(HERE, "behind") is State.ALARM
+
+    played(tmp_path, script)
+
+
+def test_one_look_settles_a_long_way_of_composites(tmp_path: Path) -> None:
+    async def script(scene: Scene) -> None:
+        for number in reversed(range(40)):
+            rule = f"ALARM(n{number - 1})" if number else "TRUE"
+            await scene.book.put(alarm(f"n{number}", COMPOSITE, AlarmRule=rule), {})
+        assert await scene.state(2, "n39") is State.ALARM
 
     played(tmp_path, script)
 

@@ -3,16 +3,22 @@
 An alarm on metrics is looked at `SETTLED_S` after each full minute, or each 10 s where its periods are shorter: by then
 gateways have told what they counted. A new one is looked at at once. What SetAlarmState sets holds for a whole step, so
 that whoever sets a state to try something out can see it.
+
+Composite alarms come behind those that they name, so that one look settles all. What leads back to itself is not
+evaluated, nor what depends on that, as on AWS: a rule such as `NOT ALARM(itself)` would change at every look.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 
 from mooring.clock import Clock
-from mooring.control.alarm_book import AlarmBook, children_of
+from mooring.control.alarm_book import AlarmBook, Key, children_of
 from mooring.control.measuring import Measured, measured
 from mooring.control.metering import Metering
 from mooring.errors import MooringError
@@ -25,8 +31,6 @@ log = logging.getLogger("mooring.control")
 
 LOOK_S = 0.5
 SETTLED_S = 2.0
-DEEPEST_COMPOSITES = 10
-"""Composite alarms on composite alarms; a rule that leads back to itself is not followed for ever."""
 
 
 class AlarmEvaluation:
@@ -60,9 +64,8 @@ class AlarmEvaluation:
             found = await self._metering.read(lambda data: [measured(data, alarm, now - SETTLED_S) for alarm in due])
             for alarm, seen in zip(due, found, strict=True):
                 await self._judge(alarm, seen, now)
-        for _ in range(DEEPEST_COMPOSITES):
-            if not await self._combine():
-                break
+        for alarm in in_order(self._book.all()):
+            await self._combine(alarm)
         self._next = {alarm.arn: self._next[alarm.arn] for alarm in alarms if alarm.arn in self._next}
 
     def _is_due(self, alarm: Alarm, now: float) -> bool:
@@ -90,22 +93,15 @@ class AlarmEvaluation:
         elif alarm.by_hand:
             await self._book.move(alarm, alarm.state, alarm.reason, alarm.reason_data)
 
-    async def _combine(self) -> bool:
-        """Whether a composite alarm has changed."""
-        changed = False
-        for alarm in self._book.all():
-            if alarm.kind != COMPOSITE:
-                continue
-            scope = Scope(alarm.account, alarm.region)
-            if alarm.by_hand and not self._has_new_children(scope, alarm):
-                continue
-            tree = rule(alarm.definition["AlarmRule"])
-            state = State.ALARM if holds(tree, functools.partial(self._book.state_of, scope)) else State.OK
-            if state is not alarm.state:
-                reason = f"{alarm.arn} transitioned to {state}: its rule {alarm.definition['AlarmRule']} is "
-                await self._move(alarm, state, (reason + ("true." if state is State.ALARM else "false."))[:1023], "")
-                changed = True
-        return changed
+    async def _combine(self, alarm: Alarm) -> None:
+        scope = Scope(alarm.account, alarm.region)
+        if alarm.by_hand and not self._has_new_children(scope, alarm):
+            return
+        tree = rule(alarm.definition["AlarmRule"])
+        state = State.ALARM if holds(tree, functools.partial(self._book.state_of, scope)) else State.OK
+        if state is not alarm.state:
+            reason = f"{alarm.arn} transitioned to {state}: its rule {alarm.definition['AlarmRule']} is "
+            await self._move(alarm, state, (reason + ("true." if state is State.ALARM else "false."))[:1023], "")
 
     def _has_new_children(self, scope: Scope, alarm: Alarm) -> bool:
         children = (self._book.get(scope, name) for name in children_of(alarm))
@@ -114,3 +110,19 @@ class AlarmEvaluation:
     async def _move(self, alarm: Alarm, state: State, reason: str, data: str) -> None:
         if await self._book.move(alarm, state, reason, data) is not None:
             log.info("alarm %s of %s went from %s to %s: %s", alarm.name, alarm.region, alarm.state, state, reason)
+
+
+def in_order(alarms: list[Alarm]) -> Iterator[Alarm]:
+    """The composite alarms, each behind those that it names; without those that lead back to themselves."""
+    composites: dict[Key, Alarm] = {
+        (alarm.account, alarm.region, alarm.name): alarm for alarm in alarms if alarm.kind == COMPOSITE
+    }
+    sorter: TopologicalSorter[Key] = TopologicalSorter()
+    for key, alarm in composites.items():
+        named = ((alarm.account, alarm.region, name) for name in children_of(alarm))
+        sorter.add(key, *(child for child in named if child in composites))
+    with contextlib.suppress(CycleError):  # what comes before a cycle is still given
+        sorter.prepare()
+    while ready := sorter.get_ready():
+        yield from (composites[key] for key in ready)
+        sorter.done(*ready)
