@@ -52,10 +52,8 @@ def test_what_is_missing_is_said(source: S3Source, bucket: str) -> None:
     with pytest.raises(SourceError, match=f"s3://{bucket}/none: there is no such object") as caught:
         source.get(bucket, "none")
     assert caught.value.code == "NoSuchKey"
-    with pytest.raises(SourceError, match="there is no such bucket .*: upload there"):
+    with pytest.raises(SourceError, match="there is no such bucket"):
         source.get("no-such-bucket", "none")
-    with pytest.raises(SourceError, match="there is no such bucket .*: make the bucket there"):
-        source.put("no-such-bucket", "none", io.BytesIO(b"x"), 1, {})
     with pytest.raises(SourceError, match="there is no such bucket"):
         list(source.list("no-such-bucket", ""))
     with pytest.raises(SourceError, match="there is no such object"):
