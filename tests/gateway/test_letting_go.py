@@ -61,3 +61,18 @@ def test_a_call_that_is_refused_lets_go_too() -> None:
     call.invoke(b"nobody")
     assert scene.connection.said == ["respond 400"]
     assert call.body == b""
+
+
+@pytest.mark.parametrize("kind", [Invocation, ObservedInvocation])
+def test_an_answer_that_is_too_long_at_its_last_piece_has_failed_only(kind: type[Invocation]) -> None:
+    scene = Scene()
+    scene.pipeline.response_limit = 10.0
+    call = kind(cast(Any, scene.connection), scene.pipeline, b"", b"a body", {}, 0.0)
+    call.invoke(None)
+    call.reply_began(200, [], None)
+    call.reply_data(b"x" * 10)
+    call.reply_data(b"x")  # what completes it; the replica's connection has let go of the call by now
+    call.reply_ended()
+    assert scene.connection.said[-1] == "break off TOO_LONG"
+    counters = scene.pipeline.variants[0].counters
+    assert counters.invocations == 1

@@ -172,6 +172,8 @@ class Invocation(Call):
 
     def reply_ended(self) -> None:
         self.body = b""
+        if self._room < 0:
+            return  # it has failed at its last piece
         replied = perf_counter()
         self._client.end()
         assert self._variant is not None
