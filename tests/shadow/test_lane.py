@@ -24,6 +24,7 @@ from mooring.upstream.replica import Replica
 SETTINGS = ShadowSettings(timeout_s=5.0)
 JSON = b"application/json"
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+ANSWER_LIMIT = 1_000_000
 
 
 class Stage:
@@ -33,7 +34,7 @@ class Stage:
         self.directory = directory
         self.ticker = Ticker(0.02)
         self.ticker.start()
-        self.lane = Lane(settings, self.ticker, self._compare)
+        self.lane = Lane(settings, self.ticker, self._compare, ANSWER_LIMIT)
         self.ticker.add(self.lane)
         self.servers: list[asyncio.Server] = []
         self.waiting: set[asyncio.Task[Any]] = set()
@@ -68,7 +69,7 @@ class Stage:
 
     def offer(self, number: int, body: bytes = b"x") -> None:
         head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
-        self.lane.offer(Copied(COPY, 1, number, 0.0, 0.0, b"request-%d" % number, b"", head, body, None))
+        self.lane.offer(Copied(COPY, 1, number, 0.0, 0.0, b"request-%d" % number, b"", head, body, None, False))
 
     def original(
         self, number: int, body: bytes | None = b"1", status: int = 200, failure: Failure | None = None
@@ -174,7 +175,7 @@ def test_copies_come_as_their_calls_came() -> None:
             stage.at("a")
             now = time.perf_counter()
             for number in range(3):  # in one batch, of calls that were made one after the other
-                stage.lane.offer(Copied(COPY, 1, number, now, now + number * 0.2, b"r", b"", HEAD, b"", None))
+                stage.lane.offer(Copied(COPY, 1, number, now, now + number * 0.2, b"r", b"", HEAD, b"", None, False))
             await stage.until(lambda: len(came) == 3)
             # However late they are, none is early.
             assert all(at >= now + number * 0.2 + BEHIND_S - 0.002 for number, at in enumerate(came))
@@ -326,6 +327,25 @@ def test_large_answers_are_not_compared() -> None:
             stage.offer(1)
             stage.original(1)
             await stage.until(lambda: stage.agreement["uncompared"] == 1)
+            assert stage.lane._held == 0
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("status", "counted"), [(200, "broken"), (500, "errors_5xx")])
+@pytest.mark.parametrize("beyond", [10, 2**40])
+def test_an_answer_without_end_is_given_up(status: int, counted: str, beyond: int) -> None:
+    async def scene() -> None:
+        begun = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, ANSWER_LIMIT + beyond)
+        async with staged() as stage:
+            await stage.serve("a", always(begun + b"x" * (ANSWER_LIMIT + 10)))
+            stage.at("a")
+            stage.offer(1)
+            stage.original(1)
+            await stage.until(lambda: stage.lane.is_idle)
+            await asyncio.sleep(0.05)
+            assert sum(stage.shadow.values()) == stage.shadow[counted] == 1
+            assert stage.lane.replicas[0].outstanding == 0
             assert stage.lane._held == 0
 
     asyncio.run(scene())

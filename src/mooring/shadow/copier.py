@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -136,7 +137,9 @@ class Copier(asyncio.Protocol):
         """A lane that is new, has other replicas, or goes."""
         known = self._lanes.get(shadow.lane)
         if known is None:
-            known = self._lanes[shadow.lane] = _Known(Lane(self._settings.shadow, self._ticker, self.compare))
+            limit = self._settings.gateway.response_limit_bytes or math.inf
+            lane = Lane(self._settings.shadow, self._ticker, self.compare, limit)
+            known = self._lanes[shadow.lane] = _Known(lane)
         if shadow.replicas is None:
             known.gone_since = self._ticker.now
         known.lane.random = shadow.random

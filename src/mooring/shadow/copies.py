@@ -5,6 +5,7 @@ Both ends come in any order; the later one has the answers compared. An answer i
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ class Copy(Call):
         "_kept_size",
         "_most",
         "_reply",
+        "_room",
         "copied",
         "held",
         "lane",
@@ -66,9 +68,13 @@ class Copy(Call):
         self._kept_size = 0
         self._most = lane.settings.compare_limit_bytes if copied.captured is None else OBSERVED_BODY_BYTES
         self._reply: tuple[int, ReplyHeaders] = (0, [])
+        self._room = math.inf if copied.streams else lane.answer_limit
 
     def replied(self, status: int, headers: ReplyHeaders, body: bytes) -> None:
-        self.lane.replied(self, status, headers, body, len(body))
+        if len(body) > self._room and 200 <= status < 300:
+            self.lane.failed(self, Failure.TOO_LONG)
+        else:
+            self.lane.replied(self, status, headers, body, len(body))
 
     def reply_began(self, status: int, headers: ReplyHeaders, length: int | None) -> None:
         self._reply = status, headers
@@ -77,10 +83,24 @@ class Copy(Call):
         self._kept_size += len(data)
         if self._kept_size <= self._most:
             self._kept.append(data)
+        if self._kept_size > self._room:
+            self._end_early()
 
     def reply_ended(self) -> None:
+        if self._kept_size > self._room:
+            return  # it was given up at its last piece
         kept, self._kept = b"".join(self._kept), []
         self.lane.replied(self, *self._reply, kept, self._kept_size)
+
+    def _end_early(self) -> None:
+        """Nobody waits for the rest, which may have no end; an error is one however long its words are."""
+        self.cancel()
+        self._kept = []
+        status, headers = self._reply
+        if 200 <= status < 300:
+            self.lane.failed(self, Failure.TOO_LONG)
+        else:
+            self.lane.replied(self, status, headers, b"", self._kept_size)
 
     def failed(self, failure: Failure) -> None:
         self.lane.failed(self, failure)

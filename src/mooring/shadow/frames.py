@@ -30,6 +30,8 @@ class Copied(NamedTuple):
     body: bytes
     captured: dict[bytes, bytes] | None
     """The headers that a record of it has; None when it is not captured."""
+    streams: bool
+    """Whether it asked for a response stream, which may be of any length."""
 
 
 class Original(NamedTuple):

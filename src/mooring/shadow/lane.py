@@ -8,6 +8,7 @@ are left alone while they are ejected, and no more than a few connections are be
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import randrange
@@ -39,8 +40,12 @@ Compare = Callable[[Form, bytes, bytes, Verdict], None]
 class Lane:
     """For as long as an endpoint config has this shadow; replicas come and go meanwhile."""
 
-    def __init__(self, settings: ShadowSettings, ticker: Ticker, compare: Compare) -> None:
+    def __init__(
+        self, settings: ShadowSettings, ticker: Ticker, compare: Compare, answer_limit: float = math.inf
+    ) -> None:
+        """`answer_limit` is how many bytes an answer may have that is no stream, as production's."""
         self.settings = settings
+        self.answer_limit = answer_limit
         self.tally = Tally()
         self.replicas: Sequence[Replica] = ()
         self.recorder: Recorder | None = None

@@ -110,10 +110,14 @@ class Mirror:
         head, body = asked.head, asked.body
         # Decided as for production's record, so that both are there or neither.
         captured = dict(asked.headers) if self._captured and is_sampled(asked, self._captured) else None
+        streams = asked.operation not in COPIED
         child.say(
-            (COPY, self._lane, number, asked.began, asked.sent, asked.request_id, inference_id, head, body, captured),
+            (
+                COPY, self._lane, number, asked.began, asked.sent, asked.request_id, inference_id, head, body, captured,
+                streams,
+            ),
             len(head) + len(body) + _FRAME_BYTES,
-        )
+        )  # fmt: skip
         return Pair(child, self._settings.compare_limit_bytes, self._lane, number, asked.sent)
 
 
