@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import DatabaseError
 
 from mooring.errors import DataDirectoryError, LimitExceeded
 from mooring.metrics.distributions import Distribution, merged
@@ -60,6 +61,21 @@ def test_a_block_survives_its_row(points: dict[int, Distribution]) -> None:
 def test_what_is_no_block_is_refused(row: bytes) -> None:
     with pytest.raises(ValueError):
         Block.unpacked(row)
+
+
+def test_a_full_disk_is_told_and_takes_nothing(tmp_path: Path) -> None:
+    data = opened(tmp_path / "m.db")
+    data.record([point(NOW, 1)])
+    data.flush()
+    pages = data._connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    data._connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    data.receive("gateway", 1, [point(NOW, 2, series=A._replace(name=str(n) * 200)) for n in range(90)])
+    with pytest.raises(DatabaseError, match="is full"):
+        data.flush()
+    data._connection.exec_driver_sql("PRAGMA max_page_count=100000")
+    assert data.flush() == {"gateway": 1}
+    again = opened(tmp_path / "m.db")
+    assert read(again, series=A._replace(name="89" * 200)) == {0: 2}
 
 
 def test_points_are_read_before_and_after_a_flush_and_after_a_kill(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ again what is in none.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DatabaseError
 
 from mooring.errors import LimitExceeded
 from mooring.metrics.distributions import Distribution
@@ -248,7 +250,8 @@ class MetricData:
             change(self._connection)
             self._connection.exec_driver_sql("COMMIT")
         except BaseException:
-            self._connection.exec_driver_sql("ROLLBACK")
+            with contextlib.suppress(DatabaseError):  # on a full disk SQLite has rolled back by itself
+                self._connection.exec_driver_sql("ROLLBACK")
             raise
 
 
