@@ -370,6 +370,19 @@ def test_a_changed_cut_or_swapped_file_is_never_served(scene: Scene, where: str)
     assert read(scene, where, "a") == MARKS + b"a"
 
 
+def test_a_backup_may_lose_the_times_of_files(scene: Scene, where: str) -> None:
+    """tar keeps whole seconds."""
+    kms = {"Bucket": where, "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": scene.key.id}
+    etag = scene.s3.put_object(Key="a", Body=MARKS, Metadata={"of": "a"}, **kms)["ETag"]
+    scene.s3.put_object(Key="b", Body=MARKS, **kms)
+    os.utime(scene.object_file(where, "a"), (1_700_000_000, 1_700_000_000))
+    assert read(scene, where, "a") == MARKS
+    told = scene.s3.head_object(Bucket=where, Key="a")
+    assert (told["ETag"], told["Metadata"], told["SSEKMSKeyId"]) == (etag, {"of": "a"}, scene.arn)
+    scene.object_file(where, "b").write_bytes(scene.object_file(where, "a").read_bytes())
+    assert code_of(scene.s3.get_object, Bucket=where, Key="b") == ("InternalError", 500)
+
+
 def test_a_record_that_is_changed_or_moved_opens_nothing(scene: Scene, where: str) -> None:
     kms = {"Bucket": where, "ServerSideEncryption": "aws:kms", "SSEKMSKeyId": scene.key.id}
     scene.s3.put_object(Key="a", Body=MARKS, **kms)

@@ -59,6 +59,14 @@ class Records:
         found = self._read(self._path(bucket, key)).get(version)
         return None if found is None else Record(**found)  # type: ignore[arg-type]  # as `add` wrote it
 
+    def restored(self, bucket: str, key: str, size: int) -> Record | None:
+        """The record of an encrypted file of this size that has another time than it had: a backup such as tar's keeps
+        no nanoseconds. It is only a guess until the file is read, which proves it; None when there are several.
+        """
+        versions = self._read(self._path(bucket, key))
+        found = [each for name, each in versions.items() if each.get("encryption") and name.endswith(f"-{size}")]
+        return Record(**found[0]) if len(found) == 1 else None  # type: ignore[arg-type]  # as `add` wrote it
+
     def add(
         self,
         bucket: str,

@@ -336,15 +336,20 @@ class Storage:
             os.close(fd)
 
     def _adopt(self, bucket: str, key: str, fd: int, status: os.stat_result) -> Record:
-        if os.pread(fd, len(MARK), 0) == MARK:
-            raise S3Error("InternalError", "What is known of this encrypted object is lost: restore its record.")
-        record = Record(md5_of(fd))
+        record = self._restored(bucket, key, status) if os.pread(fd, len(MARK), 0) == MARK else Record(md5_of(fd))
         with self._lock(bucket, key), contextlib.suppress(S3Error):
             again, now, _ = self._look_up(bucket, key)
             os.close(again)
             if version_of(now) == version_of(status):
                 self._records.add(bucket, key, version_of(status), record, durable=False)
         return record
+
+    def _restored(self, bucket: str, key: str, status: os.stat_result) -> Record:
+        with self._lock(bucket, key):
+            found = self._records.restored(bucket, key, status.st_size)
+        if found is None:
+            raise S3Error("InternalError", "What is known of this encrypted object is lost: restore its record.")
+        return found
 
     def _place(self, bucket: str, source: bytes, target: bytes) -> None:
         top = self.bucket_path(bucket)
