@@ -149,6 +149,8 @@ def test_no_point_is_infinite(expression: str) -> None:
 
 
 def test_which_queries_an_expression_needs() -> None:
+    with pytest.raises(Refused, match="the function SEARCH"):
+        names_in("1 + FILL(SEARCH('x', 'Sum', 60), 0)")
     assert names_in("FILL(m1, REPEAT) / SUM([m2, m_3]) * METRICS('x')") == {"m1", "m2", "m_3"}
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mooring.errors import Refused
-from mooring.metrics.functions import FUNCTIONS
+from mooring.metrics.functions import FUNCTIONS, Function
 from mooring.metrics.syntax import Tree, parsed
 from mooring.metrics.tracks import Grid, Track, Value, each, joined, number
 
@@ -119,13 +119,8 @@ class Evaluation:
     def _call(self, name: str, arguments: list[Tree]) -> Value:
         if name == "METRICS":
             return list(self._metrics(arguments))
-        function = FUNCTIONS.get(name)
-        if function is None:
-            raise Refused(
-                f"Mooring does not have the function {name}: it has {', '.join(sorted(FUNCTIONS))} and METRICS."
-            )
         # A word such as REPEAT in FILL is no query's id.
-        return function(self.grid, [self._argument(each) for each in arguments])
+        return _function(name)(self.grid, [self._argument(each) for each in arguments])
 
     def _argument(self, tree: Tree) -> Any:
         if tree[0] == "text" or (tree[0] == "name" and tree[1].isupper()):
@@ -138,7 +133,10 @@ class Evaluation:
 
 
 def names_in(expression: str) -> set[str]:
-    """The ids that an expression uses; those of metrics only through METRICS are not among them. Raises `Refused`."""
+    """The ids that an expression uses; those of metrics only through METRICS are not among them.
+
+    Raises `Refused`, also for a function that is not here, which an alarm else would miss only when it is evaluated.
+    """
     return set(_names(parsed(expression)))
 
 
@@ -149,8 +147,17 @@ def _names(tree: Any) -> Iterable[str]:
     elif isinstance(tree, tuple):
         if tree[0] == "name" and not tree[1].isupper():
             yield tree[1]
+        if tree[0] == "call" and tree[1] != "METRICS":
+            _function(tree[1])
         for inner in tree[1:]:
             yield from _names(inner)
+
+
+def _function(name: str) -> Function:
+    found = FUNCTIONS.get(name)
+    if found is None:
+        raise Refused(f"Mooring does not have the function {name}: it has {', '.join(sorted(FUNCTIONS))} and METRICS.")
+    return found
 
 
 def _tracks(value: Value) -> list[Track]:
