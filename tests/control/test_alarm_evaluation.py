@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from mooring.control.alarm_actions import ATTEMPTS, AlarmActions
 from mooring.control.alarm_book import AlarmBook
 from mooring.control.alarm_evaluation import AlarmEvaluation
@@ -276,3 +278,17 @@ def test_actions_that_are_off_are_not_owed(tmp_path: Path) -> None:
         assert moved.owed == ()
 
     played(tmp_path, script)
+
+
+def test_a_name_writes_no_line_of_its_own_into_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def script(scene: Scene) -> None:
+        await scene.book.put(alarm("a\n\x1b[31mERROR", COMPOSITE, AlarmRule="TRUE"), {})
+        await scene.state(2)
+        scene.sns.outcomes = [400]
+        await scene.act()
+
+    with caplog.at_level("INFO"):
+        played(tmp_path, script)
+    told = [record.getMessage() for record in caplog.records if "ERROR" in record.getMessage()]
+    assert len(told) == 2
+    assert all(text.isprintable() for text in told)

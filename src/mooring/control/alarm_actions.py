@@ -74,7 +74,7 @@ class AlarmActions:
             summary = f"Successfully executed action {owed.action}"
         else:
             summary = f"Failed to execute action {owed.action}. Received error: {problem}"
-            log.warning("alarm %s: %s", alarm.name, summary)
+            log.warning("alarm %a: %a", alarm.name, summary)
         data: dict[str, object] = {"actionState": outcome, "notificationResource": owed.action, "error": problem}
         await self._book.done(alarm, owed.id, summary, data)
         return True

@@ -109,7 +109,7 @@ class AlarmEvaluation:
 
     async def _move(self, alarm: Alarm, state: State, reason: str, data: str) -> None:
         if await self._book.move(alarm, state, reason, data) is not None:
-            log.info("alarm %s of %s went from %s to %s: %s", alarm.name, alarm.region, alarm.state, state, reason)
+            log.info("alarm %a of %s went from %s to %s: %a", alarm.name, alarm.region, alarm.state, state, reason)
 
 
 def in_order(alarms: list[Alarm]) -> Iterator[Alarm]:
