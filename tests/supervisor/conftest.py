@@ -44,6 +44,8 @@ def serve(short_directory: Path, tmp_path: Path) -> Iterator[Callable[..., Serve
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # Under nohup it is ignored, which a supervisor respects.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         servers.append(Server(process, Paths(data), notes))
         return servers[-1]
