@@ -234,9 +234,11 @@ def test_a_full_disk_stops_capture_and_no_invocation(make_server: Callable[..., 
         ballast.unlink()
         wait_until(lambda: own.described(name)["CaptureStatus"] == "Started", what="capture to go on")
         own.call(name, b"after", InferenceId="after")
-        state = own.state(name)
-        records = own.records(state["taken"])
-        assert {"before", "after"} <= {each["eventMetadata"].get("inferenceId") for each in records}
+
+        def ids() -> set[str | None]:
+            return {each["eventMetadata"].get("inferenceId") for each in own.records(1)}
+
+        wait_until(lambda: {"before", "after"} <= ids(), what="the records of before and after")
         assert server.stop() == 0
 
 

@@ -100,7 +100,8 @@ def test_what_is_relayed_is_what_a_strict_reading_finds(sent: bytes, places: lis
     strict, end = reference.first_response(sent)
     assert (b"%d" % call.status, call.body_seen) == (strict.start, strict.body), sent
     if kept_at_end:
-        assert end == len(sent), "what follows would be taken for the next reply"
+        # The parser passes over empty lines between two messages.
+        assert not sent[end:].strip(b"\r\n"), "what follows would be taken for the next reply"
         assert not strict.ends_with_connection
 
 
