@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,19 @@ def test_a_connection_is_used_again(path: Path) -> None:
             assert await scene.call() == [(200, b"ok")]
         assert scene.connections == 1
         assert scene.replica.outstanding == 0
+
+    play(path, polite, body)
+
+
+def test_a_loop_that_is_late_does_not_blame_the_replica(path: Path) -> None:
+    async def body(scene: Scene) -> None:
+        call = Recorded()
+        scene.replica.begin(call)
+        await asyncio.sleep(0)  # the connect has begun
+        time.sleep(2 * scene.replica.connect_timeout_s)
+        await call.done.wait()
+        assert call.told == [(200, b"ok")]
+        assert not scene.replica.ejected
 
     play(path, polite, body)
 

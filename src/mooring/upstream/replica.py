@@ -20,6 +20,8 @@ log = logging.getLogger("mooring.upstream")
 
 EJECTION_S = 0.5
 EJECTION_MAX_S = 10.0
+LATE_TURNS = 8
+"""Of the loop, after a connect's time is over: one that is late itself runs its timers before it hears of sockets."""
 STREAM_WITHIN_S = 480.0
 """AWS's 8 minutes."""
 
@@ -164,8 +166,7 @@ class Replica:
     async def _open(self, call: Call) -> None:
         connection = ReplicaConnection(self)
         try:
-            async with asyncio.timeout(self.connect_timeout_s):
-                await connect(connection, self.address)
+            await self._connect(connection)
         except (NotConnected, TimeoutError) as error:
             self._eject(error)
             # A call that was sent once may have been seen: it must not move on to another replica.
@@ -182,6 +183,21 @@ class Replica:
         else:  # cancelled while connecting
             connection.rest(self.ticker.now + self.idle_s)
             self._idle.append(connection)
+
+    async def _connect(self, connection: ReplicaConnection) -> None:
+        """Raises `NotConnected`, or TimeoutError when the replica is late."""
+        connecting = asyncio.create_task(connect(connection, self.address), name=f"connection to replica {self.id}")
+        try:
+            done, _ = await asyncio.wait({connecting}, timeout=self.connect_timeout_s)
+            turns = 0 if done else LATE_TURNS
+            while turns and not connecting.done():
+                await asyncio.sleep(0)
+                turns -= 1
+            if not connecting.done():
+                raise TimeoutError
+            connecting.result()
+        finally:
+            connecting.cancel()
 
     def _drop(self, call: Call, failure: Failure) -> None:
         if call.replica is self:
