@@ -19,7 +19,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from mooring.access.keys import AccessKey, document_of
 from mooring.hosting.routes import Route, Version
@@ -73,6 +73,22 @@ class GatewayLink(Link):
 Heed = Callable[[GatewayLink, dict[str, Any]], None]
 
 
+class Follower(Protocol):
+    """Who calls replicas from within this process. It follows a route as soon as it is told."""
+
+    def routed(self, route: Route) -> None:
+        """Begin nothing on a replica that this route does not name."""
+        ...
+
+    def dropped(self, key: str) -> None:
+        """The endpoint has no route any more."""
+        ...
+
+    def uses(self, replica_id: str) -> bool:
+        """Whether a call is outstanding there; `RoutePublisher.idle_again` is called when it is not any more."""
+        ...
+
+
 class RoutePublisher:
     """All routes of this control's life, and the gateways that follow them."""
 
@@ -98,6 +114,17 @@ class RoutePublisher:
         """Called with the key of a route that goes."""
         self.left: list[Callable[[GatewayLink], None]] = []
         """Called when a gateway's connection has ended."""
+        self._followers: list[Follower] = []
+
+    def follow(self, follower: Follower) -> None:
+        """Tell `follower` of every route, those that are out already too."""
+        self._followers.append(follower)
+        for route in self._routes.values():
+            follower.routed(route)
+
+    async def idle_again(self) -> None:
+        """A follower has no call outstanding any more on a replica where it had one."""
+        await self._notify()
 
     async def start(self) -> None:
         """Listen for gateways."""
@@ -145,6 +172,8 @@ class RoutePublisher:
         route = dataclasses.replace(route, version=self._next())
         self._routes[route.key] = route
         self._dropped.pop(route.key, None)
+        for follower in self._followers:
+            follower.routed(route)
         self._send({"route": route.to_document()})
         return route.version
 
@@ -162,6 +191,8 @@ class RoutePublisher:
         for withdrawn in self.withdrawn:
             withdrawn(key)
         self._routes.pop(key, None)
+        for follower in self._followers:
+            follower.dropped(key)
         version = self._dropped[key] = self._next()
         self._send({"drop": {"key": key, "version": version}})
         return version
@@ -211,8 +242,14 @@ class RoutePublisher:
         return await self._wait_until(in_effect, timeout_s)
 
     async def wait_idle(self, replica_id: str, timeout_s: float) -> bool:
-        """Whether no gateway has a call outstanding on a replica that left its route, within `timeout_s`."""
-        return await self._wait_until(lambda: all(replica_id not in link.busy for link in self._links), timeout_s)
+        """Whether nobody has a call outstanding on a replica that left its route, within `timeout_s`."""
+
+        def idle() -> bool:
+            if any(follower.uses(replica_id) for follower in self._followers):
+                return False
+            return all(replica_id not in link.busy for link in self._links)
+
+        return await self._wait_until(idle, timeout_s)
 
     async def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         deadline = asyncio.get_running_loop().time() + timeout_s

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mooring.control.replica_life import ReplicaLife
+from mooring.hosting.async_inference import async_route_of
 from mooring.hosting.capturing import CaptureRoute
 from mooring.hosting.endpoints import EndpointRecord
 from mooring.hosting.rollout.targets import VariantTarget
@@ -36,6 +37,7 @@ def route_of(record: EndpointRecord, routed: Iterable[Routed], gateway: GatewayS
         body_limit_bytes=gateway.body_limit_bytes,
         invocation_timeout_s=gateway.invocation_timeout_s,
         response_limit_bytes=gateway.response_limit_bytes,
+        async_inference=async_route_of(record.config, record.scope, record.name, record.uid),
     )
 
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.instance_types import Resources, resources_of
 from mooring.hosting.quotas import instances_of, serverless_of
+from mooring.hosting.serverless import MB_PER_VCPU
 
 NO_CAPACITY = (
     "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error. Please retry using a "
     "different ML instance type or after some time."
 )
-_SERVERLESS_MB_PER_VCPU = 1769
-"""As AWS Lambda has it: for serverless endpoints AWS says "proportional" and no number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,6 @@ def taken_by(records: Iterable[EndpointRecord]) -> Resources:
         accelerators += each.accelerators * count
     for variant in (variant for record in records for variant in serverless_of(record)):
         megabytes = variant.config["ServerlessConfig"]["MemorySizeInMB"]
-        vcpus += megabytes / _SERVERLESS_MB_PER_VCPU
+        vcpus += megabytes / MB_PER_VCPU
         memory += megabytes / 1024
     return Resources(vcpus, memory, accelerators)

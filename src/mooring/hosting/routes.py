@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
+from mooring.hosting.async_inference import AsyncRoute
 from mooring.hosting.capturing import CaptureRoute
 from mooring.hosting.naming import Scope
+from mooring.hosting.serverless import ServerlessRoute
 
 
 class Version(NamedTuple):
@@ -34,6 +36,8 @@ class RouteReplica:
     id: str
     address: str
     """Path of its Unix socket, or `host:port`."""
+    slot: int | None = None
+    """Of a serverless variant's, the one that it fills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class RouteVariant:
     capture: CaptureRoute | None = None
     """What of its calls is captured."""
     shadow: RouteShadow | None = None
+    serverless: ServerlessRoute | None = None
+    """Set for a variant that may have no replica, and gets one when it is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,8 @@ class Route:
     invocation_timeout_s: float
     response_limit_bytes: int = 0
     """0 is no limit."""
+    async_inference: AsyncRoute | None = None
+    """Set for an endpoint that takes calls into its queue, and no others."""
 
     def replicas(self) -> Iterator[RouteReplica]:
         """All that may be called: production's, and those of shadows."""
@@ -118,12 +126,15 @@ class Route:
                 replicas=tuple(RouteReplica(**replica) for replica in variant["replicas"]),
                 capture=CaptureRoute.from_document(variant.get("capture")),
                 shadow=RouteShadow.from_document(variant["shadow"]) if variant.get("shadow") else None,
+                serverless=ServerlessRoute.from_document(variant.get("serverless")),
             )
             for variant in document["variants"]
         )
+        queue = document.get("async_inference")
         return Route(
             **{
                 **document,
+                "async_inference": None if queue is None else AsyncRoute(**queue),
                 "scope": Scope(**document["scope"]),
                 "version": Version(*document["version"]),
                 "variants": variants,

@@ -1,0 +1,83 @@
+"""What an asynchronous endpoint promises, and the job that a gateway accepts: the documents of AsyncInferenceConfig.
+
+A job is complete in itself. Whoever has it can do it, so a gateway may accept it while control is away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mooring.hosting.naming import Scope
+from mooring.hosting.rules import Members
+
+DEFAULT_CONCURRENCY = 4
+"""Calls at a time that an instance gets where MaxConcurrentInvocationsPerInstance is not given."""
+TTL_S = 21_600
+INVOCATION_TIMEOUT_S = 900
+"""AWS's defaults of RequestTTLSeconds and InvocationTimeoutSeconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncRoute:
+    """Of one endpoint, as its gateways need it."""
+
+    uid: str
+    """The endpoint's: a later one of its name has another, and does not get its jobs."""
+    output_path: str
+    """`s3://bucket[/prefix]` without a slash at its end."""
+    failure_path: str | None
+    """The same; None when failures are told and not written."""
+
+
+def async_route_of(config: Members, scope: Scope, endpoint: str, uid: str) -> AsyncRoute | None:
+    """What an endpoint config wants of its queue; None for an endpoint that answers at once.
+
+    Without an S3OutputPath answers go to the bucket that the SageMaker SDK would use.
+    """
+    wanted = config.get("AsyncInferenceConfig")
+    if wanted is None:
+        return None
+    output = wanted["OutputConfig"]
+    default = f"s3://sagemaker-{scope.region}-{scope.account}/async-endpoint-outputs/{endpoint}"
+    failures = output.get("S3FailurePath")
+    return AsyncRoute(
+        uid=uid,
+        output_path=output.get("S3OutputPath", default).rstrip("/"),
+        failure_path=None if failures is None else failures.rstrip("/"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One accepted InvokeEndpointAsync."""
+
+    id: str
+    """uuid4, unique among all jobs: taking it in twice is taking it in once."""
+    uid: str
+    """The endpoint's."""
+    inference_id: str
+    input_location: str | None
+    """None for one whose input came inline."""
+    body: bytes | None
+    output_location: str
+    failure_location: str | None
+    content_type: str | None
+    """Of the call; None when the caller sent none, and the object's is used."""
+    accept: str | None
+    custom_attributes: str | None
+    ttl_s: int
+    timeout_s: int
+    accepted_at: float
+    """Wall clock, for people and notifications."""
+    accepted_uptime: float
+    """Seconds since the machine's boot (CLOCK_BOOTTIME), which a jump of the wall clock leaves alone."""
+    boot_id: str
+    """Of the machine: after another boot `accepted_uptime` says nothing, and the wall clock has to do."""
+    inference_id_given: bool = False
+    trace: str | None = None
+    """The caller's `traceparent`."""
+
+    def to_document(self) -> dict[str, Any]:
+        """Plain JSON types but for `body`, which its holder encodes."""
+        return asdict(self)
