@@ -16,9 +16,7 @@ import contextlib
 import json
 import os
 import random
-import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -27,64 +25,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import figures
-from figures import MOORING, create_model, described_machine
+from figures import create_model, described_machine
+from killing import KINDS, Server
 
 SCRIPT = b"""
 def model_fn(d): return None
 def transform_fn(model, body, content_type, accept): return str(len(body)), "text/csv"
 """
 ENDPOINT, BUCKET = "captured", "bench"
-PROGRAMS = {"mooring.gateway": "gateway", "mooring.api": "control", "mooring.objects": "objects"}
-KINDS = ("gateway", "gateway", "control", "objects", "replica", "supervisor", "everything")
 SMALL, LARGE, LARGE_ONE_IN = 200, 300_000, 50
 UP_WITHIN_S = 120.0
-
-
-class Server(figures.Server):
-    """One that is started again at the same port after its supervisor was killed."""
-
-    def start_again(self, workers: int) -> None:
-        self.process.wait(timeout=60)
-        with self.log.open("ab") as sink:
-            self.process = subprocess.Popen(
-                [
-                    *(MOORING, "serve", "--port", str(self.port), "--data-dir", self.data),
-                    *("--log-level", "warning", "--workers", str(workers)),
-                ],
-                stdout=sink,
-                stderr=sink,
-                start_new_session=True,
-            )
-        self._first_answer(time.perf_counter())
-
-    def kill(self, kind: str) -> bool:
-        """Whether there was one to kill; after the supervisor's death the server must be started again."""
-        pids = self.pids()
-        victims = [pid for found in pids.values() for pid in found] if kind == "everything" else pids[kind]
-        if not victims:
-            return False
-        for pid in victims if kind == "everything" else [random.choice(victims)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return True
-
-    def pids(self) -> dict[str, list[int]]:
-        """Those of this server that are there now, by their kind."""
-        found: dict[str, list[int]] = {kind: [] for kind in KINDS if kind != "everything"}
-        found["supervisor"].append(self.process.pid)
-        with contextlib.suppress(OSError):
-            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-            for child in map(int, children):
-                with contextlib.suppress(OSError):
-                    words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
-                    for program, kind in PROGRAMS.items():
-                        if program in words:
-                            found[kind].append(child)
-        for path in (self.data / "run" / "replicas").glob("*/identity.json"):
-            with contextlib.suppress(OSError, ValueError):
-                found["replica"].append(json.loads(path.read_text())["pid"])
-        return found
 
 
 class Client(threading.Thread):
