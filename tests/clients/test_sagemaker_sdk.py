@@ -41,3 +41,8 @@ def test_a_serverless_model(sdk_v2: Runner, shared_server: Server) -> None:
 def test_a_response_stream(sdk_v2: Runner, shared_server: Server) -> None:
     """`Predictor.predict_stream` with `ByteIterator` and `LineIterator`, from a script that yields."""
     sdk_v2.run(SCRIPTS / "streams.py", shared_server.data)
+
+
+def test_an_asynchronous_model(sdk_v2: Runner, shared_server: Server) -> None:
+    """`deploy` with an `AsyncInferenceConfig`, `AsyncPredictor` in both ways, a failure, and scaling from zero."""
+    sdk_v2.run(SCRIPTS / "async_model.py", shared_server.data)
