@@ -1,13 +1,16 @@
-"""The two clocks, behind one seam.
+"""The clocks, behind one seam.
 
 `wall` is for what people and AWS see (creation times); `monotonic` is for every wait and deadline, because
-the wall clock jumps.
+the wall clock jumps. `uptime` is for deadlines that other processes made, or a later one keeps.
 """
 
 from __future__ import annotations
 
 import time
 from typing import Protocol
+
+_UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""macOS's monotonic clock goes on during sleep by itself."""
 
 
 class Clock(Protocol):
@@ -21,6 +24,10 @@ class Clock(Protocol):
         """Seconds that only grow, from an unspecified start."""
         ...
 
+    def uptime(self) -> float:
+        """Seconds since the machine's boot, its sleep too: the same for every process."""
+        ...
+
 
 class SystemClock:
     """The machine's clocks."""
@@ -30,3 +37,6 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def uptime(self) -> float:
+        return time.clock_gettime(_UPTIME)

@@ -47,6 +47,11 @@ class Paths:
         return self.root / "metrics.db"
 
     @property
+    def queue_db(self) -> Path:
+        """The jobs of asynchronous endpoints, apart from the state so that neither waits for the other's disk."""
+        return self.root / "queue.db"
+
+    @property
     def master_key(self) -> Path:
         """What access keys are sealed with, unless a setting says where it is."""
         return self.root / "master.key"
@@ -70,6 +75,11 @@ class Paths:
     def capture(self) -> Path:
         """Captured data on its way to S3: `<stream>/stream.json`, and the stream's segments."""
         return self.root / "capture"
+
+    @property
+    def async_jobs(self) -> Path:
+        """Segments of accepted asynchronous invocations on their way into the queue."""
+        return self.root / "async-jobs"
 
     @property
     def artifacts(self) -> Path:
@@ -220,6 +230,7 @@ class Paths:
             self.logs,
             self.objects,
             self.capture,
+            self.async_jobs,
             self.artifacts,
             self.environments,
             self.hub,

@@ -31,7 +31,7 @@ _log = logging.getLogger("mooring.store")
 
 def open_engine(path: Path) -> tuple[Engine, int]:
     """An engine on an up-to-date file, and the epoch of this opening. Raises `DataDirectoryError`."""
-    engine = _engine(path)
+    engine = engine_on(path)
     try:
         with engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection, connection.begin():
             bring_up_to_date(connection, path)
@@ -74,7 +74,8 @@ def migrate(connection: Connection, path: Path, found: str | None, wanted: str =
     command.upgrade(config, wanted)
 
 
-def _engine(path: Path) -> Engine:
+def engine_on(path: Path) -> Engine:
+    """An engine whose commits survive a loss of power; its connections begin as their option `begin` says."""
     engine = create_engine(URL.create("sqlite", database=str(path)))
 
     @event.listens_for(engine, "connect")
