@@ -19,7 +19,7 @@ from mooring.errors import ArtifactError
 from mooring.objects import xml
 from mooring.objects.errors import S3Error
 from mooring.paths import Paths
-from mooring.settings import Settings
+from mooring.settings import ObjectSettings, Settings
 
 TIMEOUT_S = 60.0
 OWN_STORE = (
@@ -207,27 +207,35 @@ class S3Source:
 
 
 def _failure(response: http.client.HTTPResponse, what: str, own_store: str) -> SourceError:
-    code, message = _BY_STATUS.get(response.status, str(response.status)), ""
+    code, message = "", ""
     try:
         document = xml.parse(response.read(_ERROR_BYTES), "Error")
-        code, message = document.value("Code") or code, document.value("Message") or ""
+        code, message = document.value("Code") or "", document.value("Message") or ""
     except (S3Error, OSError, http.client.HTTPException):
         pass  # not S3's form, as with HEAD: the status says it
-    if own_store and code == "NoSuchBucket":
-        message = own_store
-    return SourceError(code, what, message)
+    return failure_of(response.status, code, message, what, own_store)
+
+
+def failure_of(status: int, code: str, message: str, what: str, own_store: str) -> SourceError:
+    """What S3 refused: with its own code and message, where it gave them."""
+    code = code or _BY_STATUS.get(status, str(status))
+    return SourceError(code, what, own_store if own_store and code == "NoSuchBucket" else message)
 
 
 def open_source(settings: Settings, paths: Paths, timeout_s: float = TIMEOUT_S) -> S3Source:
     """The S3 of these settings."""
-    objects = settings.objects
+    objects, region = settings.objects, settings.account.region
     if not objects.endpoint_url:
-        return S3Source("", os.fspath(paths.s3_socket), settings.account.region, None, timeout_s)
+        return S3Source("", os.fspath(paths.s3_socket), region, None, timeout_s)
+    return S3Source(objects.endpoint_url, "", region, credentials_of(objects), timeout_s)
+
+
+def credentials_of(objects: ObjectSettings) -> tuple[str, str, str] | None:
+    """Access key, secret and session token for the S3 of these settings; None for calls that are not signed."""
+    if not objects.endpoint_url:
+        return None
     if objects.access_key_id:
-        credentials = (objects.access_key_id, objects.secret_access_key, "")
-    else:
-        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-        access, secret, token = (os.environ.get(name, "") for name in names)
-        credentials = (access, secret, token)
-    signed = credentials if credentials[0] else None
-    return S3Source(objects.endpoint_url, "", settings.account.region, signed, timeout_s)
+        return objects.access_key_id, objects.secret_access_key, ""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    access, secret, token = (os.environ.get(name, "") for name in names)
+    return (access, secret, token) if access else None
