@@ -24,6 +24,10 @@ UNREAD_S = 1.0
 """How long a stopping server waits for the rest of a message that had begun to arrive."""
 ACCEPTS_PER_TURN = 16
 
+INFERENCE_ID = "x-amzn-sagemaker-inference-id"
+CALLS = b"/mooring/calls"
+"""Answers with the inference ids of the calls that this replica has, also of those whose caller is gone."""
+
 PONG = Answer(200, TEXT, b"\n")
 NO_WORKER = Answer(503, TEXT, b"No worker has the model loaded\n")
 NOT_FOUND = Answer(404, TEXT, b"Not Found\n")
@@ -61,6 +65,7 @@ class Http:
         self._healthy = healthy
         self._connections: set[Connection] = set()
         self._outstanding = 0
+        self._works_on: dict[int, str] = {}  # inference ids, by their connection
         self._on_sigterm = lambda *_: self.loop.tell(bytes([signal.SIGTERM]))  # one object, to be known again
 
     def start(self, parameters: Mapping[str, object]) -> None:
@@ -92,7 +97,7 @@ class Http:
 
     def finish(self, job: Job, answer: Answer | None) -> None:
         """A job is done; None when nobody waits for its answer."""
-        self._outstanding -= 1
+        self._over(job)
         if answer is not None:
             try:
                 job.connection.respond(answer)
@@ -103,15 +108,19 @@ class Http:
 
     def end(self, job: Job) -> None:
         """A job whose answer came in parts is done."""
-        self._outstanding -= 1
+        self._over(job)
         job.connection.end()
         self._stop_when_drained()
 
     def abandon(self, job: Job) -> None:
         """A job will never be answered: its connection ends, as if the server had."""
-        self._outstanding -= 1
+        self._over(job)
         job.connection.abort()
         self._stop_when_drained()
+
+    def _over(self, job: Job) -> None:
+        self._outstanding -= 1
+        self._works_on.pop(id(job.connection), None)
 
     # Accepting.
 
@@ -148,9 +157,14 @@ class Http:
         path = request.url.partition(b"?")[0]
         if path == b"/invocations" and request.method == "POST":
             self._outstanding += 1
+            if INFERENCE_ID in request.headers:
+                self._works_on[id(connection)] = request.headers[INFERENCE_ID]
             self._invoke(Job(connection, request))
         elif path == b"/invocations":
             connection.respond(Answer(405, TEXT, b"Method Not Allowed\n", (("Allow", "POST"),)))
+        elif path == CALLS and request.method == "GET":
+            # For a gateway or control that was killed: its successor asks which of its calls still run.
+            connection.respond(Answer(200, JSON, json.dumps({"calls": sorted(self._works_on.values())}).encode()))
         elif path not in (b"/ping", b"/execution-parameters"):
             connection.respond(NOT_FOUND)
         elif request.method != "GET":

@@ -15,7 +15,7 @@ from typing import Any, Callable, Mapping, TypeVar
 FRAMEWORKS = ("sklearn", "xgboost", "pytorch", "huggingface", "mlflow", "generic")
 SLACK = 64 * 1024  # a gateway refuses first, with AWS's own words
 DEFAULT_BODY_LIMIT = 6 * 1024 * 1024 + SLACK
-LARGEST_BODY_LIMIT = 100 * 1024 * 1024
+LARGEST_BODY_LIMIT = 4 * 1024 * 1024 * 1024
 MOST_WORKERS = 256
 LARGEST_TIMEOUT_S = 86_400.0
 
