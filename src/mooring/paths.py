@@ -82,6 +82,11 @@ class Paths:
         return self.root / "async-jobs"
 
     @property
+    def async_spool(self) -> Path:
+        """Answers of models to asynchronous invocations on their way to S3, a file each."""
+        return self.root / "async-spool"
+
+    @property
     def artifacts(self) -> Path:
         """Unpacked model data, a directory an artifact."""
         return self.root / "artifacts"

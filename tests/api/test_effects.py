@@ -15,7 +15,7 @@ from mooring.store import endpoints, events
 from tests.api.conftest import IMAGE, Account
 from tests.api.serving import ACCOUNT, serving
 
-QUEUED = {"OutputConfig": {"S3OutputPath": "s3://b/o"}}
+VPC = {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
 CAPTURE = {
     "InitialSamplingPercentage": 10,
     "DestinationS3Uri": "s3://b/c",
@@ -41,7 +41,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 def test_an_endpoints_history_names_what_does_nothing(account: Account) -> None:
     account.model()
     kms = account.edge.client("kms", region=account.region)
-    account.config(KmsKeyId=kms.create_key()["KeyMetadata"]["KeyId"], AsyncInferenceConfig=QUEUED)
+    account.config(KmsKeyId=kms.create_key()["KeyMetadata"]["KeyId"], VpcConfig=VPC)
     account.endpoint()
 
     uid = account.edge.write(lambda conn: endpoints.require(conn, Scope(ACCOUNT, account.region), "e").uid)
@@ -52,7 +52,7 @@ def test_an_endpoints_history_names_what_does_nothing(account: Account) -> None:
     assert account.edge.write(history) == [
         (EventKind.STATUS, "Creating"),
         (EventKind.NO_EFFECT, f"KmsKeyId: {effects.MEANWHILE['KmsKeyId']}"),
-        (EventKind.NO_EFFECT, "AsyncInferenceConfig: there is no queue"),
+        (EventKind.NO_EFFECT, f"VpcConfig: {effects.MEANWHILE['VpcConfig']}"),
         (EventKind.STATUS, "InService"),
     ]
     account.edge.vanish(account.region, "e")
@@ -62,8 +62,8 @@ def test_an_endpoints_history_names_what_does_nothing(account: Account) -> None:
 
 def test_strict_refuses_them(strict: Account) -> None:
     strict.model()
-    with pytest.raises(strict.client.exceptions.ClientError, match="AsyncInferenceConfig: there is no queue.*STRICT"):
-        strict.config(AsyncInferenceConfig=QUEUED)
+    with pytest.raises(strict.client.exceptions.ClientError, match="VpcConfig: replicas share.*STRICT"):
+        strict.config(VpcConfig=VPC)
     message = strict.refused(
         "create_model", ModelName="n", PrimaryContainer={"Image": IMAGE}, EnableNetworkIsolation=True
     )

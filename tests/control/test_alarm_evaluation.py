@@ -14,6 +14,7 @@ from mooring.control.alarm_actions import ATTEMPTS, AlarmActions
 from mooring.control.alarm_book import AlarmBook
 from mooring.control.alarm_evaluation import AlarmEvaluation
 from mooring.control.metering import Metering
+from mooring.control.topics import Topics
 from mooring.errors import NotInstalled, Unavailable
 from mooring.hosting.naming import Scope
 from mooring.http1.messages import Request
@@ -86,7 +87,7 @@ class Scene:
 
     async def act(self) -> None:
         """Until nothing is owed, or the actions pause."""
-        task = asyncio.create_task(AlarmActions(self.book, cast(Any, self.sns)).run())
+        task = asyncio.create_task(AlarmActions(self.book, Topics(cast(Any, self.sns))).run())
         for _ in range(200):
             await asyncio.sleep(0.01)
             if not any(each.owed for each in self.book.all()):
@@ -255,7 +256,7 @@ def test_actions_are_owed_until_they_are_taken(tmp_path: Path) -> None:
 def test_a_topic_that_is_away_is_told_later_and_given_up_at_last(tmp_path: Path) -> None:
     async def script(scene: Scene) -> None:
         await scene.book.put(alarm(), {})
-        actions = AlarmActions(scene.book, cast(Any, scene.sns))
+        actions = AlarmActions(scene.book, Topics(cast(Any, scene.sns)))
         await scene.book.move(cast(Alarm, scene.book.get(HERE, "a")), State.ALARM, "x", "")
         (owed,) = cast(Alarm, scene.book.get(HERE, "a")).owed
         scene.sns.outcomes = [Unavailable("away"), 503, 200]

@@ -8,15 +8,12 @@ themselves with `handle`; what nobody handles is noted in the alarm's history as
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlencode
 
 from mooring.control.alarm_book import AlarmBook
-from mooring.control.neighbours import Neighbours
-from mooring.errors import MooringError, NotInstalled, Refused, Unavailable
-from mooring.http1.messages import Request
+from mooring.control.topics import Topics
+from mooring.errors import MooringError, Refused, Unavailable
 from mooring.metrics.alarms import Alarm, Owed
 
 log = logging.getLogger("mooring.control")
@@ -30,9 +27,9 @@ Handle = Callable[[Alarm, Owed], Awaitable[None]]
 class AlarmActions:
     """`run` is the one task."""
 
-    def __init__(self, book: AlarmBook, neighbours: Neighbours) -> None:
+    def __init__(self, book: AlarmBook, topics: Topics) -> None:
         self._book = book
-        self._neighbours = neighbours
+        self._topics = topics
         self._handlers: list[tuple[str, Handle]] = [(":sns:", self._publish)]
         self._attempts: dict[str, int] = {}
 
@@ -87,30 +84,4 @@ class AlarmActions:
         raise Refused("Mooring tells SNS topics of alarms, and has no other actions.")
 
     async def _publish(self, alarm: Alarm, owed: Owed) -> None:
-        parts = owed.action.split(":")
-        if len(parts) != 6:
-            raise Refused(f"{owed.action} is not the ARN of a topic.")
-        request = Request()
-        request.method, request.target = b"POST", b"/"
-        credential = f"mooring/20200101/{parts[3]}/sns/aws4_request"
-        authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature={'0' * 64}"
-        request.headers = [
-            (b"host", b"localhost"),
-            (b"authorization", authorization.encode("latin-1", "replace")),
-            (b"content-type", b"application/x-www-form-urlencoded"),
-            (b"amz-sdk-invocation-id", owed.id.encode()),
-        ]
-        fields = {"Action": "Publish", "Version": "2010-03-31", "TopicArn": owed.action, "Message": owed.message}
-        request.body = urlencode({**fields, "Subject": owed.subject}).encode()
-        try:
-            answer = await self._neighbours.ask(request, owed.id)
-        except NotInstalled:
-            raise Refused("SNS is an extra of Mooring's that is not installed.") from None
-        if answer.status >= 500:
-            raise Unavailable(f"SNS answered with status {answer.status}.")
-        if answer.status != 200:
-            raise Refused(f"SNS answered with status {answer.status}: {_short(answer.body)}")
-
-
-def _short(body: bytes) -> str:
-    return json.dumps(body[:200].decode("utf-8", "replace"))
+        await self._topics.publish(owed.action, owed.message, owed.id, owed.subject)

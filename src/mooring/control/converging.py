@@ -24,6 +24,8 @@ log = logging.getLogger("mooring.control")
 
 ACKNOWLEDGEMENT_TIMEOUT_S = 5.0
 RETRY_S = 1.0
+LONGEST_ASYNC_CALL_S = 3600.0
+"""AWS's bound on InvocationTimeoutSeconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,12 @@ class Convergence:
         return followed
 
     async def idle(self, life: ReplicaLife) -> None:
-        """Until no gateway has a call outstanding on a replica that left, or the drain is over."""
+        """Until no gateway has a call outstanding on a replica that left, or the drain is over.
+
+        Asynchronous calls are bounded by their own InvocationTimeoutSeconds, and are not cut short.
+        """
         await self._around.publisher.wait_idle(life.id, self._around.settings.replicas.drain_s)
+        await self._around.publisher.wait_unused(life.id, LONGEST_ASYNC_CALL_S)
 
     def _is_complete(self, fleet: FleetTarget) -> bool:
         return all(

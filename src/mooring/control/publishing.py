@@ -251,6 +251,12 @@ class RoutePublisher:
 
         return await self._wait_until(idle, timeout_s)
 
+    async def wait_unused(self, replica_id: str, timeout_s: float) -> bool:
+        """Whether no follower in this process has a call outstanding there, within `timeout_s`."""
+        return await self._wait_until(
+            lambda: not any(follower.uses(replica_id) for follower in self._followers), timeout_s
+        )
+
     async def _wait_until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         deadline = asyncio.get_running_loop().time() + timeout_s
         async with self._changed:

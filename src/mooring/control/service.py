@@ -18,6 +18,7 @@ from mooring.control.administration import (
     tls_status,
 )
 from mooring.control.alarm_book import AlarmBook
+from mooring.control.async_work import AsyncWork
 from mooring.control.capturing import Capturing
 from mooring.control.endpoint_workers import EndpointWorkers
 from mooring.control.kms import Kms
@@ -56,10 +57,12 @@ class ControlService:
         kms: Kms,
         metering: Metering,
         book: AlarmBook,
+        jobs: AsyncWork,
     ) -> None:
         self._around = around
         self._capturing = capturing
         self._neighbours = neighbours
+        self._jobs = jobs
         self.kms = kms
         self.metering = metering
         self.alarms = book
@@ -70,7 +73,7 @@ class ControlService:
         self._shadow_keeping = ShadowKeeping(self._shadow_reports, around.store, around.publisher)
         self._workers = EndpointWorkers(around, self._log_groups.forget)
         capturing.tell(metering.registry)
-        self._watching = Watching(around, self._workers, metering, book, neighbours, self._started_at)
+        self._watching = Watching(around, self._workers, metering, book, jobs.topics, self._started_at)
         self._housekeeping: list[asyncio.Task[None]] = []
 
     @property
@@ -188,6 +191,7 @@ class ControlService:
         for task in self._housekeeping:
             task.cancel()
         await self._shadow_keeping.save()
+        await self._jobs.close()
         await self._workers.stop()
         await self._capturing.close()
         await self._neighbours.close()
@@ -202,6 +206,7 @@ class ControlService:
         await self._workers.adopt(await self._around.store.read(endpoints.all))
         self._around.publisher.settle()
         self._capturing.start()
+        await self._jobs.start()
         self._workers.wake_all()  # now that gateways can be asked what they follow
         self._housekeeping = [
             asyncio.create_task(self._keep_house(), name="housekeeping"),

@@ -6,6 +6,7 @@ from mooring.clock import Clock
 from mooring.control.access import Access
 from mooring.control.alarm_book import AlarmBook
 from mooring.control.alarms import CloudWatch
+from mooring.control.async_work import AsyncWork
 from mooring.control.capture_keys import CaptureKeys
 from mooring.control.capturing import Capturing
 from mooring.control.kms import Kms
@@ -15,11 +16,13 @@ from mooring.control.own_keys import client_key
 from mooring.control.publishing import RoutePublisher
 from mooring.control.service import ControlService
 from mooring.control.surroundings import Surroundings
+from mooring.control.topics import Topics
 from mooring.engines.process import ProcessEngine
 from mooring.keys.master import open_master_key
 from mooring.paths import Paths
 from mooring.settings import Settings
 from mooring.store import Store
+from mooring.store.queue import Queue
 
 
 async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) -> ControlService:
@@ -38,7 +41,10 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     cloudwatch = CloudWatch(book, settings.deployments.cloudwatch_url, clock)
     capture_keys = CaptureKeys(kms, publisher, clock, s3_is_elsewhere=bool(settings.objects.endpoint_url))
     around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, capture_keys)
+    queue = await Queue.open(paths.queue_db, clock)
+    topics = Topics(neighbours)
+    jobs = AsyncWork(settings, paths, store, queue, clock, publisher, metering, topics)
     capturing = Capturing(settings, paths, store, clock, publisher, capture_keys)
-    service = ControlService(around, neighbours, access, capturing, kms, metering, book)
+    service = ControlService(around, neighbours, access, capturing, kms, metering, book, jobs)
     await service.adopt()
     return service

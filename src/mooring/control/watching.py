@@ -13,8 +13,8 @@ from mooring.control.endpoint_workers import EndpointWorkers
 from mooring.control.instance_metrics import InstanceMetrics
 from mooring.control.metering import Metering
 from mooring.control.metric_pushing import MetricPushing
-from mooring.control.neighbours import Neighbours
 from mooring.control.surroundings import Surroundings
+from mooring.control.topics import Topics
 
 
 class Watching:
@@ -26,13 +26,13 @@ class Watching:
         workers: EndpointWorkers,
         metering: Metering,
         book: AlarmBook,
-        neighbours: Neighbours,
+        topics: Topics,
         started_at: float,
     ) -> None:
         self._around = around
         self._metering = metering
         self._evaluation = AlarmEvaluation(book, metering, around.clock)
-        self._actions = AlarmActions(book, neighbours)
+        self._actions = AlarmActions(book, topics)
         census = Census(around.store, workers.by_uid, book)
         census.tell(metering.registry, started_at)
         self._instances = InstanceMetrics(census.living, metering.record, around.clock, around.paths.root)

@@ -54,7 +54,7 @@ def spec_of(
         "command": None,
         "workers": _workers(container.environment),
         "timeout_s": settings.gateway.invocation_timeout_s,
-        "body_limit": settings.gateway.body_limit_bytes + BODY_SLACK_BYTES,
+        "body_limit": _body_limit(settings) + BODY_SLACK_BYTES,
     }
     if prepared.runtime.framework == COMMAND:
         return {**spec, "framework": "generic", "command": list(_operators_command(prepared, environment["PATH"]))}
@@ -62,6 +62,11 @@ def spec_of(
         write_atomically(run_dir / "spec.json", json.dumps(spec).encode())
         spec["command"] = [*_model_server(prepared.python, paths), "--spec", str(run_dir / "spec.json")]
     return spec
+
+
+def _body_limit(settings: Settings) -> int:
+    """What is the most for an asynchronous job is that for any call, as a replica is told nothing of its endpoint."""
+    return max(settings.gateway.body_limit_bytes, settings.async_inference.payload_limit_bytes)
 
 
 def _model_server(python: Path | None, paths: Paths) -> tuple[str, ...]:

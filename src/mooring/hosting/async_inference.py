@@ -28,6 +28,14 @@ class AsyncRoute:
     """`s3://bucket[/prefix]` without a slash at its end."""
     failure_path: str | None
     """The same; None when failures are told and not written."""
+    concurrency: int = DEFAULT_CONCURRENCY
+    """Calls at a time that each instance gets."""
+    kms_key_id: str | None = None
+    """What S3 encrypts outputs and failures with; None leaves that to the bucket."""
+    success_topic: str | None = None
+    error_topic: str | None = None
+    success_includes_response: bool = False
+    error_includes_response: bool = False
 
 
 def async_route_of(config: Members, scope: Scope, endpoint: str, uid: str) -> AsyncRoute | None:
@@ -41,11 +49,26 @@ def async_route_of(config: Members, scope: Scope, endpoint: str, uid: str) -> As
     output = wanted["OutputConfig"]
     default = f"s3://sagemaker-{scope.region}-{scope.account}/async-endpoint-outputs/{endpoint}"
     failures = output.get("S3FailurePath")
+    told = output.get("NotificationConfig") or {}
+    included = told.get("IncludeInferenceResponseIn") or ()
     return AsyncRoute(
         uid=uid,
         output_path=output.get("S3OutputPath", default).rstrip("/"),
         failure_path=None if failures is None else failures.rstrip("/"),
+        concurrency=(wanted.get("ClientConfig") or {}).get("MaxConcurrentInvocationsPerInstance", DEFAULT_CONCURRENCY),
+        kms_key_id=output.get("KmsKeyId"),
+        success_topic=told.get("SuccessTopic"),
+        error_topic=told.get("ErrorTopic"),
+        success_includes_response="SUCCESS_NOTIFICATION_TOPIC" in included,
+        error_includes_response="ERROR_NOTIFICATION_TOPIC" in included,
     )
+
+
+def topics_of(config: Members) -> list[str]:
+    """The topics that an endpoint config names, each once."""
+    wanted = config.get("AsyncInferenceConfig") or {}
+    told = (wanted.get("OutputConfig") or {}).get("NotificationConfig") or {}
+    return list(dict.fromkeys(told[name] for name in ("SuccessTopic", "ErrorTopic") if told.get(name)))
 
 
 @dataclass(frozen=True, slots=True)

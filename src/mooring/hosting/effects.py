@@ -21,7 +21,7 @@ from mooring.hosting.variant_rules import variants_of
 OF_CONFIG = frozenset(
     {
         "EndpointConfigName", "ProductionVariants", "ShadowProductionVariants", "Tags", "ExecutionRoleArn",
-        "DataCaptureConfig", "MetricsConfig",
+        "DataCaptureConfig", "MetricsConfig", "AsyncInferenceConfig",
     }
 )  # fmt: skip
 OF_METRICS = frozenset({"EnableEnhancedMetrics", "MetricPublishFrequencyInSeconds"})
@@ -40,9 +40,11 @@ OF_ENDPOINT = frozenset(
     }
 )  # fmt: skip
 
+OWN_KEYS = frozenset({"DataCaptureConfig", "AsyncInferenceConfig"})
+"""Fields with a KmsKeyId that is followed."""
+
 MEANWHILE = {
     "ServerlessConfig": "one replica runs: it does not sleep, and concurrency and memory are not limited",
-    "AsyncInferenceConfig": "there is no queue",
     "EnableDetailedObservability": "what containers tell on a /metrics of their own is not read",
     "ExplainerConfig": "nothing is explained",
     "KmsKeyId": "the model's files lie unencrypted on this machine's disk while it is served",
@@ -105,9 +107,9 @@ def refuse_idle(idle: list[str]) -> None:
 def refuse_unprotected(members: Members) -> None:
     """Raises `Refused` for a promise of secrecy that is not kept: to a server which others reach, it would be a lie.
 
-    What is captured is encrypted, so a key for that is none.
+    What is captured is encrypted, and so is what asynchronous jobs write to S3: a key for those is none.
     """
-    kept = {name: value for name, value in members.items() if name != "DataCaptureConfig"}
+    kept = {name: value for name, value in members.items() if name not in OWN_KEYS}
     for name, value in _all_members(kept):
         if value and name in ("KmsKeyId", "EnableNetworkIsolation"):
             raise Refused(

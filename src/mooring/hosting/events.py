@@ -29,6 +29,8 @@ class EventKind(StrEnum):
     """What serves is not what the image's tag names."""
     CAPTURE = "capture"
     """Captured records cannot be taken or shipped; or can be again."""
+    QUEUE = "queue"
+    """Asynchronous jobs are not begun for now, or are again."""
     NO_EFFECT = "no effect yet"
     """A field was accepted and stored, and does nothing yet."""
 

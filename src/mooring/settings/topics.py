@@ -354,6 +354,14 @@ class CaptureSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AsyncSettings:
+    """Asynchronous inference: see [async-inference.md](async-inference.md)."""
+
+    payload_limit_bytes: int = 1024**3
+    """Largest input, and largest answer (AWS: 1 GB)."""
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectSettings:
     """Where `s3://` is."""
 
@@ -387,6 +395,7 @@ class Settings:
     deployments: DeploymentSettings = field(default_factory=DeploymentSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     capture: CaptureSettings = field(default_factory=CaptureSettings)
+    async_inference: AsyncSettings = field(default_factory=AsyncSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)

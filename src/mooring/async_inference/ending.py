@@ -1,0 +1,119 @@
+"""The ends of jobs: the answer in S3, the row done, and what is owed to topics, in this order.
+
+What has been answered is written however long S3 is away, and the queue however long its disk is full. What S3 refuses
+(no such bucket, no right to write) is a failure of the job, told as such.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from pathlib import Path
+
+from mooring.async_inference import counting, failures
+from mooring.async_inference.counting import COUNT, MICROSECONDS, MILLISECONDS
+from mooring.async_inference.delivering import failure_body
+from mooring.async_inference.failures import Away, Problem
+from mooring.async_inference.hand import FIRST_PAUSE_S, LONGEST_PAUSE_S, Endpoint, InHand, Tools
+from mooring.async_inference.notifying import INCLUDED_BYTES, Told, includes_response, notifications
+from mooring.hosting.async_jobs import Answered, Outcome, OutcomeKind
+
+log = logging.getLogger("mooring.control")
+
+
+class Ending:
+    """Of one endpoint's jobs."""
+
+    def __init__(self, endpoint: Endpoint, tools: Tools) -> None:
+        self._endpoint = endpoint
+        self._tools = tools
+
+    async def deliver(self, held: InHand, answered: Answered) -> None:
+        """Write what the model said, and end the job."""
+        if 200 <= answered.status < 300:
+            await self._output(held, answered)
+        else:
+            await self._model_error(held, answered)
+        self._tools.spool.remove(answered.spool)
+
+    async def fail(self, held: InHand, reason: str, kind: OutcomeKind = OutcomeKind.FAILED) -> None:
+        """End a job for which no model has said why."""
+        location, written = held.queued.job.failure_location, None
+        if location is not None:
+            written = await self._failure(held, location, failure_body(reason), "application/json")
+        told = Told(Outcome(kind, reason, written), self._now(), "application/json" if written else None)
+        await self._done(held, told)
+
+    async def _output(self, held: InHand, answered: Answered) -> None:
+        location = held.queued.job.output_location
+        try:
+            await self._put(held, location, self._tools.spool.path(answered.spool), answered.content_type)
+        except (Problem, OSError) as problem:
+            await self.fail(held, failures.not_written(location, str(problem)))
+            return
+        body = await self._included(OutcomeKind.COMPLETED, answered)
+        outcome = Outcome(OutcomeKind.COMPLETED, None, location)
+        await self._done(held, Told(outcome, self._now(), answered.content_type, body))
+
+    async def _model_error(self, held: InHand, answered: Answered) -> None:
+        location, written = held.queued.job.failure_location, None
+        if location is not None:
+            path = self._tools.spool.path(answered.spool)
+            written = await self._failure(held, location, path, answered.content_type)
+        body = await self._included(OutcomeKind.FAILED, answered)
+        outcome = Outcome(OutcomeKind.FAILED, failures.model_error(answered.status), written)
+        await self._done(held, Told(outcome, self._now(), answered.content_type, body))
+
+    async def _failure(self, held: InHand, location: str, body: bytes | Path, content_type: str | None) -> str | None:
+        """Where the failure was written; None when S3 refuses it, which changes nothing for the job."""
+        try:
+            await self._put(held, location, body, content_type)
+        except (Problem, OSError) as problem:
+            log.warning("the failure of job %s is not in S3: %s", held.queued.job.id, problem)
+            return None
+        return location
+
+    async def _included(self, kind: OutcomeKind, answered: Answered) -> bytes | None:
+        if not includes_response(self._endpoint.asynchronous, kind) or answered.length > INCLUDED_BYTES:
+            return None
+        try:
+            return await self._tools.spool.read(answered.spool)
+        except OSError:
+            return None
+
+    async def _done(self, held: InHand, told: Told) -> None:
+        endpoint, job, outcome = self._endpoint, held.queued.job, told.outcome
+        route = endpoint.route
+        owed = notifications(endpoint.asynchronous, route.scope.region, route.endpoint, job, told)
+        if not await endpoint.persisted(lambda: self._tools.queue.done(job.id, outcome, owed)):
+            return
+        if owed:
+            self._tools.owed()
+        endpoint.count(held, counting.PROCESSED, COUNT, 1.0)
+        endpoint.count(held, "InvocationFailures", COUNT, float(outcome.kind is OutcomeKind.FAILED))
+        endpoint.count(held, "ExpiredRequests", COUNT, float(outcome.kind is OutcomeKind.EXPIRED))
+        endpoint.count(held, "TotalProcessingTime", MILLISECONDS, endpoint.age_s(job) * 1e3)
+
+    async def _put(self, held: InHand, location: str, body: bytes | Path, content_type: str | None) -> None:
+        """Write an object, however long S3 is away. Raises `Problem` and OSError."""
+        endpoint, pause = self._endpoint, FIRST_PAUSE_S
+        while True:
+            began, key_id = time.monotonic(), endpoint.asynchronous.kms_key_id
+            try:
+                await self._tools.delivering.put(location, body, content_type, key_id)
+            except Away as error:
+                endpoint.count(held, "ResponseUploadFailures", COUNT, 1.0)
+                log.info("the result of job %s waits for S3: %s", held.queued.job.id, error)
+                await asyncio.sleep(pause * random.uniform(0.75, 1.25))
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+            except Problem:
+                endpoint.count(held, "ResponseUploadFailures", COUNT, 1.0)
+                raise
+            else:
+                endpoint.count(held, "ResponseUploadLatency", MICROSECONDS, (time.monotonic() - began) * 1e6)
+                return
+
+    def _now(self) -> float:
+        return self._tools.clock.wall()

@@ -1,0 +1,84 @@
+"""Notifications of asynchronous endpoints: what is owed to topics, published until they have it.
+
+On its own, so that a topic which fails holds nothing up but what is owed to itself. A notification whose topic refuses
+it (there is no such topic) is tried a few times too, as a topic may be made again; then it is given up, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from mooring.clock import Clock
+from mooring.control.topics import Topics
+from mooring.errors import MooringError, Refused
+from mooring.hosting.async_jobs import Owed
+from mooring.store.queue import Queue
+
+log = logging.getLogger("mooring.control")
+
+AT_ONCE = 32
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 300.0
+LOOK_S = 1.0
+REFUSALS = 5
+"""Tries of what a topic refuses."""
+TRIES = 200
+"""Of what could not be told for some other reason: with the pauses between them more than half a day."""
+
+
+class AsyncOutbox:
+    """`run` is the one task; `owed` wakes it."""
+
+    def __init__(self, queue: Queue, topics: Topics, clock: Clock, failed: Callable[[Owed], None]) -> None:
+        self._queue = queue
+        self._topics = topics
+        self._clock = clock
+        self._failed = failed
+        self._wake = asyncio.Event()
+
+    def owed(self) -> None:
+        """There is something new."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                while found := await self._queue.owed(AT_ONCE):
+                    await self._publish_all(found)
+            except MooringError as error:
+                log.warning("notifications of asynchronous endpoints are not published: %s", error)
+                await asyncio.sleep(LOOK_S)
+            try:
+                async with asyncio.timeout(LOOK_S):  # what was postponed is due with time alone
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _publish_all(self, found: list[Owed]) -> None:
+        told = await asyncio.gather(*(self._is_told(each) for each in found))
+        done = [each.id for each, is_told in zip(found, told, strict=True) if is_told]
+        if done:
+            await self._queue.told(done)
+
+    async def _is_told(self, owed: Owed) -> bool:
+        notification = owed.notification
+        try:
+            await self._topics.publish(notification.topic, notification.message, f"{owed.job_id}-{owed.id}")
+        except MooringError as error:
+            await self._not_told(owed, error)
+            return False
+        return True
+
+    async def _not_told(self, owed: Owed, error: MooringError) -> None:
+        tries = owed.attempts + 1
+        self._failed(owed)
+        if tries >= (REFUSALS if isinstance(error, Refused) else TRIES):
+            log.warning("job %s is not told to %a: %s", owed.job_id, owed.notification.topic, error)
+            await self._queue.given_up(owed.id, str(error))
+        else:
+            pause = min(FIRST_PAUSE_S * 2 ** min(owed.attempts, 16), LONGEST_PAUSE_S)
+            await self._queue.postponed(owed.id, self._clock.uptime() + pause, str(error))

@@ -1,0 +1,52 @@
+"""Publishing to SNS topics: the one next door, or another where a setting names it."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlencode
+
+from mooring.control.neighbours import Neighbours
+from mooring.errors import NotInstalled, Refused, Unavailable
+from mooring.http1.messages import Request
+
+ARN_PARTS = 6
+
+
+class Topics:
+    """One for all who have something to tell."""
+
+    def __init__(self, neighbours: Neighbours) -> None:
+        self._neighbours = neighbours
+
+    async def publish(self, topic: str, message: str, notice_id: str, subject: str | None = None) -> None:
+        """Tell a topic. `notice_id` is the same at each try, so that a try whose answer was lost is not told twice.
+
+        Raises `Unavailable` for what may be tried again, and `Refused` for what may not.
+        """
+        parts = topic.split(":")
+        if len(parts) != ARN_PARTS:
+            raise Refused(f"{topic} is not the ARN of a topic.")
+        request = Request()
+        request.method, request.target = b"POST", b"/"
+        credential = f"mooring/20200101/{parts[3]}/sns/aws4_request"
+        authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature={'0' * 64}"
+        request.headers = [
+            (b"host", b"localhost"),
+            (b"authorization", authorization.encode("latin-1", "replace")),
+            (b"content-type", b"application/x-www-form-urlencoded"),
+            (b"amz-sdk-invocation-id", notice_id.encode()),
+        ]
+        fields = {"Action": "Publish", "Version": "2010-03-31", "TopicArn": topic, "Message": message}
+        request.body = urlencode(fields if subject is None else {**fields, "Subject": subject}).encode()
+        try:
+            answer = await self._neighbours.ask(request, notice_id)
+        except NotInstalled:
+            raise Refused("SNS is an extra of Mooring's that is not installed.") from None
+        if answer.status >= 500:
+            raise Unavailable(f"SNS answered with status {answer.status}.")
+        if answer.status != 200:
+            raise Refused(f"SNS answered with status {answer.status}: {_short(answer.body)}")
+
+
+def _short(body: bytes) -> str:
+    return json.dumps(body[:200].decode("utf-8", "replace"))
