@@ -193,7 +193,17 @@ def test_least_outstanding_prefers_the_idle_replica(stage: Stage) -> None:
         ),
         (
             invocation(api="async-invocations"),
-            {"Message": "InvokeEndpointAsync is not available: this version of Mooring does not do it yet."},
+            {
+                "Message": "Endpoint ep has no AsyncInferenceConfig. Invoke it by InvokeEndpoint, or give it an "
+                "endpoint config that has one."
+            },
+        ),
+        (
+            invocation(api="invocations-bidirectional-stream"),
+            {
+                "Message": "InvokeEndpointWithBidirectionalStream is not available: this version of Mooring does not "
+                "do it yet."
+            },
         ),
         (
             invocation(api="invocations-response-stream", session_id="NEW_SESSION"),
@@ -219,7 +229,18 @@ def test_least_outstanding_prefers_the_idle_replica(stage: Stage) -> None:
             },
         ),
     ],
-    ids=["unknown", "region", "model", "variant", "header", "async", "new session", "container", "component"],
+    ids=[
+        "unknown",
+        "region",
+        "model",
+        "variant",
+        "header",
+        "async",
+        "both ways",
+        "new session",
+        "container",
+        "component",
+    ],
 )
 def test_refusals_are_validation_errors(stage: Stage, request_bytes: bytes, members: dict[str, str]) -> None:
     stage.served(lambda *_: answer())
@@ -325,7 +346,7 @@ def test_the_scope_of_a_signature_names_the_region() -> None:
     from mooring.http1.listening import Limits
     from mooring.http1.ticking import Ticker
 
-    parts = (None, None, None, None)
+    parts = (None, None, None, None, None)
     where = {"account": ACCOUNT, "region": "r-default", "host": "127.0.0.1", "allowed_hosts": ""}
     front = Front(Limits(), Ticker(), *parts, buffered_limit=1, **where)  # type: ignore[arg-type]
     assert front.region_of(signed(region="eu-west-1").encode()) == b"eu-west-1"

@@ -128,6 +128,26 @@ def body_too_long(limit: int) -> Response:
     return Response(413, ((b"Content-Type", b"text/plain"),), text.encode())
 
 
+def only_asynchronous(endpoint: str) -> Response:
+    """A call that wants its answer at once, of an endpoint that has a queue."""
+    return validation_error(
+        f"Endpoint {endpoint} has an AsyncInferenceConfig and is invoked by InvokeEndpointAsync only."
+    )
+
+
+def not_asynchronous(endpoint: str) -> Response:
+    """A call for the queue of an endpoint that has none."""
+    return validation_error(
+        f"Endpoint {endpoint} has no AsyncInferenceConfig. Invoke it by InvokeEndpoint, or give it an endpoint config"
+        " that has one."
+    )
+
+
+def not_kept(reason: str) -> Response:
+    """An asynchronous call that was not accepted, as it would not have survived; SDKs try again on this one."""
+    return fault(503, "ServiceUnavailable", {"Message": f"The request cannot be kept: {reason}. Try again later."})
+
+
 def no_such_variant(variant: str, endpoint: str) -> Response:
     """TargetVariant names none of the endpoint's variants."""
     return validation_error(f"Variant {variant} does not exist in endpoint {endpoint}.")

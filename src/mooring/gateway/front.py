@@ -15,9 +15,10 @@ from collections.abc import Iterable
 from time import perf_counter
 
 from mooring.gateway import faults
+from mooring.gateway.asynchronous import Asynchronous
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.handover import Handover
-from mooring.gateway.headers import AUTHORIZATION, INVOKE, SESSION_ID, STREAM, TARGET_VARIANT, Api, unfit
+from mooring.gateway.headers import ASYNC, AUTHORIZATION, INVOKE, SESSION_ID, STREAM, TARGET_VARIANT, Api, unfit
 from mooring.gateway.invocation import Client, Invocation
 from mooring.gateway.observed import ObservedInvocation
 from mooring.gateway.pipeline import Pipeline
@@ -50,6 +51,7 @@ class Front(Listening):
         "_allowed_hosts",
         "_loopback",
         "account",
+        "asynchronous",
         "forwarder",
         "handover",
         "region",
@@ -66,6 +68,7 @@ class Front(Listening):
         sessions: Sessions,
         forwarder: Forwarder,
         handover: Handover,
+        asynchronous: Asynchronous,
         *,
         account: str,
         region: str,
@@ -79,6 +82,7 @@ class Front(Listening):
         self.sessions = sessions
         self.forwarder = forwarder
         self.handover = handover
+        self.asynchronous = asynchronous
         self.account = account
         self.region = region.encode()
         self.tracing = tracing
@@ -297,8 +301,19 @@ class FrontConnection(ServerConnection):
             self._front.forwarder.forward(request, self)
         elif (pipeline := self._find(request, name)) is None:
             self.respond_with(self._unknown(request, name, api))
+        elif (pipeline.route.async_inference is not None) is not (api is ASYNC):
+            wrong = faults.not_asynchronous if api is ASYNC else faults.only_asynchronous
+            self.respond_with(wrong(pipeline.route.endpoint))
+        elif api is ASYNC:
+            self._accept(request, _known(request, api), pipeline)
         else:
             self._invoke(request, _known(request, api), pipeline, api)
+
+    def _accept(self, request: Request, known: dict[bytes, bytes], pipeline: Pipeline) -> None:
+        """An asynchronous call: answered once its job is on disk."""
+        begun = self._front.asynchronous.begin(pipeline.route, known, request.body, self.respond_with)
+        if begun is not None:
+            self.respond_with(begun)
 
     def _not_named(self, request: Request) -> None:
         path = request.path

@@ -21,7 +21,7 @@ from mooring.access.refusals import refusal
 from mooring.access.verifying import Verifier
 from mooring.gateway import faults
 from mooring.gateway.front import Front, FrontConnection
-from mooring.gateway.headers import AUTHORIZATION, INVOKE, Api
+from mooring.gateway.headers import ASYNC, AUTHORIZATION, INVOKE, Api
 from mooring.gateway.request_ids import new_request_id
 from mooring.gateway.targets import endpoint_and_api, operation_of
 from mooring.hosting.naming import Scope
@@ -168,10 +168,18 @@ class GuardedConnection(FrontConnection):
         super().request_received(request)
 
     def _invoke(self, request: Request, known: dict[bytes, bytes], pipeline: Pipeline, api: Api = INVOKE) -> None:
+        if self._is_judged(request, pipeline, api):
+            super()._invoke(request, known, pipeline, api)
+
+    def _accept(self, request: Request, known: dict[bytes, bytes], pipeline: Pipeline) -> None:
+        if self._is_judged(request, pipeline, ASYNC):
+            super()._accept(request, known, pipeline)
+
+    def _is_judged(self, request: Request, pipeline: Pipeline, api: Api) -> bool:
+        """Whatever way led here: what is invoked is what was judged, of this very request. Else it is refused here."""
         good, self._good = self._good, None
         route = pipeline.route
-        # Whatever way led here: what is invoked is what was judged, of this very request.
         if good is None or good[0] is not request or good[1] != (route.scope.region, route.endpoint, api.operation):
             self.respond_with(faults.access_denied("The request was not verified."))
-            return
-        super()._invoke(request, known, pipeline, api)
+            return False
+        return True

@@ -58,9 +58,9 @@ class Api:
         lines = [line % known[name] for name, line in self._forwarded.items() if name in known]
         return b"%b%bContent-Length: " % (self._begin, b"".join(lines))
 
-    def violation(self, endpoint: bytes, known: Mapping[bytes, bytes]) -> Response | None:
+    def violation(self, endpoint: bytes, known: Mapping[bytes, bytes], body_length: int = 0) -> Response | None:
         """The answer to a name or headers that break AWS's bounds or patterns; None when they are fine."""
-        error = _checks(self.operation).violation(endpoint, tuple(known.items()), 0)
+        error = _checks(self.operation).violation(endpoint, tuple(known.items()), body_length)
         return None if error is None else validation_error(error.message or "")
 
 
@@ -80,6 +80,8 @@ STREAM = Api(
         b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
     },
 )
+ASYNC = Api("InvokeEndpointAsync", b"x-amzn-sagemaker-accept", {})
+"""Its container is called by control."""
 
 
 def unfit(endpoint: str, known: Mapping[bytes, bytes]) -> Response | None:
@@ -94,5 +96,5 @@ def _checks(operation: str) -> InvocationChecks:
 
 def prepare() -> None:
     """Compile the checks now rather than in the first request."""
-    for api in (INVOKE, STREAM):
+    for api in (INVOKE, STREAM, ASYNC):
         assert api.known

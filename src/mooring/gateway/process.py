@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING, Any
 from mooring import settings as settings_module
 from mooring.access.keys import Keyring
 from mooring.access.modes import keys_are_needed
+from mooring.async_inference.handing import AcceptedJobs
+from mooring.clock import SystemClock
 from mooring.data_capture.observing import Capture
 from mooring.gateway import headers
+from mooring.gateway.asynchronous import Asynchronous
 from mooring.gateway.counting import Counting
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.front import Front, FrontConnection
@@ -96,6 +99,9 @@ class Gateway:
         self._capture = Capture(paths.capture, settings.capture, self._channel.tell)
         self._channel.greeted.append(self._capture.greet)
         self._channel.heeded["data_keys"] = self._take_data_keys
+        self._accepted = AcceptedJobs(paths.async_jobs, self._channel.tell)
+        self._channel.greeted.append(self._accepted.greet)
+        self._channel.heeded["jobs_taken"] = self._accepted.taken
         counting = Counting()
         self._mirroring = Mirroring(settings.shadow, self._ticker, counting.of, self._capture.take)
         self._channel.greeted.append(lambda: self._tell_of_shadows(all_of_them=True))
@@ -129,6 +135,7 @@ class Gateway:
             Sessions(self._sessions),
             Forwarder(str(paths.control_socket), limits.control_wait_s),
             Handover(str(paths.handover_socket), limits.control_wait_s, settings.objects.endpoint_url),
+            Asynchronous(self._accepted, SystemClock()),
             account=settings.account.id,
             region=settings.account.region,
             buffered_limit=limits.buffered_limit_bytes,
@@ -197,6 +204,7 @@ class Gateway:
         server.close()
         await self._drain()
         self._capture.close()
+        self._accepted.close()
         await asyncio.gather(*(each.finish() for each in (self._mirroring, self._tracing) if each is not None))
         self._tell_of_shadows(all_of_them=False)
         self._reporter.report()

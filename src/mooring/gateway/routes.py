@@ -42,7 +42,7 @@ class RouteTable:
         instruments: Instruments,
     ) -> None:
         self.by_target: dict[tuple[bytes, bytes], Pipeline] = {}
-        """(region, raw target of an invocation) → pipeline: one look-up, no parsing of the path."""
+        """(region, raw target of an InvokeEndpoint) → pipeline: one look-up, no parsing of the path."""
         self._directory = directory
         self._account = account
         self._new_replica = new_replica
@@ -131,8 +131,8 @@ class RouteTable:
             known.reinstate()
 
     def _index(self, held: Pipeline | None, pipeline: Pipeline | None) -> None:
-        """Let invocations find `pipeline` where they found `held`: one assignment each, between two requests."""
-        if held is not None and (pipeline is None or not pipeline.serves):
+        """Let invocations find `pipeline` where they found `held`, between two requests."""
+        if held is not None:
             for target in _targets(held.route):
                 self.by_target.pop(target, None)
             self._by_name.pop(_name(held.route), None)
@@ -174,6 +174,8 @@ def _path(directory: Path, key: str) -> Path:
 
 
 def _targets(route: Route) -> list[tuple[bytes, bytes]]:
+    if route.async_inference is not None:
+        return []  # what is not answered at once goes the long way
     return [(route.scope.region.encode(), f"/endpoints/{route.endpoint}/invocations".encode())]
 
 

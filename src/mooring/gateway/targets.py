@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from urllib.parse import unquote_to_bytes
 
-from mooring.gateway.headers import INVOKE, STREAM, Api
+from mooring.gateway.headers import ASYNC, INVOKE, STREAM, Api
 
-SERVED = {b"invocations": INVOKE, b"invocations-response-stream": STREAM}
-NOT_YET = {
-    b"async-invocations": "InvokeEndpointAsync",
-    b"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream",
-}
+SERVED = {b"invocations": INVOKE, b"invocations-response-stream": STREAM, b"async-invocations": ASYNC}
+NOT_YET = {b"invocations-bidirectional-stream": "InvokeEndpointWithBidirectionalStream"}
 
 _BEGIN = b"POST /endpoints/"
 _PLAIN = b"/invocations HTTP/1.1\r\n"
 _STREAM = b"/invocations-response-stream HTTP/1.1\r\n"
+_ASYNC = b"/async-invocations HTTP/1.1\r\n"
 _LONGEST_NAME = 63
 _PLAIN_BEFORE = len(_BEGIN) + _LONGEST_NAME + len(_PLAIN)
 _STREAM_BEFORE = len(_BEGIN) + _LONGEST_NAME + len(_STREAM)
+_ASYNC_BEFORE = len(_BEGIN) + _LONGEST_NAME + len(_ASYNC)
 
 
 def begins_invocation(data: bytes) -> bool:
     """Whether bytes begin as nearly every request here does: an invocation under a plain name."""
     if not data.startswith(_BEGIN):
         return False
-    return data.find(_PLAIN, 17, _PLAIN_BEFORE) > 0 or data.find(_STREAM, 17, _STREAM_BEFORE) > 0
+    return (
+        data.find(_PLAIN, 17, _PLAIN_BEFORE) > 0
+        or data.find(_STREAM, 17, _STREAM_BEFORE) > 0
+        or data.find(_ASYNC, 17, _ASYNC_BEFORE) > 0
+    )
 
 
 def operation_of(api: bytes) -> str | None:

@@ -76,7 +76,8 @@ class Job:
     """One accepted InvokeEndpointAsync."""
 
     id: str
-    """uuid4, unique among all jobs: taking it in twice is taking it in once."""
+    """A UUID: taking it in twice is taking it in once. Of version 7, which sorts by time, since an index of random ones
+    writes a page of the disk for each."""
     uid: str
     """The endpoint's."""
     inference_id: str

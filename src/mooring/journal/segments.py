@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NEW, OPEN, SEALED = ".new", ".open", ".sealed"
+_sync = getattr(os, "fdatasync", os.fsync)
 _MOST_PIECES = 512
 """Of one writev; the kernel takes 1,024."""
 
@@ -25,7 +26,7 @@ _MOST_PIECES = 512
 class Segment:
     """One file being written. Made by `Segment.create`; not for two threads at a time."""
 
-    __slots__ = ("_descriptor", "name", "path", "size", "spoiled")
+    __slots__ = ("_descriptor", "_synced", "name", "path", "size", "spoiled")
 
     def __init__(self, path: Path, name: str, descriptor: int) -> None:
         self.path = path
@@ -34,6 +35,7 @@ class Segment:
         self.spoiled = False
         """A write failed and its beginning could not be taken back: what would follow it would be lost with it."""
         self._descriptor = descriptor
+        self._synced = 0
 
     @classmethod
     def create(cls, directory: Path, name: str) -> Segment:
@@ -68,6 +70,18 @@ class Segment:
     def append_pieces(self, pieces: Sequence[bytes]) -> None:
         """The same for a line that is long, and in pieces."""
         self._rest([memoryview(piece) for piece in pieces if piece], 0)
+
+    def sync(self) -> None:
+        """Have all lines survive a loss of power. Raises OSError, and then those since the last time are not kept."""
+        try:
+            _sync(self._descriptor)
+        except OSError:
+            # What the kernel could not write it may have dropped, and would say nothing of the next time.
+            self.size = self._synced
+            self._take_back()
+            self.spoiled = True
+            raise
+        self._synced = self.size
 
     def close(self) -> None:
         """Let it be sealed."""
