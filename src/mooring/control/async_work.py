@@ -26,6 +26,7 @@ from mooring.control.metering import Metering
 from mooring.control.publishing import RoutePublisher
 from mooring.control.topics import Topics
 from mooring.errors import MooringError, Unavailable
+from mooring.hosting.async_inference import AsyncRoute
 from mooring.hosting.async_jobs import JobState, OutcomeKind, Owed, QueuedJob
 from mooring.hosting.events import EventKind, event
 from mooring.hosting.routes import Route
@@ -189,6 +190,14 @@ class AsyncWork:
         await self._end_jobs(work, await self._of(work.uid, JobState.CALLING))
         while found := await self._queue.end_endpoint(work.uid, failures.ENDED, ENDED_AT_ONCE):
             await self._end_jobs(work, found)
+
+    async def end_gone(self, route: Route, asynchronous: AsyncRoute) -> None:
+        """End what an endpoint has left that no route names any more."""
+        if asynchronous.uid not in self._works:
+            self._unfinished.pop(asynchronous.uid, None)
+            work = EndpointWork(route, asynchronous, self._tools)
+            await self._end_endpoint(work)
+            await self._end_jobs(work, await self._of(asynchronous.uid, JobState.ANSWERED))
 
     async def _of(self, uid: str, state: JobState) -> list[QueuedJob]:
         return await self._queue.page(uid, state.value, 0, 10_000)

@@ -18,6 +18,8 @@ from mooring.control.administration import (
     tls_status,
 )
 from mooring.control.alarm_book import AlarmBook
+from mooring.control.async_history import AsyncHistory
+from mooring.control.async_intake import AsyncIntake
 from mooring.control.async_work import AsyncWork
 from mooring.control.capturing import Capturing
 from mooring.control.endpoint_workers import EndpointWorkers
@@ -58,11 +60,15 @@ class ControlService:
         metering: Metering,
         book: AlarmBook,
         jobs: AsyncWork,
+        intake: AsyncIntake,
+        history: AsyncHistory,
     ) -> None:
         self._around = around
         self._capturing = capturing
         self._neighbours = neighbours
         self._jobs = jobs
+        self._intake = intake
+        self._history = history
         self.kms = kms
         self.metering = metering
         self.alarms = book
@@ -191,6 +197,8 @@ class ControlService:
         for task in self._housekeeping:
             task.cancel()
         await self._shadow_keeping.save()
+        await self._intake.close()
+        await self._history.close()
         await self._jobs.close()
         await self._workers.stop()
         await self._capturing.close()
@@ -207,6 +215,8 @@ class ControlService:
         self._around.publisher.settle()
         self._capturing.start()
         await self._jobs.start()
+        self._intake.start(self._jobs.arrived)
+        self._history.start(self._jobs.end_gone)
         self._workers.wake_all()  # now that gateways can be asked what they follow
         self._housekeeping = [
             asyncio.create_task(self._keep_house(), name="housekeeping"),

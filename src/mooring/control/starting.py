@@ -6,6 +6,8 @@ from mooring.clock import Clock
 from mooring.control.access import Access
 from mooring.control.alarm_book import AlarmBook
 from mooring.control.alarms import CloudWatch
+from mooring.control.async_history import AsyncHistory
+from mooring.control.async_intake import AsyncIntake
 from mooring.control.async_work import AsyncWork
 from mooring.control.capture_keys import CaptureKeys
 from mooring.control.capturing import Capturing
@@ -35,16 +37,18 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     await kms.start()
     engine = ProcessEngine(paths, settings, clock, client_key(access.replicas_key))
     metering = await Metering.open(settings.metrics, paths, publisher, clock)
+    queue = await Queue.open(paths.queue_db, clock)
+    intake = AsyncIntake(paths.async_jobs, queue, publisher)  # before a gateway can tell of jobs
+    history = AsyncHistory(queue, store, publisher, clock, settings.async_inference.history_s)
     await publisher.start()
     neighbours = Neighbours(settings, paths, clock)
     book = await AlarmBook.open(store, clock)
     cloudwatch = CloudWatch(book, settings.deployments.cloudwatch_url, clock)
     capture_keys = CaptureKeys(kms, publisher, clock, s3_is_elsewhere=bool(settings.objects.endpoint_url))
     around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, capture_keys)
-    queue = await Queue.open(paths.queue_db, clock)
     topics = Topics(neighbours)
     jobs = AsyncWork(settings, paths, store, queue, clock, publisher, metering, topics)
     capturing = Capturing(settings, paths, store, clock, publisher, capture_keys)
-    service = ControlService(around, neighbours, access, capturing, kms, metering, book, jobs)
+    service = ControlService(around, neighbours, access, capturing, kms, metering, book, jobs, intake, history)
     await service.adopt()
     return service

@@ -359,6 +359,8 @@ class AsyncSettings:
 
     payload_limit_bytes: int = 1024**3
     """Largest input, and largest answer (AWS: 1 GB)."""
+    history_s: float = 604_800.0
+    """How long `mooring async` knows what became of an invocation, and can try it again: a week."""
 
 
 @dataclass(frozen=True, slots=True)
