@@ -126,6 +126,11 @@ class EndpointWork:
         finally:
             self._ended_elsewhere.discard(queued.job.id)
 
+    async def finish(self, queued: QueuedJob) -> None:
+        """Deliver what a model had answered, of an endpoint that takes no more jobs."""
+        assert queued.answered is not None
+        await self._ending.deliver(InHand(queued, self._variant()), queued.answered)
+
     # Taking jobs.
 
     async def _run(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from mooring.async_inference import failures, orphans
@@ -36,7 +36,7 @@ from mooring.paths import Paths
 from mooring.processes import identity
 from mooring.processes.identity import ProcessIdentity
 from mooring.settings import Settings
-from mooring.store import Connection, Store, endpoints, events
+from mooring.store import Connection, Store, events
 from mooring.store.queue import Queue
 
 log = logging.getLogger("mooring.control")
@@ -71,7 +71,6 @@ class AsyncWork:
         self._s3 = open_async_s3(settings, paths)
         self._spool = Spool(paths.async_spool)
         self._counters = Counters()
-        self.topics = topics
         self._outbox = AsyncOutbox(queue, topics, clock, self._not_told)
         limit = settings.async_inference.payload_limit_bytes
         self._room = Room(self._spool, self._tell_all)
@@ -92,6 +91,7 @@ class AsyncWork:
         self._works: dict[str, EndpointWork] = {}
         self._by_key: dict[str, str] = {}
         self._unfinished: dict[str, list[QueuedJob]] = {}
+        self._ending: set[str] = set()
         self._identities: dict[str, Mapping[str, Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -106,7 +106,6 @@ class AsyncWork:
         self._begin(self._outbox.run(), "notifications of jobs")
         self._begin(self._room.run(), "room for answers")
         self._begin(self._keep(), "queues of jobs")
-        self._begin(self._end_known(), "jobs of endpoints that are gone")
 
     async def close(self) -> None:
         """Stop where things are."""
@@ -187,31 +186,32 @@ class AsyncWork:
         """What runs is given up, and everything is ended that was not done."""
         await work.close()
         await self._publisher.idle_again()
-        await self._end_jobs(work, await self._of(work.uid, JobState.CALLING))
-        while found := await self._queue.end_endpoint(work.uid, failures.ENDED, ENDED_AT_ONCE):
-            await self._end_jobs(work, found)
+        await self._end_jobs(work)
 
     async def end_gone(self, route: Route, asynchronous: AsyncRoute) -> None:
         """End what an endpoint has left that no route names any more."""
-        if asynchronous.uid not in self._works:
+        if asynchronous.uid not in self._works and asynchronous.uid not in self._ending:
             self._unfinished.pop(asynchronous.uid, None)
-            work = EndpointWork(route, asynchronous, self._tools)
-            await self._end_endpoint(work)
-            await self._end_jobs(work, await self._of(asynchronous.uid, JobState.ANSWERED))
+            await self._end_jobs(EndpointWork(route, asynchronous, self._tools))
 
-    async def _of(self, uid: str, state: JobState) -> list[QueuedJob]:
-        return await self._queue.page(uid, state.value, 0, 10_000)
+    async def _end_jobs(self, work: EndpointWork) -> None:
+        """Of an endpoint that is gone: what its models answered is delivered, all else fails."""
+        self._ending.add(work.uid)
+        try:
+            await self._each(work.uid, JobState.ANSWERED, work.finish)
+            await self._each(work.uid, JobState.CALLING, lambda job: work.end(job, OutcomeKind.FAILED, failures.ENDED))
+            while found := await self._queue.end_endpoint(work.uid, failures.ENDED, ENDED_AT_ONCE):
+                for each in found:
+                    await work.end(each, OutcomeKind.FAILED, failures.ENDED)
+        finally:
+            self._ending.discard(work.uid)
 
-    async def _end_jobs(self, work: EndpointWork, found: list[QueuedJob]) -> None:
-        for each in found:
-            await work.end(each, OutcomeKind.FAILED, failures.ENDED)
-
-    async def _end_known(self) -> None:
-        """Endpoints that went while no control could see to their jobs."""
-        known = await self._queue.known()
-        uids = {record.uid for record in await self._store.read(endpoints.all)}
-        for uid in known.keys() - uids:
-            self._unfinished.pop(uid, None)
+    async def _each(self, uid: str, state: JobState, end: Callable[[QueuedJob], Awaitable[None]]) -> None:
+        after = 0
+        while found := await self._queue.page(uid, state.value, after, ENDED_AT_ONCE):
+            for each in found:
+                await end(each)
+            after = found[-1].position
 
     # By the clock.
 

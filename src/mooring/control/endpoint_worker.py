@@ -17,6 +17,7 @@ from mooring.control.fleet import Fleet
 from mooring.control.replica_life import Place
 from mooring.control.rollout import RolloutDriver
 from mooring.control.surroundings import Surroundings
+from mooring.control.topic_trials import NOTHING_TO_TRY, TopicTrials
 from mooring.errors import Unavailable
 from mooring.hosting import transitions
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Rollout, VariantState
@@ -45,7 +46,8 @@ class EndpointWorker:
         self._convergence = Convergence(self.fleet, around)
         interval_s = around.settings.deployments.alarm_interval_s
         self._alarms = AlarmWatch(around.cloudwatch, around.clock, interval_s, self.wake)
-        self._rollouts = RolloutDriver(self.fleet, self._convergence, self._alarms, around)
+        self._trials = TopicTrials(around.topics, around.clock, self.wake)
+        self._rollouts = RolloutDriver(self.fleet, self._convergence, self._alarms, self._trials, around)
         self._wake = asyncio.Event()
         self._wake.set()
         self._next_look: float | None = None
@@ -125,11 +127,12 @@ class EndpointWorker:
 
     async def _create(self, record: EndpointRecord) -> None:
         grown = self._convergence.grow(record)
-        if failure := self._failure(record, record.variants):
+        trial = self._trials.of(("create", record.generation), record.config, record.variants)
+        if failure := self._failure(record, record.variants) or trial.failure:
             await self._fail(record, failure)
             return
         self._next_look = grown.next_look_s
-        if not grown.whole:
+        if not (grown.whole and trial.over):
             return
         reached = await self._convergence.towards(self._settled(record), ask=True)
         self._next_look = reached.next_look_s
@@ -152,11 +155,15 @@ class EndpointWorker:
         reached = await self._convergence.towards(record, ask=True, shrink_if_whole=not undoing)
         self._next_look = reached.next_look_s
         growing = [each for each in record.variants if each.desired_count > each.current_count]
-        if failure := self._failure(record, growing):
+        trial = NOTHING_TO_TRY
+        if not undoing:
+            trial = self._trials.of(("scale", record.modified_at), record.config, record.variants)
+        if failure := self._failure(record, growing) or trial.failure:
             log.warning("endpoint %s keeps its capacity: %s", record.name, failure)
             await self._replace(record, transitions.unchanged(record, failure_reason(failure), self._now()))
         elif (
             reached.in_effect
+            and trial.over
             and (undoing or reached.grown.whole)
             and await self._replace(record, self._settled(record))
         ):
@@ -186,6 +193,7 @@ class EndpointWorker:
         self._tidied = state
 
     async def _delete(self, record: EndpointRecord) -> None:
+        self._trials.forget()
         version = self._around.publisher.drop(route_key(record.scope, record.name))
         if not record.forced:
             await self._convergence.in_effect(record, version)
@@ -220,6 +228,7 @@ class EndpointWorker:
 
     async def _stop_all(self) -> None:
         self._alarms.forget()
+        self._trials.forget()
         await self.fleet.stop(at_once=True)
 
     def _failure(self, record: EndpointRecord, variants: Iterable[VariantState]) -> str | None:

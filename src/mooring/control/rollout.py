@@ -14,6 +14,7 @@ from mooring.control.converging import Convergence, Reached
 from mooring.control.fleet import Fleet
 from mooring.control.replica_life import Place
 from mooring.control.surroundings import Surroundings
+from mooring.control.topic_trials import TopicTrials
 from mooring.hosting.endpoints import EndpointRecord, Phase, Rollout
 from mooring.hosting.rollout import rollouts
 from mooring.hosting.rollout.rollouts import Heard, Seen
@@ -34,10 +35,13 @@ class Advance:
 class RolloutDriver:
     """Drives the rollouts of one endpoint."""
 
-    def __init__(self, fleet: Fleet, convergence: Convergence, alarms: AlarmWatch, around: Surroundings) -> None:
+    def __init__(
+        self, fleet: Fleet, convergence: Convergence, alarms: AlarmWatch, trials: TopicTrials, around: Surroundings
+    ) -> None:
         self._fleet = fleet
         self._convergence = convergence
         self._alarms = alarms
+        self._trials = trials
         self._around = around
 
     async def advance(self, record: EndpointRecord, rollout: Rollout) -> Advance:
@@ -53,13 +57,14 @@ class RolloutDriver:
 
     def _seen(self, record: EndpointRecord, rollout: Rollout, reached: Reached, now: float) -> Seen:
         complete = reached.grown.complete
+        trial = self._trials.of(("update", rollout.generation), rollout.config, rollout.variants)
         return Seen(
             old_complete=all(whole for generation, whole in complete.items() if generation != rollout.generation),
-            new_complete=complete.get(rollout.generation, False),
+            new_complete=complete.get(rollout.generation, False) and trial.over,
             in_effect=reached.in_effect,
             settled=reached.settled,
             old_failure=self._failure(self._old_places(record)),
-            new_failure=self._failure(_new_places(rollout)),
+            new_failure=self._failure(_new_places(rollout)) or trial.failure,
             heard=self._heard(record, rollout, now),
         )
 

@@ -79,7 +79,7 @@ class ControlService:
         self._shadow_keeping = ShadowKeeping(self._shadow_reports, around.store, around.publisher)
         self._workers = EndpointWorkers(around, self._log_groups.forget)
         capturing.tell(metering.registry)
-        self._watching = Watching(around, self._workers, metering, book, jobs.topics, self._started_at)
+        self._watching = Watching(around, self._workers, metering, book, around.topics, self._started_at)
         self._housekeeping: list[asyncio.Task[None]] = []
 
     @property

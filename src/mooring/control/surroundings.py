@@ -8,6 +8,7 @@ from mooring.clock import Clock
 from mooring.control.alarms import CloudWatch
 from mooring.control.capture_keys import CaptureKeys
 from mooring.control.publishing import RoutePublisher
+from mooring.control.topics import Topics
 from mooring.engines.process import ProcessEngine
 from mooring.paths import Paths
 from mooring.settings import Settings
@@ -26,3 +27,4 @@ class Surroundings:
     publisher: RoutePublisher
     cloudwatch: CloudWatch
     capture_keys: CaptureKeys
+    topics: Topics

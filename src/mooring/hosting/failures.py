@@ -17,6 +17,15 @@ def ping_failure(variant: str, detail: str) -> str:
     )
 
 
+def topic_refused(role: str, topic: str, detail: str) -> str:
+    """A topic of an asynchronous endpoint that cannot be told anything."""
+    return (
+        f'The provided role "{role}" is invalid. Please ensure the role exists, that its trust relationship policy '
+        'allows the action "sts:AssumeRole" for the service principal "sagemaker.amazonaws.com", and has "sns:Publish" '
+        f'permissions for topic "{topic}". ({detail})'
+    )
+
+
 def with_last_lines(failure: str, lines: Sequence[str]) -> str:
     """A failure, and behind it as many of the last lines of the replica's log as FailureReason has room for."""
     told = ""
