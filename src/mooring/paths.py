@@ -172,6 +172,11 @@ class Paths:
         return self.run / "gateways" / str(index) / "routes"
 
     @property
+    def serverless_slots(self) -> Path:
+        """What gateways lock a byte of for each call of a serverless variant; it is empty."""
+        return self.run / "serverless-slots"
+
+    @property
     def sessions(self) -> Path:
         """Which replica has which stateful session, a file each."""
         return self.run / "sessions"

@@ -9,7 +9,7 @@ import pytest
 from mooring.control.routing import Routed, route_of
 from mooring.hosting.rollout.targets import VariantTarget
 from mooring.hosting.routes import RouteVariant
-from mooring.settings import GatewaySettings
+from mooring.settings import GatewaySettings, ServerlessSettings
 from tests.store.making import an_endpoint
 
 VARIANT = an_endpoint().variants[0]
@@ -24,6 +24,7 @@ class At:
 class Life:
     id: str
     replica: At | None
+    slot: int | None = None
 
 
 def routed(weight: float, share: float, replicas: int) -> Routed:
@@ -35,7 +36,7 @@ def variants(*entries: Routed) -> list[tuple[float, float, int]]:
     def told(each: RouteVariant) -> tuple[float, float, int]:
         return each.weight, each.share, len(each.replicas)
 
-    return [told(each) for each in route_of(an_endpoint(), entries, GatewaySettings()).variants]
+    return [told(each) for each in route_of(an_endpoint(), entries, GatewaySettings(), ServerlessSettings()).variants]
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mooring.control.elasticity import Elasticity
 from mooring.control.fleet import Fleet
 from mooring.control.replica_life import Place, ReplicaLife, ReplicaState
 from mooring.control.routing import Routed, route_of
 from mooring.control.surroundings import Surroundings
 from mooring.hosting.capturing import capture_of
 from mooring.hosting.endpoints import EndpointRecord
-from mooring.hosting.rollout.targets import FleetTarget, config_of, targets
+from mooring.hosting.rollout.targets import FleetTarget, VariantTarget, config_of, targets
 from mooring.hosting.routes import Version, route_key
 
 log = logging.getLogger("mooring.control")
@@ -57,8 +58,9 @@ class Reached:
 class Convergence:
     """The moves of one endpoint's worker."""
 
-    def __init__(self, fleet: Fleet, around: Surroundings) -> None:
+    def __init__(self, fleet: Fleet, elasticity: Elasticity, around: Surroundings) -> None:
         self._fleet = fleet
+        self._elasticity = elasticity
         self._around = around
 
     def grow(self, record: EndpointRecord) -> Grown:
@@ -67,9 +69,10 @@ class Convergence:
         waits, complete = [], {}
         for fleet in targets(record):
             for each in fleet.variants:
+                if each.elastic:
+                    self._elasticity.look(record, fleet.generation, each)
                 if fleet.grows:
-                    region = record.scope.region
-                    waits.append(self._fleet.start_missing(fleet.generation, each.variant, each.count, region))
+                    waits.append(self._start(record, fleet.generation, each))
             complete[fleet.generation] = self._is_complete(fleet)
         return Grown(complete, min((wait for wait in waits if wait is not None), default=None))
 
@@ -80,7 +83,7 @@ class Convergence:
         """
         grown = self.grow(record)
         kept, routed = self._chosen(record)
-        route = route_of(record, routed, self._around.settings.gateway)
+        route = route_of(record, routed, self._around.settings.gateway, self._around.settings.serverless)
         keyless_s = await self._around.capture_keys.provide(route)
         version = self._around.publisher.publish(route)
         leaving = self._leaving(kept) if grown.whole or not shrink_if_whole else []
@@ -89,7 +92,8 @@ class Convergence:
             for life in leaving:
                 life.leave(functools.partial(self.idle, life))
         settled = followed and all(life.id in kept or life.state is ReplicaState.GONE for life in self._fleet.lives)
-        waits = [grown.next_look_s, keyless_s] if followed else [RETRY_S]
+        idle_s = [self._elasticity.next_look_s(place) for place in _elastic(record)]
+        waits = [grown.next_look_s, keyless_s, *idle_s] if followed else [RETRY_S]
         return Reached(grown, followed, settled, min((wait for wait in waits if wait is not None), default=None))
 
     async def in_effect(self, record: EndpointRecord, version: Version) -> bool:
@@ -108,6 +112,11 @@ class Convergence:
         await self._around.publisher.wait_idle(life.id, self._around.settings.replicas.drain_s)
         await self._around.publisher.wait_unused(life.id, LONGEST_ASYNC_CALL_S)
 
+    def _start(self, record: EndpointRecord, generation: int, target: VariantTarget) -> float | None:
+        if target.elastic:
+            return self._elasticity.start(generation, target.variant, record.scope.region)
+        return self._fleet.start_missing(generation, target.variant, target.count, record.scope.region)
+
     def _is_complete(self, fleet: FleetTarget) -> bool:
         return all(
             len(self._fleet.healthy(Place(fleet.generation, each.variant.name))) >= each.count
@@ -122,12 +131,20 @@ class Convergence:
         for fleet in targets(record):
             capture = capture_of(config_of(record, fleet.generation))
             for each in fleet.variants:
-                lives = self._fleet.kept(Place(fleet.generation, each.variant.name), each.count)
+                place = Place(fleet.generation, each.variant.name)
+                lives = self._elasticity.kept(place) if each.elastic else self._fleet.kept(place, each.count)
                 kept.update(life.id for life in lives)
                 healthy = [life for life in lives if life.state is ReplicaState.HEALTHY]
-                routed.append(Routed(each, healthy[: each.routed], fleet.generation, capture))
+                most = len(healthy) if each.elastic and each.routed else each.routed
+                routed.append(Routed(each, healthy[:most], fleet.generation, capture))
         return kept, routed
 
     def _leaving(self, kept: set[str]) -> list[ReplicaLife]:
         states = (ReplicaState.STARTING, ReplicaState.HEALTHY)
         return [life for life in self._fleet.lives if life.id not in kept and life.state in states]
+
+
+def _elastic(record: EndpointRecord) -> set[Place]:
+    """The serverless variants that take calls, or may."""
+    fleets = targets(record)
+    return {Place(fleet.generation, each.variant.name) for fleet in fleets for each in fleet.variants if each.elastic}

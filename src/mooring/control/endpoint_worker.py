@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from mooring.control.alarms import AlarmWatch
 from mooring.control.converging import RETRY_S, Convergence
+from mooring.control.elasticity import Elasticity
 from mooring.control.fleet import Fleet
 from mooring.control.replica_life import Place
 from mooring.control.rollout import RolloutDriver
@@ -25,6 +26,7 @@ from mooring.hosting.events import Event, EventKind, event
 from mooring.hosting.failures import failure_reason
 from mooring.hosting.rollout.progress import told
 from mooring.hosting.routes import route_key
+from mooring.hosting.serverless import Slots
 from mooring.store import Connection, endpoints, events
 
 log = logging.getLogger("mooring.control")
@@ -43,7 +45,8 @@ class EndpointWorker:
         self.changed = asyncio.Event()
         """Set at the next change of the stored record, and then another one takes its place."""
         self._around = around
-        self._convergence = Convergence(self.fleet, around)
+        self.elasticity = Elasticity(uid, self.fleet, around.settings, around.clock, around.publisher)
+        self._convergence = Convergence(self.fleet, self.elasticity, around)
         interval_s = around.settings.deployments.alarm_interval_s
         self._alarms = AlarmWatch(around.cloudwatch, around.clock, interval_s, self.wake)
         self._trials = TopicTrials(around.topics, around.clock, self.wake)
@@ -64,6 +67,11 @@ class EndpointWorker:
     def wake(self) -> None:
         """Something changed: look again soon."""
         self._wake.set()
+
+    def demand(self, slots: Slots) -> None:
+        """A gateway holds calls for replicas of a serverless variant."""
+        if self.elasticity.demand(slots):
+            self.wake()
 
     async def run(self) -> None:
         """Reconcile until the endpoint is gone from the store."""
@@ -188,6 +196,7 @@ class EndpointWorker:
             return
         wanted = {record.generation, *([record.remnant.generation] if record.remnant is not None else [])}
         self.fleet.forget(wanted.__contains__)
+        self.elasticity.forget(wanted.__contains__)
         for generation in set(range(1, record.last_generation + 1)) - wanted:
             await self._around.engine.artifacts.forget(f"{self.uid}/{generation}")
         self._tidied = state

@@ -11,12 +11,15 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mooring.control.administration import prune_logs
 from mooring.control.endpoint_worker import EndpointWorker
+from mooring.control.publishing import GatewayLink
 from mooring.control.surroundings import Surroundings
 from mooring.engines.process import Replica
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, VariantState
+from mooring.hosting.serverless import Slots
 
 log = logging.getLogger("mooring.control")
 
@@ -32,6 +35,8 @@ class EndpointWorkers:
         self._on_end = on_end
         self.by_uid: dict[str, EndpointWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        around.publisher.heeded["demand"] = self._demanded
+        around.publisher.heeded["used"] = self._used
 
     def wake(self, uid: str) -> None:
         """The wished state of this endpoint changed, or it is a new one."""
@@ -95,6 +100,16 @@ class EndpointWorkers:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await asyncio.gather(*(worker.fleet.stop(at_once=True) for worker in self.by_uid.values()))
+
+    def _demanded(self, _: GatewayLink, message: dict[str, Any]) -> None:
+        for slots in map(Slots.from_document, message["demand"]):
+            if (worker := self.by_uid.get(slots.uid)) is not None:
+                worker.demand(slots)
+
+    def _used(self, _: GatewayLink, message: dict[str, Any]) -> None:
+        for slots in map(Slots.from_document, message["used"]):
+            if (worker := self.by_uid.get(slots.uid)) is not None:
+                worker.elasticity.use(slots)
 
     def _begin(self, uid: str) -> EndpointWorker:
         worker = self.by_uid[uid] = EndpointWorker(uid, self._around)

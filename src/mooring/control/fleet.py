@@ -1,5 +1,7 @@
 """The replicas of one endpoint: as many as are wished, no more.
 
+Those of a serverless variant fill slots: a slot has one replica until that is gone, also while it ends.
+
 The fleet holds lives and decides when a new one may start (backoff); it knows variants and their generations (an update
 runs two of a name beside each other), and nothing of routes.
 """
@@ -22,6 +24,7 @@ from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import VariantState
 from mooring.hosting.events import Note
 from mooring.hosting.failures import with_last_lines
+from mooring.hosting.serverless import is_serverless, with_one_worker
 from mooring.settings import ReplicaSettings
 
 log = logging.getLogger("mooring.control")
@@ -39,6 +42,10 @@ class _VariantHistory:
     failures: int = 0
     last_failure: str | None = None
     hopeless: bool = False
+    failed_starts: int = 0
+    """How many in a row were never healthy, of a serverless variant."""
+    waits: int = 0
+    """How often a next start was made to wait."""
     not_before: float = 0.0
     proven_at: float = field(default=float("inf"))
 
@@ -72,7 +79,8 @@ class Fleet:
         """Take over a replica that an earlier control started; `variant` is None for one that is no longer wanted."""
         # A Mooring before generations wrote none, and its endpoints have the first.
         place = Place(int(replica.owner.get("generation", 1)), str(replica.owner.get("variant")))
-        life = self._life(place, region, adopted=replica)
+        slot = int(replica.owner.get("slot") or 0) if variant is not None and is_serverless(variant.config) else None
+        life = self._life(place, region, adopted=replica, slot=slot)
         if variant is None:
             life.start(_nothing_to_prepare, self._settings.startup_timeout_s)
         else:
@@ -111,6 +119,50 @@ class Fleet:
             life = self._life(place, region)
             life.start(lambda: self._prepared(place, variant), self._startup_timeout(variant))
         return None
+
+    def in_slots(self, place: Place) -> dict[int, ReplicaLife]:
+        """Who fills each slot of a serverless variant, also if only with its end."""
+        return {life.slot: life for life in self._of(place) if life.slot is not None}
+
+    def start_in_slots(self, generation: int, variant: VariantState, slots: Iterable[int], region: str) -> float | None:
+        """Start a replica in each of these slots that is free; of a variant whose starts fail, one at a time and late.
+
+        Returns the seconds until it is not too early for that.
+        """
+        place = Place(generation, variant.name)
+        filled = self.in_slots(place)
+        free = sorted(slot for slot in slots if slot not in filled)
+        history = self._history.setdefault(place, _VariantHistory())
+        if not free:
+            return None
+        wait = history.not_before - self._clock.monotonic()
+        if wait > 0:
+            return wait
+        if history.failed_starts:
+            if any(life.state is ReplicaState.STARTING for life in filled.values()):
+                return None
+            free = free[:1]
+        for slot in free:
+            life = self._life(place, region, slot=slot)
+            life.start(lambda: self._prepared(place, variant), self._startup_timeout(variant))
+        return None
+
+    def start_failure(self, place: Place, attempts: int) -> str | None:
+        """Why replicas of a serverless variant do not come up, while no start is tried."""
+        history = self._history.get(place)
+        if history is None or history.last_failure is None or not history.failed_starts:
+            return None
+        if not history.hopeless and history.failed_starts < attempts:
+            return None
+        return history.last_failure if history.not_before > self._clock.monotonic() else None
+
+    def came_up(self, place: Place) -> None:
+        """A replica of a serverless variant has become healthy: its starts do not fail any more."""
+        history = self._history.get(place)
+        if history is not None:
+            history.failed_starts = history.failures = history.waits = 0
+            history.hopeless = False
+            history.not_before = 0.0
 
     def failure(self, place: Place, attempts: int) -> str | None:
         """Why the variant cannot come up: after `attempts` failed starts, or one that is bound to repeat itself."""
@@ -158,17 +210,18 @@ class Fleet:
     def _of(self, place: Place) -> list[ReplicaLife]:
         return [life for life in self.lives if life.place == place]
 
-    def _life(self, place: Place, region: str, adopted: Replica | None = None) -> ReplicaLife:
+    def _life(self, place: Place, region: str, adopted: Replica | None = None, slot: int | None = None) -> ReplicaLife:
         life = ReplicaLife(
             self._engine,
             self._settings,
             place=place,
             region=region,
-            owner={"endpoint_uid": self._uid, **place._asdict()},
+            owner={"endpoint_uid": self._uid, **place._asdict(), **({} if slot is None else {"slot": slot})},
             log_path=lambda replica_id: self._log(place.variant, replica_id),
             on_change=self._on_change,
             note=self._note,
             adopted=adopted,
+            slot=slot,
         )
         self.lives.append(life)
         return life
@@ -183,7 +236,7 @@ class Fleet:
             task = history.preparation = asyncio.create_task(
                 self._engine.prepare(
                     f"{self._uid}/{place.generation}/{variant.name}",
-                    variant.model,
+                    with_one_worker(variant.model) if is_serverless(variant.config) else variant.model,
                     download,
                     self._startup_timeout(variant),
                     log_path,
@@ -213,14 +266,19 @@ class Fleet:
     def _count_failure(self, history: _VariantHistory, life: ReplicaLife) -> None:
         now = self._clock.monotonic()
         if now >= history.proven_at:
-            history.failures = 0
+            history.failures = history.waits = 0
         history.proven_at = float("inf")
         history.failures += 1
         history.last_failure = with_last_lines(life.failure, life.last_lines) if life.failure is not None else None
         history.hopeless = life.hopeless
-        if history.failures > 1:
-            delay = self._settings.restart_backoff_s * 2.0 ** min(history.failures - 2, 16)
+        if life.slot is not None and not life.served:
+            history.failed_starts += 1
+        hopeless_start = life.slot is not None and life.hopeless
+        # Those that fail together are waited for once.
+        if (history.failures > 1 or hopeless_start) and now >= history.not_before:
+            delay = self._settings.restart_backoff_s * 2.0 ** min(history.waits, 16)
             history.not_before = now + min(delay, self._settings.restart_backoff_max_s)
+            history.waits += 1
 
     def _note_health(self, history: _VariantHistory, place: Place, count: int) -> None:
         if history.proven_at == float("inf") and len(self.healthy(place)) >= count:

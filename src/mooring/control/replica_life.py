@@ -75,10 +75,15 @@ class ReplicaLife:
         on_change: Callable[[], None],
         note: Note,
         adopted: Replica | None = None,
+        slot: int | None = None,
     ) -> None:
         self.id = adopted.id if adopted is not None else new_replica_id()
         self.place = place
         self.variant = place.variant
+        self.slot = slot
+        """Which of a serverless variant's it fills, until it is gone."""
+        self.served = False
+        """Whether it was healthy once."""
         self.replica = adopted
         self.state = ReplicaState.STARTING
         self.failure: str | None = None
@@ -100,6 +105,7 @@ class ReplicaLife:
         self._idle: Callable[[], Awaitable[object]] | None = None
         if adopted is not None and (adopted.run_dir / HEALTHY_MARK).exists():
             self.state = ReplicaState.HEALTHY
+            self.served = True
 
     def start(self, prepare: Callable[[], asyncio.Task[Prepared]], timeout_s: float) -> None:
         """Begin: unless adopted, await `prepare()`; then `timeout_s` is given to the start and to `/ping`."""
@@ -165,6 +171,7 @@ class ReplicaLife:
             if await self._pinged(replica, gone, min(left, LONGEST_FIRST_PING_S)):
                 await asyncio.to_thread((replica.run_dir / HEALTHY_MARK).touch)
                 self.state = ReplicaState.HEALTHY
+                self.served = True
                 self._note(EventKind.STEP, f"{self.variant}: replica {self.id} answers /ping")
                 self._on_change()
                 return True

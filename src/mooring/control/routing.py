@@ -11,7 +11,8 @@ from mooring.hosting.capturing import CaptureRoute
 from mooring.hosting.endpoints import EndpointRecord
 from mooring.hosting.rollout.targets import VariantTarget
 from mooring.hosting.routes import Route, RouteReplica, RouteShadow, RouteVariant, Version
-from mooring.settings import GatewaySettings
+from mooring.hosting.serverless import BODY_LIMIT_BYTES, ServerlessRoute, is_serverless, max_concurrency, provisioned
+from mooring.settings import GatewaySettings, ServerlessSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +27,35 @@ class Routed:
     """As the fleet's config wants it."""
 
 
-def route_of(record: EndpointRecord, routed: Iterable[Routed], gateway: GatewaySettings) -> Route:
+def route_of(
+    record: EndpointRecord,
+    routed: Iterable[Routed],
+    gateway: GatewaySettings,
+    serverless: ServerlessSettings,
+) -> Route:
     """The route, without a version."""
+    variants = tuple(_variants(record, list(routed), serverless.hold_s))
+    # AWS's limit of serverless endpoints is a smaller one.
+    most = BODY_LIMIT_BYTES if any(each.serverless is not None for each in variants) else 0
     return Route(
         scope=record.scope,
         endpoint=record.name,
         version=Version(0, 0),
-        variants=tuple(_variants(record, list(routed))),
+        variants=variants,
         status=record.status,
-        body_limit_bytes=gateway.body_limit_bytes,
+        body_limit_bytes=_least(gateway.body_limit_bytes, most),
         invocation_timeout_s=gateway.invocation_timeout_s,
-        response_limit_bytes=gateway.response_limit_bytes,
+        response_limit_bytes=_least(gateway.response_limit_bytes, most),
         async_inference=async_route_of(record.config, record.scope, record.name, record.uid),
     )
 
 
-def _variants(record: EndpointRecord, routed: list[Routed]) -> Iterable[RouteVariant]:
+def _least(limit: int, other: int) -> int:
+    """The smaller of two limits, of which 0 is none."""
+    return min(limit, other) if limit and other else limit or other
+
+
+def _variants(record: EndpointRecord, routed: list[Routed], hold_s: float) -> Iterable[RouteVariant]:
     by_name: dict[str, list[Routed]] = {}
     mirrors: dict[int, RouteShadow] = {}
     for each in routed:
@@ -50,7 +64,7 @@ def _variants(record: EndpointRecord, routed: list[Routed]) -> Iterable[RouteVar
         elif each.target.weight > 0:
             mirrors[each.generation] = _shadow(record.uid, each)
     for entries in by_name.values():
-        yield from _of_one_name(record, entries, mirrors)
+        yield from _of_one_name(record, entries, mirrors, hold_s)
 
 
 def _config(record: EndpointRecord, generation: int) -> str | None:
@@ -72,11 +86,11 @@ def _shadow(uid: str, each: Routed) -> RouteShadow:
 
 
 def _of_one_name(
-    record: EndpointRecord, entries: list[Routed], mirrors: Mapping[int, RouteShadow]
+    record: EndpointRecord, entries: list[Routed], mirrors: Mapping[int, RouteShadow], hold_s: float
 ) -> Iterable[RouteVariant]:
     """Where a fleet's replicas have all died, the other fleet of an update takes its share."""
     taking = [each for each in entries if each.target.share > 0]
-    able = [each for each in taking if each.lives] or taking or entries[:1]
+    able = [each for each in taking if each.lives or each.target.elastic] or taking or entries[:1]
     shares = sum(each.target.share for each in able) or 1.0
     weights = sum(each.target.weight for each in able)
     whole = sum(each.target.weight for each in entries)
@@ -92,11 +106,21 @@ def _of_one_name(
             config=_config(record, each.generation),
             capture=each.capture,
             shadow=mirrors.get(each.generation),
+            serverless=_serverless(record.uid, each, hold_s),
         )
 
 
+def _serverless(uid: str, each: Routed, hold_s: float) -> ServerlessRoute | None:
+    config = each.target.variant.config
+    if not is_serverless(config):
+        return None
+    return ServerlessRoute(uid, max_concurrency(config), provisioned(config), hold_s, each.generation)
+
+
 def _replicas(each: Routed) -> tuple[RouteReplica, ...]:
-    return tuple(RouteReplica(life.id, life.replica.address) for life in each.lives if life.replica is not None)
+    return tuple(
+        RouteReplica(life.id, life.replica.address, life.slot) for life in each.lives if life.replica is not None
+    )
 
 
 def _strategy(target: VariantTarget) -> str:

@@ -16,6 +16,9 @@ from mooring.control.metric_pushing import MetricPushing
 from mooring.control.surroundings import Surroundings
 from mooring.control.topics import Topics
 
+EXECUTIONS_S = 1.0
+"""As often as gateways tell which slots are in use."""
+
 
 class Watching:
     """One for all endpoints."""
@@ -35,12 +38,14 @@ class Watching:
         self._actions = AlarmActions(book, topics)
         census = Census(around.store, workers.by_uid, book)
         census.tell(metering.registry, started_at)
+        self._workers = workers
         self._instances = InstanceMetrics(census.living, metering.record, around.clock, around.paths.root)
 
     def begin(self) -> Iterator[asyncio.Task[None]]:
         """Tasks that go on until they are cancelled."""
         settings = self._around.settings.metrics
         yield asyncio.create_task(self._instances.run(settings.instances_interval_s), name="instances")
+        yield asyncio.create_task(self._keep_recording_executions(), name="executions of serverless variants")
         yield asyncio.create_task(self._evaluation.run(), name="alarms")
         yield asyncio.create_task(self._actions.run(), name="actions of alarms")
         if settings.cloudwatch_url:
@@ -49,3 +54,12 @@ class Watching:
                 "cloudwatch_minutes_behind", "gauge", "Minutes that another CloudWatch lacks.", lambda: pushing.behind
             )
             yield asyncio.create_task(pushing.run(), name="metrics to CloudWatch")
+
+    async def _keep_recording_executions(self) -> None:
+        while True:
+            await asyncio.sleep(EXECUTIONS_S)
+            at = int(self._around.clock.wall())
+            workers = self._workers.by_uid.values()
+            points = [point for worker in workers for point in worker.elasticity.executions(at)]
+            if points:
+                self._metering.record(points)

@@ -29,13 +29,17 @@ class VariantCounters:
     """What one gateway saw of one variant since it was last drained. Times are in seconds."""
 
     __slots__ = ("_latency", "_overhead", "errors_4xx", "errors_5xx", "instances", "invocations", "latencies",
-                 "model_errors", "overheads")  # fmt: skip
+                 "model_errors", "overheads", "provisioned", "spilled")  # fmt: skip
 
     def __init__(self) -> None:
         self.invocations = 0
         self.errors_4xx = 0
         self.errors_5xx = 0
         self.model_errors = 0
+        self.provisioned = 0
+        """Calls of a serverless variant with provisioned replicas that went to one of these."""
+        self.spilled = 0
+        """And those that did not."""
         self.instances = 0
         """Replicas that take its calls; set when a route is compiled."""
         self.latencies: list[float] = []
@@ -79,6 +83,11 @@ class VariantCounters:
                 # Each call is a value, 1 or 0, so that the average is the share of errors.
                 yield name, "None", Distribution.weighted(((0.0, invocations - errors), (1.0, errors)))
             self.invocations = self.errors_4xx = self.errors_5xx = self.model_errors = 0
+        served, self.provisioned = self.provisioned, 0
+        spilled, self.spilled = self.spilled, 0
+        for name, calls in (("Invocations", served), ("SpilloverInvocations", spilled)):
+            if calls:
+                yield f"ServerlessProvisionedConcurrency{name}", "Count", Distribution.repeated(1.0, calls)
         for name, seen in (("ModelLatency", self._latency), ("OverheadLatency", self._overhead)):
             if seen.count:
                 yield name, "Microseconds", seen
@@ -113,7 +122,10 @@ class Counting:
         """An endpoint has the variants, shadows and replicas of this route now, and no others."""
         replicas: dict[tuple[str, str | None], int] = {}
         for variant in route.variants:
-            of_name = sum(len(each.replicas) for each in route.variants if each.name == variant.name)
+            # A serverless variant has no instances that its calls could be counted by.
+            of_name = sum(
+                len(each.replicas) for each in route.variants if each.name == variant.name and each.serverless is None
+            )
             replicas[variant.name, variant.config] = of_name
             if variant.shadow is not None:
                 replicas[variant.shadow.name, None] = len(variant.shadow.replicas)

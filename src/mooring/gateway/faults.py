@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from mooring.gateway.request_ids import new_request_id
@@ -14,6 +15,9 @@ from mooring.hosting.naming import partition
 from mooring.hosting.routes import Route
 from mooring.http1.messages import Response
 from mooring.wire.recognition import ADMIN_PREFIX, ENDPOINTS_PREFIX
+
+if TYPE_CHECKING:
+    from mooring.gateway.pipeline import Pipeline
 
 MESSAGE_LIMIT = 2048
 """Characters of a Message; the shape's own bound."""
@@ -33,11 +37,11 @@ TAKEN_SESSION = "The container opened a session under an id that is open on anot
 SESSION_LIMIT_SETTING = "MOORING_GATEWAY_SESSIONS_PER_ENDPOINT"
 
 
-def fault(status: int, code: str, members: Mapping[str, object]) -> Response:
+def fault(status: int, code: str, members: Mapping[str, object], request_id: bytes | None = None) -> Response:
     """An error in rest-json, the protocol of invocations."""
     headers = (
         (b"Content-Type", b"application/json"),
-        (b"x-amzn-RequestId", new_request_id()),
+        (b"x-amzn-RequestId", request_id or new_request_id()),
         (b"x-amzn-ErrorType", code.encode()),
     )
     return Response(status, headers, json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode())
@@ -121,6 +125,32 @@ def bad_session(route: Route, container: str, reason: str) -> Response:
     return _model_error(route, container, 0, reason)
 
 
+def oversize(pipeline: Pipeline) -> Response:
+    """A body above what an endpoint takes. Of a serverless one AWS says it in another form."""
+    if not pipeline.serverless:
+        return body_too_long(pipeline.body_limit)
+    request_id = new_request_id()
+    members = {"Message": f"Request {request_id.decode()} has oversize body."}
+    return fault(400, "ValidationError", members, request_id=request_id)
+
+
+def throttled() -> Response:
+    """A serverless variant runs as many calls as it may; SDKs try again on this one. AWS gives no message."""
+    response = fault(400, "ThrottlingException", {"message": None})
+    return Response(response.status, (*response.headers, (b"Retry-After", b"1")), response.body)
+
+
+def not_ready(endpoint: str, variant: str) -> Response:
+    """A serverless variant's replica did not come up for as long as a call may wait; SDKs try again on this one."""
+    message = f"Variant {variant} of endpoint {endpoint} is still being provisioned. Try again later."
+    return fault(429, "ModelNotReadyException", {"Message": message})
+
+
+def no_sessions(endpoint: str) -> Response:
+    """A SessionId was given for a serverless endpoint, whose replicas come and go."""
+    return validation_error(f"Sessions are not supported for serverless endpoints, and {endpoint} is one.")
+
+
 def body_too_long(limit: int) -> Response:
     """A body above what an invocation may have, in AWS's words and with what helps."""
     advice = "Put larger input into S3 for the model to fetch, or set MOORING_GATEWAY_BODY_LIMIT_BYTES."
@@ -192,9 +222,12 @@ def response_too_long(route: Route, container: str, status: int, length: int, li
     """The container answered with more than an invocation may bring, in the words that AWS has for pipelines."""
     text = (
         f"Received response from {container} with status code {status}. However, the response payload is {length}"
-        f" bytes, which has exceeded the maximum limit of {limit} bytes. Have the model put larger output into S3, use"
-        " InvokeEndpointWithResponseStream, or set MOORING_GATEWAY_RESPONSE_LIMIT_BYTES."
+        f" bytes, which has exceeded the maximum limit of {limit} bytes. Have the model put larger output into S3"
     )
+    if any(variant.serverless is not None for variant in route.variants):
+        text += " or use InvokeEndpointWithResponseStream."
+    else:
+        text += ", use InvokeEndpointWithResponseStream, or set MOORING_GATEWAY_RESPONSE_LIMIT_BYTES."
     return _model_error(route, container, status, text)
 
 
@@ -207,6 +240,11 @@ def model_error(route: Route, container: str, status: int, body: bytes | None) -
 def no_answer(route: Route, container: str, reason: str) -> Response:
     """The container did not answer: status 0."""
     return _model_error(route, container, 0, reason.format(container=container))
+
+
+def not_started(route: Route, container: str, reason: str) -> Response:
+    """No container could be started for a call."""
+    return _model_error(route, container, 0, reason)
 
 
 def _model_error(route: Route, container: str, status: int, text: str | None) -> Response:

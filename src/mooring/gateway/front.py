@@ -20,9 +20,9 @@ from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.handover import Handover
 from mooring.gateway.headers import ASYNC, AUTHORIZATION, INVOKE, SESSION_ID, STREAM, TARGET_VARIANT, Api, unfit
 from mooring.gateway.invocation import Client, Invocation
-from mooring.gateway.observed import ObservedInvocation
 from mooring.gateway.pipeline import Pipeline
 from mooring.gateway.routes import RouteTable
+from mooring.gateway.serverless import kind_of
 from mooring.gateway.sessions import InSession, Sessions
 from mooring.gateway.streaming import EventStream
 from mooring.gateway.targets import NOT_YET, SERVED, begins_invocation, endpoint_and_api
@@ -186,8 +186,13 @@ class FrontConnection(ServerConnection):
                 return found
             limit = found
             if length is not None and length > limit:
-                return faults.body_too_long(limit)
+                return self.too_long(request, limit)
         return limit
+
+    def too_long(self, request: Request, limit: int) -> Response:
+        named = endpoint_and_api(request.target)
+        pipeline = None if named is None else self._find(request, named[0])
+        return faults.body_too_long(limit) if pipeline is None else faults.oversize(pipeline)
 
     def no_room(self) -> Response:
         return faults.no_memory()
@@ -225,7 +230,7 @@ class FrontConnection(ServerConnection):
     def _invoke(self, request: Request, known: dict[bytes, bytes], pipeline: Pipeline, api: Api = INVOKE) -> None:
         body = request.body
         if len(body) > pipeline.body_limit:
-            self.respond_with(faults.body_too_long(pipeline.body_limit))
+            self.respond_with(faults.oversize(pipeline))
             return
         said = known
         if known != self._known and not context.HEADERS.isdisjoint(known):
@@ -242,7 +247,7 @@ class FrontConnection(ServerConnection):
             self._known, self._api = known, api
             self._special = api is STREAM or SESSION_ID in known
             self._head = api.container_head(known)
-        kind = ObservedInvocation if pipeline.observed else Invocation
+        kind = Invocation if pipeline.plain else kind_of(pipeline)
         trace = b"" if said is known and self._front.tracing is None else self._trace(said, said is not known)
         head = b"%b%d\r\n%b\r\n" % (self._head, len(body), trace)
         if self._special:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mooring.gateway.counting import Counting
 from mooring.hosting.routes import Route, RouteVariant
 from mooring.metrics.registry import Registry
+from mooring.serverless.admission import Admission
 from mooring.upstream.observing import Feature, Observer
 
 
@@ -16,6 +17,8 @@ class Instruments:
 
     counting: Counting = field(default_factory=Counting)
     features: tuple[Feature, ...] = ()
+    admission: Admission | None = None
+    """Of serverless variants' calls."""
     registry: Registry = field(default_factory=Registry)
     """What this process tells of itself on `/metrics`."""
 
@@ -27,5 +30,7 @@ class Instruments:
     def forget(self, route_key: str) -> None:
         """The endpoint is gone."""
         self.counting.forget(route_key)
+        if self.admission is not None:
+            self.admission.forget(route_key)
         for feature in self.features:
             feature.forget(route_key)

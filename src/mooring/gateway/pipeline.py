@@ -17,6 +17,8 @@ from random import random, randrange
 from mooring.gateway.counting import VariantCounters
 from mooring.gateway.instruments import Instruments
 from mooring.hosting.routes import Route, RouteVariant
+from mooring.serverless.admission import Admission
+from mooring.serverless.concurrency import Concurrency
 from mooring.upstream.observing import Observer
 from mooring.upstream.replica import Replica
 
@@ -31,10 +33,25 @@ OBSERVED_BODY_BYTES = 16 * 1024 * 1024
 Pick = Callable[[], Replica | None]
 
 
+class Slots:
+    """Of a serverless variant: who admits its calls, and where the one that is being sent goes."""
+
+    __slots__ = ("admission", "chosen", "concurrency")
+
+    def __init__(self, admission: Admission, concurrency: Concurrency) -> None:
+        self.admission = admission
+        self.concurrency = concurrency
+        self.chosen: Replica | None = None
+
+    def pick(self) -> Replica | None:
+        """The replica of the slot that the call has."""
+        return self.chosen
+
+
 class Variant:
     """One production variant: its replicas, and the head of its successful answers."""
 
-    __slots__ = ("answer_head", "container", "counters", "name", "observers", "pick", "replicas")
+    __slots__ = ("answer_head", "container", "counters", "name", "observers", "pick", "replicas", "slots")
 
     def __init__(
         self,
@@ -42,13 +59,16 @@ class Variant:
         replicas: tuple[Replica, ...],
         counters: VariantCounters,
         observers: tuple[Observer, ...],
+        slots: Slots | None = None,
     ) -> None:
         self.name = variant.name
         self.counters = counters
         self.observers = observers
         self.container = variant.container
         self.replicas = replicas
-        self.pick: Pick = _picker(variant.strategy, replicas)
+        self.slots = slots
+        """Set for a serverless variant, each of whose calls needs one."""
+        self.pick: Pick = _picker(variant.strategy, replicas) if slots is None else slots.pick
         self.answer_head = (
             b"HTTP/1.1 200 OK\r\nx-Amzn-Invoked-Production-Variant: %b\r\nx-amzn-RequestId: " % variant.name.encode()
         )
@@ -64,7 +84,18 @@ class Variant:
 class Pipeline:
     """One endpoint, ready to serve."""
 
-    __slots__ = ("body_limit", "by_name", "choose", "observed", "response_limit", "route", "timeout_s", "variants")
+    __slots__ = (
+        "body_limit",
+        "by_name",
+        "choose",
+        "observed",
+        "plain",
+        "response_limit",
+        "route",
+        "serverless",
+        "timeout_s",
+        "variants",
+    )
 
     def __init__(self, route: Route, replicas: Mapping[str, Replica], instruments: Instruments) -> None:
         self.route = route
@@ -77,12 +108,16 @@ class Pipeline:
                 tuple(replicas[replica.id] for replica in each.replicas),
                 instruments.counting.of(route.key, each.name, each.config),
                 instruments.observers(route, each),
+                _slots(route, each, instruments),
             )
             for each in route.variants
         )
         instruments.counting.follow(route)
         self.observed = any(variant.observers for variant in self.variants)
         """Whether its calls are of the kind that tells of itself."""
+        self.serverless = any(variant.slots is not None for variant in self.variants)
+        """Whether its calls are of the kind that needs a slot."""
+        self.plain = not self.observed and not self.serverless
         both = list(zip(self.variants, route.variants, strict=True))
         self.choose = _chooser([(variant, v.weight) for variant, v in both])
         self.by_name = {
@@ -91,10 +126,23 @@ class Pipeline:
         }
         """A draw among those of a name, of which an update has two."""
 
+    def drawn(self, target: bytes | None) -> Variant | None:
+        """The variant that a client names, or one that is drawn for a call which names none."""
+        choose = self.choose if target is None else self.by_name.get(target)
+        return choose() if choose is not None else None
+
     @property
     def serves(self) -> bool:
         """Whether invocations know this endpoint."""
         return self.route.status not in NOT_IN_SERVICE or any(variant.replicas for variant in self.variants)
+
+
+def _slots(route: Route, variant: RouteVariant, instruments: Instruments) -> Slots | None:
+    if variant.serverless is None:
+        return None
+    admission = instruments.admission
+    assert admission is not None
+    return Slots(admission, admission.of(route.key, variant.name, variant.serverless))
 
 
 def _chooser(weighted: list[tuple[Variant, float]]) -> Callable[[], Variant | None]:

@@ -43,6 +43,8 @@ from mooring.http1.ticking import Ticker
 from mooring.paths import Paths
 from mooring.processes import lifeline
 from mooring.processes.sockets import listen_unix
+from mooring.serverless.admission import Admission
+from mooring.serverless.locking import SlotLocks
 from mooring.settings import Settings
 from mooring.shadow.mirroring import Mirroring
 from mooring.traces.tracing import Tracing
@@ -107,7 +109,10 @@ class Gateway:
         self._channel.greeted.append(lambda: self._tell_of_shadows(all_of_them=True))
         self._tracing = Tracing(settings.traces, self._ticker) if settings.traces.endpoint else None
         features = [each for each in (self._capture, self._mirroring, self._tracing) if each is not None]
-        self._instruments = Instruments(counting, tuple(features))
+        self._admission = Admission(SlotLocks(paths.serverless_slots), self._channel.tell)
+        self._channel.greeted.append(self._admission.greet)
+        self._channel.heeded["unstarted"] = self._admission.unstarted
+        self._instruments = Instruments(counting, tuple(features), self._admission)
         self._routes = RouteTable(
             paths.gateway_routes(inherited.index),
             settings.account.id,
@@ -192,7 +197,7 @@ class Gateway:
         listener = socket.socket(fileno=self._inherited.listen_fd)
         server = await self._listen(listener)
         kept = [asyncio.create_task(self._reporter.run(), name="reports")]
-        kept.append(asyncio.create_task(self._keep_telling_of_shadows(), name="counts of shadows"))
+        kept.append(asyncio.create_task(self._keep_telling(), name="counts of shadows, and slots in use"))
         if self._inherited.index == 0:
             kept.append(asyncio.create_task(self._sweep_sessions(), name="sweep of sessions"))
         if self._tls is not None:
@@ -227,10 +232,11 @@ class Gateway:
             return lambda: FrontConnection(front)
         return lambda: GuardedConnection(front, guard)
 
-    async def _keep_telling_of_shadows(self) -> None:
+    async def _keep_telling(self) -> None:
         while True:
             await asyncio.sleep(TELL_EVERY_S)
             self._tell_of_shadows(all_of_them=False)
+            self._admission.report()
 
     def _tell_of_shadows(self, *, all_of_them: bool) -> None:
         """What was counted of them; all of it to a control that has only just come."""
@@ -289,6 +295,7 @@ class Gateway:
         goodbye = loop.time() + GOODBYE_S
         while left := self._busy(goodbye_said=loop.time() > goodbye):
             if loop.time() > deadline:
+                self._admission.give_up()
                 if self._end_streams():
                     deadline = loop.time() + LAST_WORDS_S
                     continue

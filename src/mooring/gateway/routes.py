@@ -120,6 +120,8 @@ class RouteTable:
         pipeline = Pipeline(route, self._replicas, self._instruments)
         self._held[route.key] = pipeline
         self._index(held, pipeline)
+        if self._instruments.admission is not None:
+            self._instruments.admission.follow(route, self._replicas, pipeline)
         self._retire(route.key, before - wanted.keys())
 
     def _keep(self, key: str, replica: RouteReplica) -> None:

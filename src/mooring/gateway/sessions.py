@@ -55,6 +55,8 @@ class Sessions:
         """
         if pipeline.route.status == OUT_OF_SERVICE:
             return faults.out_of_service(pipeline.route.endpoint)
+        if pipeline.serverless:
+            return faults.no_sessions(pipeline.route.endpoint)
         if named == NEW_SESSION:
             return self._opening(client, pipeline, target)
         return self._within(client, pipeline, named.decode("ascii"), target)
@@ -62,8 +64,7 @@ class Sessions:
     def _opening(self, client: Client, pipeline: Pipeline, target: bytes | None) -> InSession | Response:
         if self.store.full(pipeline.route.key):
             return faults.too_many_sessions(pipeline.route.endpoint)
-        choose = pipeline.choose if target is None else pipeline.by_name.get(target)
-        variant = choose() if choose is not None else None
+        variant = pipeline.drawn(target)
         return without_variant(pipeline, target) if variant is None else Opening(client, self.store, pipeline, variant)
 
     def _within(self, client: Client, pipeline: Pipeline, named: str, target: bytes | None) -> InSession | Response:

@@ -98,7 +98,9 @@ def _summary(
     }
     if "ServerlessConfig" in variant.config:
         summary["CurrentInstanceCount"] = 0
-        summary["CurrentServerlessConfig"] = summary["DesiredServerlessConfig"] = variant.config["ServerlessConfig"]
+        wished = variant.config["ServerlessConfig"]
+        summary["CurrentServerlessConfig"] = variant.current_serverless or wished
+        summary["DesiredServerlessConfig"] = wished
     else:
         summary["CurrentInstanceCount"] = count
         summary["DesiredInstanceCount"] = variant.desired_count

@@ -28,7 +28,7 @@ OF_METRICS = frozenset({"EnableEnhancedMetrics", "MetricPublishFrequencyInSecond
 OF_VARIANT = frozenset(
     {
         "VariantName", "ModelName", "InitialInstanceCount", "InstanceType", "InitialVariantWeight", "RoutingConfig",
-        "ModelDataDownloadTimeoutInSeconds", "ContainerStartupHealthCheckTimeoutInSeconds",
+        "ServerlessConfig",        "ModelDataDownloadTimeoutInSeconds", "ContainerStartupHealthCheckTimeoutInSeconds",
     }
 )  # fmt: skip
 OF_MODEL = frozenset({"ModelName", "PrimaryContainer", "Containers", "ExecutionRoleArn", "Tags"})
@@ -44,7 +44,6 @@ OWN_KEYS = frozenset({"DataCaptureConfig", "AsyncInferenceConfig"})
 """Fields with a KmsKeyId that is followed."""
 
 MEANWHILE = {
-    "ServerlessConfig": "one replica runs: it does not sleep, and concurrency and memory are not limited",
     "EnableDetailedObservability": "what containers tell on a /metrics of their own is not read",
     "ExplainerConfig": "nothing is explained",
     "KmsKeyId": "the model's files lie unencrypted on this machine's disk while it is served",

@@ -45,6 +45,8 @@ class VariantState:
     desired_count: int
     current_count: int
     shadow: bool = False
+    current_serverless: dict[str, Any] | None = None
+    """The ServerlessConfig that is in effect, of a serverless variant that has served; that of `config` is wished."""
 
 
 class Phase(StrEnum):

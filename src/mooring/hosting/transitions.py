@@ -9,6 +9,7 @@ from mooring.errors import InProgress, Refused
 from mooring.hosting.endpoints import IN_PROGRESS, EndpointRecord, EndpointStatus, VariantState
 from mooring.hosting.naming import Scope, in_progress, not_found
 from mooring.hosting.rules import Members
+from mooring.hosting.serverless import first_replicas
 from mooring.hosting.variant_rules import some_variant_has_weight, variants_of
 
 UNSUPPORTED = "One or more endpoint features are not supported using this configuration"
@@ -103,9 +104,7 @@ def unchanged(record: EndpointRecord, reason: str, now: float) -> EndpointRecord
         return replace(
             record, status=EndpointStatus.OUT_OF_SERVICE, starting=False, modified_at=now, failure_reason=reason
         )
-    variants = tuple(
-        replace(each, desired_weight=each.current_weight, desired_count=each.current_count) for each in record.variants
-    )
+    variants = tuple(_undone(each) for each in record.variants)
     return replace(
         record, status=EndpointStatus.ROLLING_BACK, variants=variants, modified_at=now, failure_reason=reason
     )
@@ -126,7 +125,20 @@ def settled(record: EndpointRecord, now: float) -> EndpointRecord:
 
 def in_effect(variant: VariantState) -> VariantState:
     """A variant whose wishes have come true."""
-    return replace(variant, current_weight=variant.desired_weight, current_count=variant.desired_count)
+    return replace(
+        variant,
+        current_weight=variant.desired_weight,
+        current_count=variant.desired_count,
+        current_serverless=variant.config.get("ServerlessConfig"),
+    )
+
+
+def _undone(variant: VariantState) -> VariantState:
+    """A variant that wishes what is in effect."""
+    config = variant.config
+    if variant.current_serverless is not None:
+        config = {**config, "ServerlessConfig": variant.current_serverless}
+    return replace(variant, config=config, desired_weight=variant.current_weight, desired_count=variant.current_count)
 
 
 def failed_at_once(record: EndpointRecord, reason: str, now: float) -> EndpointRecord:
@@ -183,8 +195,10 @@ def _variant(variant: Members, models: Mapping[str, Members], *, shadow: bool) -
         model=models[variant["ModelName"]],
         desired_weight=float(variant["InitialVariantWeight"]),
         current_weight=0.0,
-        # A serverless variant names no count; it is served by one replica.
-        desired_count=1 if "ServerlessConfig" in variant else variant.get("InitialInstanceCount", 0),
+        # A serverless variant names no count: of how many there are at a time, its first ones are waited for.
+        desired_count=first_replicas(variant)
+        if "ServerlessConfig" in variant
+        else variant.get("InitialInstanceCount", 0),
         current_count=0,
         shadow=shadow,
     )
@@ -207,6 +221,7 @@ def _changed(variant: VariantState, change: Members, scales_to_zero: bool) -> Va
         if updated.get("ProvisionedConcurrency", 0) > updated["MaxConcurrency"]:
             raise Refused("ProvisionedConcurrency must be less than or equal to MaxConcurrency.")
         config = {**config, "ServerlessConfig": updated}
+        count = first_replicas(config)
     return replace(variant, config=config, desired_count=count, desired_weight=weight)
 
 

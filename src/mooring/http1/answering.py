@@ -12,7 +12,7 @@ import struct
 from collections import deque
 from typing import cast
 
-from mooring.http1.listening import Listening, no_room, too_slow
+from mooring.http1.listening import Listening, no_room, too_long, too_slow
 from mooring.http1.messages import SOURCE, Headers, Request, Response, response_head
 
 JOINED_WRITE_BYTES = 16_384
@@ -65,6 +65,10 @@ class Answering(asyncio.Protocol):
     def head_received(self, request: Request, length: int | None) -> Response | int:
         """The body is still to come, of `length` bytes when known: a refusal, or the body's limit."""
         return self.listening.limits.body_bytes
+
+    def too_long(self, request: Request, limit: int) -> Response:
+        """The answer to a body that is longer than `limit`."""
+        return too_long(limit)
 
     def client_lost(self) -> None:
         """The client went away while its request was being worked on."""

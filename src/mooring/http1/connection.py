@@ -23,7 +23,7 @@ import httptools
 from mooring.http1.answering import Answering
 from mooring.http1.framing import FRAMING_FACTOR, Refused, check_coding, check_head, check_version, refusal
 from mooring.http1.gathering import LARGE_BYTES, MOST_PIECES, Gathered
-from mooring.http1.listening import Listening, plain_text, too_long
+from mooring.http1.listening import Listening, plain_text
 from mooring.http1.messages import Request, Response
 
 
@@ -110,7 +110,8 @@ class ServerConnection(Answering):
         self._pieces.append(data)
         self._size += len(data)
         if self._size > self._body_limit:
-            raise Refused(too_long(self._body_limit))
+            assert self._request is not None
+            raise Refused(self.too_long(self._request, self._body_limit))
 
     def on_message_complete(self) -> None:
         request = self._request
@@ -149,14 +150,14 @@ class ServerConnection(Answering):
         elif len(self._pieces) > MOST_PIECES:
             self._gathered = Gathered(_announced(request))
         if self._fed > FRAMING_FACTOR * self._body_limit + limits.header_bytes:
-            self._give_up(too_long(self._body_limit))
+            self._give_up(self.too_long(request, self._body_limit))
 
     def _admit(self, request: Request) -> None:
         """The head is complete and the body is not: let it come, or refuse."""
         announced = _announced(request)
         verdict = self.head_received(request, announced)
         if not isinstance(verdict, Response) and max(announced or 0, self._size) > verdict:
-            verdict = too_long(verdict)
+            verdict = self.too_long(request, verdict)
         if isinstance(verdict, Response):
             self._give_up(verdict)
             return

@@ -268,6 +268,17 @@ class ReplicaSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerlessSettings:
+    """Variants with a ServerlessConfig: see [serverless.md](serverless.md)."""
+
+    idle_s: float = 300.0
+    """A replica that nobody has called for so many seconds is stopped, unless it is provisioned. AWS does not say when;
+    here five minutes keep a model warm for a person who works with it, and give its memory back over lunch."""
+    hold_s: float = 180.0
+    """How many seconds a call may wait for a replica that is being started (AWS: 3 minutes)."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentSettings:
     """How endpoints are updated: see [updates.md](updates.md)."""
 
@@ -394,6 +405,7 @@ class Settings:
     capacity: CapacitySettings = field(default_factory=CapacitySettings)
     images: ImageSettings = field(default_factory=ImageSettings)
     replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
+    serverless: ServerlessSettings = field(default_factory=ServerlessSettings)
     deployments: DeploymentSettings = field(default_factory=DeploymentSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     capture: CaptureSettings = field(default_factory=CaptureSettings)

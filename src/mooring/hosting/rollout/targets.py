@@ -14,6 +14,7 @@ from mooring.hosting.rollout import plans
 from mooring.hosting.rollout.deployments import Policy, policy_of
 from mooring.hosting.rollout.plans import Standing, Step
 from mooring.hosting.rules import Members
+from mooring.hosting.serverless import provisioned
 
 NOTHING_RUNS = frozenset({EndpointStatus.FAILED, EndpointStatus.OUT_OF_SERVICE, EndpointStatus.DELETING})
 
@@ -24,15 +25,17 @@ class VariantTarget:
 
     variant: VariantState
     count: int
-    """Replicas that should run."""
+    """Replicas that should run; of an elastic variant the least, which are those of its first slots."""
     routed: int
-    """Of them, those that may take traffic."""
+    """Of them, those that may take traffic; of an elastic variant all may, or with 0 none."""
     weight: float
     """Against all other variants of all fleets; of a shadow, the part of its fleet's calls that it gets copies of."""
     share: float
     """Of the traffic that is for this variant by name."""
     awaited: bool = True
     """Whether the fleet is complete only with these replicas. A shadow is waited for until it has come up once."""
+    elastic: bool = False
+    """Whether more run while they are called for: a serverless variant that takes calls or may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,23 @@ def targets(record: EndpointRecord) -> tuple[FleetTarget, ...]:
         return tuple(_of_rollout(record, record.rollout))
     if record.remnant is not None:
         return tuple(_standing(record))
+    proven = record.status is not EndpointStatus.CREATING and not record.starting
     variants = tuple(
-        VariantTarget(each, each.desired_count, each.desired_count, each.desired_weight, 1.0)
+        _elastic(VariantTarget(each, each.desired_count, each.desired_count, each.desired_weight, 1.0), proven)
         for each in in_production(record.variants)
     )
     return (FleetTarget(record.generation, (*variants, *_shadowing(record.variants, _wished))),)
+
+
+def _elastic(target: VariantTarget, proven: bool) -> VariantTarget:
+    """`target`; of a serverless variant that has come up once, only what is provisioned must run.
+
+    An instance variant is what it was. One of which nothing is to run any more stays so.
+    """
+    if "ServerlessConfig" not in target.variant.config or not target.count:
+        return target
+    count = min(provisioned(target.variant.config), target.count) if proven else target.count
+    return replace(target, count=count, elastic=True)
 
 
 def config_of(record: EndpointRecord, generation: int) -> Members:
@@ -179,22 +194,31 @@ def _of_rollout(record: EndpointRecord, rollout: Rollout) -> Iterator[FleetTarge
     old_mirrors, new_mirrors = mirrors(record, rollout)
     for fleet in _standing(record):
         if fleet.generation == record.generation:
-            left = tuple(_scaled(each, old_share, now.old) for each in fleet.variants if not each.variant.shadow)
+            left = tuple(
+                _elastic(_scaled(each, old_share, now.old), proven=True)
+                for each in fleet.variants
+                if not each.variant.shadow
+            )
             kept = tuple(each for each in fleet.variants if each.variant.shadow and old_mirrors)
             yield replace(fleet, variants=(*left, *kept))
         elif not gone:
-            yield replace(fleet, variants=tuple(_scaled(each, old_share, None) for each in fleet.variants))
+            scaled = tuple(_elastic(_scaled(each, old_share, None), proven=True) for each in fleet.variants)
+            yield replace(fleet, variants=scaled)
     variants = in_production(rollout.variants)
     weights = _normalized(variants)
     yield FleetTarget(
         rollout.generation,
         tuple(
-            VariantTarget(
-                each,
-                now.new[each.name],
-                now.routed[each.name] if now.shares[each.name] else 0,
-                weights[each.name] * now.shares[each.name],
-                now.shares[each.name],
+            _elastic(
+                VariantTarget(
+                    each,
+                    now.new[each.name],
+                    now.routed[each.name] if now.shares[each.name] else 0,
+                    weights[each.name] * now.shares[each.name],
+                    now.shares[each.name],
+                ),
+                # Until it is over an update is judged by its new replicas, so some stay.
+                proven=False,
             )
             for each in variants
         )

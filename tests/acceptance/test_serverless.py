@@ -1,0 +1,213 @@
+"""Serverless variants: no replica while nobody calls, calls that wait for one, and never more than MaxConcurrency.
+
+The model counts the calls that it has at a time, in all its replicas together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.acceptance.calling import call_at_once
+from tests.acceptance.running import Deployment, Server, wait_until
+
+IDLE_S = 1.0
+SCRIPT = """
+import json, os, time
+def model_fn(model_dir):
+    if os.path.exists(os.environ["SEEN"] + "/broken"):
+        raise RuntimeError("these weights are of another model")
+    time.sleep(float(os.environ.get("LOAD_S", "0")))
+    return os.environ["SEEN"]
+def transform_fn(seen, body, content_type, accept):
+    mine = f"{seen}/calls/{os.getpid()}-{time.monotonic_ns()}"
+    with open(mine, "x"):
+        pass
+    now = sum(os.path.exists(f"/proc/{each.split('-')[0]}") for each in os.listdir(f"{seen}/calls"))
+    with open(f"{seen}/most", "a") as most:
+        most.write(f"{now}\\n")
+    try:
+        text = body.decode() if isinstance(body, bytes) else body
+        time.sleep(float(text) if text[:1].isdigit() else 0)
+    finally:
+        os.unlink(mine)
+    return json.dumps({"pid": os.getpid(), "workers": os.environ["SAGEMAKER_MODEL_SERVER_WORKERS"]}), "application/json"
+"""
+
+
+class Sleeper:
+    """One serverless endpoint on a server of its own, whose model tells what it saw."""
+
+    def __init__(self, deployment: Deployment, seen: Path) -> None:
+        self.deployment = deployment
+        self.server = deployment.server
+        self.seen = seen
+        (seen / "calls").mkdir(parents=True, exist_ok=True)
+        self.name = "sleeper"
+
+    def make(self, *, wait: bool = True, load_s: float = 0, **serverless: Any) -> Sleeper:
+        environment = {"SEEN": str(self.seen), "LOAD_S": str(load_s), "SAGEMAKER_MODEL_SERVER_WORKERS": "4"}
+        self.deployment.model(self.name, SCRIPT, Environment=environment)
+        self.deployment.endpoint(self.name, variant(self.name, **serverless))
+        if wait:
+            self.deployment.wait(self.name)
+        return self
+
+    @property
+    def most_at_a_time(self) -> int:
+        return max(map(int, (self.seen / "most").read_text().split()), default=0)
+
+    def pids(self) -> set[int]:
+        return {each["pid"] for each in self.server.replicas(self.name) if each["pid"] is not None}
+
+    def wait_for(self, replicas: int) -> None:
+        wait_until(lambda: len(self.server.replicas(self.name)) == replicas, what=f"{replicas} replicas")
+
+    def invoke(self, body: bytes = b"x", client: Any = None) -> dict[str, Any]:
+        return self.deployment.invoke(self.name, body, client)
+
+    def refused(self, body: bytes = b"x", **members: Any) -> ClientError:
+        with pytest.raises(ClientError) as refused:
+            self.deployment.invoke(self.name, body, **members)
+        return refused.value
+
+
+def variant(model: str, **serverless: Any) -> dict[str, Any]:
+    config = {"MemorySizeInMB": 2048, "MaxConcurrency": 4, **serverless}
+    return {"VariantName": "v", "ModelName": model, "ServerlessConfig": config}
+
+
+def code(error: ClientError) -> str:
+    return str(error.response["Error"]["Code"])
+
+
+@pytest.fixture
+def sleeper(make_server: Callable[..., Server], tmp_path: Path) -> Callable[..., Sleeper]:
+    """Makes the one endpoint of a server."""
+
+    def make(*flags: str, idle_s: float = IDLE_S, hold_s: float = 30, **serverless: Any) -> Sleeper:
+        server = make_server(MOORING_SERVERLESS_IDLE_S=str(idle_s), MOORING_SERVERLESS_HOLD_S=str(hold_s))
+        server.start(*flags)
+        return Sleeper(Deployment(server), tmp_path / "seen").make(**serverless)
+
+    return make
+
+
+def test_it_falls_to_zero_and_comes_back(sleeper: Callable[..., Sleeper]) -> None:
+    endpoint = sleeper()
+    assert len(endpoint.pids()) == 1  # CreateEndpoint showed that the model can be started
+    assert endpoint.invoke()["workers"] == "1"
+    for _ in range(2):
+        endpoint.wait_for(0)
+        first = endpoint.invoke()
+        assert endpoint.invoke() == first
+    assert endpoint.most_at_a_time == 1
+
+
+def test_more_calls_get_more_replicas_and_the_surplus_is_throttled(sleeper: Callable[..., Sleeper]) -> None:
+    endpoint = sleeper()
+    told = call_at_once(endpoint.server.url, endpoint.name, [b"1"] * 6)
+    assert Counter(each.status if each else None for each in told) == {200: 4, 400: 2}
+    assert len({each.document["pid"] for each in told if each and each.status == 200}) == 4
+    throttled = next(each for each in told if each and each.status == 400)
+    assert (throttled.error, throttled.document) == ("ThrottlingException", {"message": None})
+    assert endpoint.most_at_a_time == 4
+    endpoint.wait_for(0)
+
+
+def test_boto3_raises_and_repeats_what_is_throttled(sleeper: Callable[..., Sleeper]) -> None:
+    endpoint = sleeper(MaxConcurrency=1)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(endpoint.invoke, b"2")
+        wait_until(lambda: any((endpoint.seen / "calls").iterdir()), what="the model to have a call")
+        assert code(endpoint.refused()) == "ThrottlingException"
+        patient = endpoint.server.client("sagemaker-runtime", retries=8)
+        endpoint.invoke(client=patient)
+        slow.result()
+    assert endpoint.most_at_a_time == 1
+
+
+def test_five_hundred_calls_at_once_on_nothing(sleeper: Callable[..., Sleeper]) -> None:
+    endpoint = sleeper("--workers", "2", MaxConcurrency=20)
+    endpoint.wait_for(0)
+    told = call_at_once(endpoint.server.url, endpoint.name, [b"0.05"] * 500)
+    assert None not in told
+    found = Counter((each.status, each.error) for each in told if each is not None)
+    assert set(found) == {(200, ""), (400, "ThrottlingException")}
+    assert found[200, ""] >= 20
+    assert endpoint.most_at_a_time <= 20
+
+
+def test_a_client_that_leaves_while_its_call_is_held_frees_its_slot(sleeper: Callable[..., Sleeper]) -> None:
+    endpoint = sleeper(load_s=2, MaxConcurrency=2)
+    endpoint.wait_for(0)
+    host, port = endpoint.server.url.removeprefix("http://").split(":")
+    request = f"POST /endpoints/{endpoint.name}/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx"
+    with contextlib.ExitStack() as leaving:
+        for _ in range(2):
+            leaving.enter_context(socket.create_connection((host, int(port)))).sendall(request.encode())
+        wait_until(lambda: len(endpoint.server.replicas(endpoint.name)) == 2, what="both calls to be held")
+        assert code(endpoint.refused()) == "ThrottlingException"
+    told = call_at_once(endpoint.server.url, endpoint.name, [b"0"] * 2)
+    assert [each.status if each else None for each in told] == [200, 200]
+    assert len((endpoint.seen / "most").read_text().split()) == 2  # nobody was called for those who left
+
+
+def test_a_model_that_loads_longer_than_replicas_may_be_idle(sleeper: Callable[..., Sleeper]) -> None:
+    endpoint = sleeper(load_s=3, idle_s=0.5)
+    endpoint.wait_for(0)
+    assert endpoint.invoke()["pid"]
+
+
+def test_a_call_that_waits_for_too_long_is_told_so_and_the_replica_comes_all_the_same(
+    sleeper: Callable[..., Sleeper],
+) -> None:
+    endpoint = sleeper(load_s=3, hold_s=1, idle_s=3)
+    endpoint.wait_for(0)
+    refused = endpoint.refused()
+    assert code(refused) == "ModelNotReadyException"
+    assert refused.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    (replica,) = endpoint.pids()
+    wait_until(lambda: endpoint.server.replicas(endpoint.name)[0]["state"] == "healthy", what="the replica")
+    assert endpoint.invoke()["pid"] == replica
+
+
+def test_a_model_that_cannot_be_started_any_more_fails_its_calls_soon(sleeper: Callable[..., Sleeper]) -> None:
+    endpoint = sleeper()
+    endpoint.wait_for(0)
+    (endpoint.seen / "broken").touch()
+    began = time.monotonic()
+    refused = endpoint.refused()
+    assert code(refused) == "ModelError"
+    assert "these weights are of another model" in str(refused)
+    for _ in range(20):
+        assert code(endpoint.refused()) == "ModelError"
+    logs = list((endpoint.server.data / "logs").glob("*/v/i-*.log"))
+    assert len(logs) < 2 + (time.monotonic() - began) / 0.5, "it is tried ever more seldom"
+    assert endpoint.deployment.wait(endpoint.name)["EndpointStatus"] == "InService"
+    (endpoint.seen / "broken").unlink()
+    wait_until(lambda: _works(endpoint), what="the model to be tried again")
+
+
+def _works(endpoint: Sleeper) -> bool:
+    try:
+        return bool(endpoint.invoke())
+    except ClientError:
+        return False
+
+
+def test_an_endpoint_whose_model_cannot_be_started_fails(make_server: Callable[..., Server], tmp_path: Path) -> None:
+    endpoint = Sleeper(Deployment(make_server().start()), tmp_path / "seen")
+    (endpoint.seen / "broken").touch()
+    endpoint.make(wait=False)
+    failed = endpoint.deployment.wait(endpoint.name, status="Failed")
+    assert "these weights are of another model" in failed["FailureReason"]
