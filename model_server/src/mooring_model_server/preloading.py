@@ -11,6 +11,7 @@ import contextlib
 import gc
 import importlib
 import os
+import sys
 import threading
 from typing import Any
 
@@ -56,17 +57,28 @@ class ThreadPools:
 
     def __init__(self) -> None:
         self._libraries: list[Any] = []
+        self._openmp: list[Any] = []
         with contextlib.suppress(ImportError):  # without threadpoolctl a child keeps one BLAS thread
             from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped,unused-ignore]
 
-            self._libraries = list(ThreadpoolController().select(user_api="blas").lib_controllers)
+            found = ThreadpoolController()
+            self._libraries = list(found.select(user_api="blas").lib_controllers)
+            self._openmp = list(found.select(user_api="openmp").lib_controllers)
 
-    def raise_in_child(self, workers: int) -> None:
-        """Give BLAS the processors that this replica may use, divided among its workers."""
-        share = max(1, processors() // workers)
+    def raise_in_child(self, workers: int, threads: int | None = None) -> None:
+        """Give BLAS the processors that this replica may use, divided among its workers; OpenMP no more than `threads`.
+
+        OpenMP has read the variable that says so when it was loaded, before anybody knew of this replica.
+        """
+        share = max(1, min(processors(), threads or processors()) // workers)
         if share > 1:
             for library in self._libraries:
                 library.set_num_threads(share)
+        if threads is not None:
+            for library in self._openmp:
+                library.set_num_threads(share)
+            if "torch" in sys.modules:
+                sys.modules["torch"].set_num_threads(share)
 
 
 def processors() -> int:

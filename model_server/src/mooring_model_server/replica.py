@@ -117,5 +117,5 @@ def _refresh(spec: ReplicaSpec, pools: ThreadPools) -> None:
         sys.modules["numpy"].random.seed()
     if "torch" in sys.modules:
         sys.modules["torch"].seed()
-    pools.raise_in_child(spec.workers)
+    pools.raise_in_child(spec.workers, spec.threads)
     gc.enable()

@@ -40,6 +40,8 @@ class ReplicaSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] | None = None
     workers: int = 1
+    threads: int | None = None
+    """How many threads libraries may have, all workers together; None for one on each processor."""
     timeout_s: float = 60.0
     body_limit: int = DEFAULT_BODY_LIMIT
     nofile: int | None = None
@@ -67,6 +69,7 @@ class ReplicaSpec:
             environment=_find(document, "environment", _environment, {}),
             command=_find(document, "command", _command, None),
             workers=_find(document, "workers", _within(1, MOST_WORKERS), 1),
+            threads=_find(document, "threads", _within(1, 2**20), None),
             timeout_s=_find(document, "timeout_s", _seconds, 60.0),
             body_limit=min(_find(document, "body_limit", _within(1, 2**62), DEFAULT_BODY_LIMIT), LARGEST_BODY_LIMIT),
             nofile=_find(document, "nofile", _within(64, 2**31), None),

@@ -241,6 +241,7 @@ class Fleet:
                     self._startup_timeout(variant),
                     log_path,
                     lambda kind, text: self._note(kind, f"{variant.name}: {text}"),
+                    variant.config.get("ServerlessConfig", {}).get("MemorySizeInMB"),
                 ),
                 name=f"preparation of {variant.name}",
             )

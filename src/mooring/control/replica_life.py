@@ -236,7 +236,7 @@ class ReplicaLife:
 
     async def _note_ending(self, replica: Replica) -> None:
         ending = await self._engine.ending(replica)
-        self.hopeless = ending.where is not None
+        self.hopeless = ending.where is not None or (ending.outgrown and self.state is ReplicaState.STARTING)
         self.failure = str(ending)
 
     async def _end(self) -> None:

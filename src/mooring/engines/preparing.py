@@ -35,6 +35,8 @@ class Prepared:
     artifacts: Artifacts
     python: Path | None
     """The interpreter of an environment, where the model has one."""
+    memory_mb: int | None = None
+    """What each replica may use, if that is limited."""
 
 
 class Preparation:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import hashlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,14 @@ from typing import Any
 from mooring.clock import Clock
 from mooring.engines.artifacts import ArtifactStore
 from mooring.engines.containers import container_of
+from mooring.engines.limits import Limits, told
 from mooring.engines.model_data import ModelDataCheck
 from mooring.engines.preparing import Preparation, Prepared
 from mooring.engines.replica_environment import ANY_KEY, ClientKey, shared_places
 from mooring.engines.specs import spec_of
 from mooring.engines.zygotes import PLAIN, Zygotes
 from mooring.errors import StartFailure
-from mooring.hosting.events import Note
+from mooring.hosting.events import EventKind, Note
 from mooring.paths import Paths
 from mooring.processes.exits import read_exit
 from mooring.processes.files import read_small, write_atomically
@@ -64,6 +67,8 @@ class Ending:
     where: str | None
     """The step that the model server says it failed in, such as `model_fn`."""
     reason: str | None
+    outgrown: bool = False
+    """Whether it was killed because it used more than it may."""
 
     def __str__(self) -> str:
         if self.reason:
@@ -85,6 +90,7 @@ class ProcessEngine:
         self.zygotes = Zygotes(clock, settings.replicas.zygote_idle_s, shared_places(paths))
         self.artifacts = ArtifactStore(paths, settings)
         self.model_data = ModelDataCheck(settings, paths)
+        self.limits = Limits(settings.serverless.limits, hashlib.sha256(os.fsencode(paths.root)).hexdigest()[:12])
         self._preparation = Preparation(paths, settings, self.artifacts)
 
     def prewarm(self, model: dict[str, Any]) -> None:
@@ -101,19 +107,34 @@ class ProcessEngine:
         install_timeout_s: float,
         log_path: Path,
         note: Note,
+        memory_mb: int | None = None,
     ) -> Prepared:
         """Bring the files, and make an environment where one is wanted; `note` hears of each step.
+
+        With `memory_mb` each replica is limited to that much memory, and to processors in proportion.
 
         Raises `StartFailure` or `ArtifactError`, whose text is fit for FailureReason.
         """
         self.prewarm(model)
-        return await self._preparation.prepare(owner, model, download_timeout_s, install_timeout_s, log_path, note)
+        prepared = await self._preparation.prepare(owner, model, download_timeout_s, install_timeout_s, log_path, note)
+        if memory_mb is not None:
+            note(EventKind.LIMITS, told(await asyncio.to_thread(self.limits.found), memory_mb))
+        return dataclasses.replace(prepared, memory_mb=memory_mb)
 
     async def start(
         self, replica_id: str, prepared: Prepared, log_path: Path, region: str, owner: dict[str, Any]
     ) -> Replica:
-        """Fork, record, release. The replica is not healthy yet. Raises `StartFailure`."""
+        """Fork, limit, record, release. The replica is not healthy yet. Raises `StartFailure`; nothing is left then."""
         run_dir = self._paths.replicas / replica_id
+        try:
+            return await self._start(replica_id, prepared, log_path, region, owner, run_dir)
+        except BaseException:  # also when it is told to leave meanwhile
+            await asyncio.shield(asyncio.to_thread(self._remove, replica_id, run_dir))
+            raise
+
+    async def _start(
+        self, replica_id: str, prepared: Prepared, log_path: Path, region: str, owner: dict[str, Any], run_dir: Path
+    ) -> Replica:
         (run_dir / "work").mkdir(parents=True)
         address = self._paths.replica_socket(replica_id)
         around = self._settings, self._paths, self._client_key
@@ -129,6 +150,8 @@ class ProcessEngine:
             pid, start_time = await zygote.spawn(spec, (listener.fileno(), log_fd, recorded))
             identity = ProcessIdentity(pid, start_time, boot_id())
             replica = Replica(replica_id, identity, str(address), log_path, run_dir, owner)
+            if prepared.memory_mb is not None:
+                await _to_its_end(self.limits.impose, replica_id, run_dir, identity, prepared.memory_mb)
             _record(replica)
             os.write(record, b"1")
         return replica
@@ -140,6 +163,7 @@ class ProcessEngine:
             if directory.name.startswith("."):
                 shutil.rmtree(directory, ignore_errors=True)
             elif replica is not None and replica.identity.alive():
+                self.limits.take_up(replica.id, directory, replica.identity)
                 yield replica
             else:
                 self._remove(directory.name, directory)
@@ -151,13 +175,15 @@ class ProcessEngine:
         while found is None and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
             found = read_exit(replica.run_dir)
+        if (outgrown := self.limits.failure(replica.id)) is not None:
+            return Ending(found.returncode if found is not None else None, None, outgrown, outgrown=True)
         failure: Any = None
         with contextlib.suppress(OSError, ValueError):
             failure = json.loads(read_small(replica.run_dir / "failure.json"))
         if not isinstance(failure, dict):
             failure = {}
         returncode = found.returncode if found is not None else None
-        return Ending(returncode, *(_text(failure.get(name)) for name in ("where", "reason")))
+        return Ending(returncode, _text(failure.get("where")), _text(failure.get("reason")))
 
     async def stop(self, replica: Replica) -> None:
         """End the replica's process group, with force after the grace time, and forget it."""
@@ -166,6 +192,7 @@ class ProcessEngine:
         await asyncio.to_thread(self._remove, replica.id, replica.run_dir)
 
     def _remove(self, replica_id: str, run_dir: Path) -> None:
+        self.limits.release(replica_id, run_dir)
         # Renamed first: a parent that is late to write the exit record must not bring the directory back.
         gone = run_dir.with_name(f".{replica_id}.gone")
         with contextlib.suppress(OSError):
@@ -175,8 +202,19 @@ class ProcessEngine:
 
     async def close(self) -> None:
         """End the zygotes. Replicas live on."""
+        self.limits.close()
         self.model_data.close()
         await self.zygotes.close()
+
+
+async def _to_its_end(work: Callable[..., None], *arguments: object) -> None:
+    """Run `work` in a thread, which nobody can cancel: whoever is told to leave meanwhile waits for it."""
+    working = asyncio.create_task(asyncio.to_thread(work, *arguments), name=f"{work.__name__} in a thread")
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait({working})
+        raise
 
 
 def _record(replica: Replica) -> None:

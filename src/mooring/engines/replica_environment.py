@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from mooring.engines.limits import THREADS
 from mooring.engines.zygotes import QUIET_THREADS
 from mooring.paths import Paths
 from mooring.settings import Settings
@@ -41,8 +42,12 @@ def replica_environment(
     region: str,
     shared: Mapping[str, str],
     key: ClientKey = ANY_KEY,
+    threads: int | None = None,
 ) -> dict[str, str]:
-    """The whole environment of a replica. `own` is the container's Environment, `key` what AWS's clients sign with."""
+    """The whole environment of a replica. `own` is the container's Environment, `key` what AWS's clients sign with.
+
+    `threads` is how many threads libraries shall have, where that is less than there are processors.
+    """
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     contract = {
         "HOME": str(work),
@@ -54,7 +59,8 @@ def replica_environment(
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
     }
-    return {**inherited, **QUIET_THREADS, **shared, **contract, **_clients(settings, key), **own}
+    counts = dict.fromkeys(THREADS, str(threads)) if threads is not None else {}
+    return {**inherited, **QUIET_THREADS, **counts, **shared, **contract, **_clients(settings, key), **own}
 
 
 def shared_places(paths: Paths) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring.engines.images import COMMAND
+from mooring.engines.limits import threads_of
 from mooring.engines.preparing import Prepared
 from mooring.engines.replica_environment import ClientKey, replica_environment, shared_places, trusted_issuers
 from mooring.engines.server_copy import model_server_copy
@@ -31,6 +32,7 @@ def spec_of(
     """The spec of a replica in `run_dir`, with a command where it cannot be forked. Raises `StartFailure`."""
     container, artifacts = prepared.container, prepared.artifacts
     work = run_dir / "work"
+    threads = threads_of(prepared.memory_mb) if prepared.memory_mb is not None else None
     environment = replica_environment(
         settings,
         container.environment,
@@ -39,6 +41,7 @@ def spec_of(
         region=region,
         shared={**shared_places(paths), **trusted_issuers(settings, paths)},
         key=key,
+        threads=threads,
     )
     spec: dict[str, Any] = {
         "replica_id": replica_id,
@@ -53,6 +56,7 @@ def spec_of(
         "run_dir": str(run_dir),
         "command": None,
         "workers": _workers(container.environment),
+        "threads": threads,
         "timeout_s": settings.gateway.invocation_timeout_s,
         "body_limit": _body_limit(settings) + BODY_SLACK_BYTES,
     }

@@ -25,6 +25,8 @@ class EventKind(StrEnum):
     """A step towards a healthy replica."""
     REPLICA = "replica"
     """A replica went, and why."""
+    LIMITS = "limits"
+    """How what a replica uses is limited."""
     VERSIONS = "versions"
     """What serves is not what the image's tag names."""
     CAPTURE = "capture"

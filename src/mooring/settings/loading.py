@@ -21,6 +21,7 @@ _CHOICES = {
     ("images", "versions"): ("auto", "tag"),
     ("capacity", "policy"): ("oversubscribe", "enforce"),
     ("access", "mode"): ("auto", "keys", "any"),
+    ("serverless", "limits"): ("auto", "cgroup", "watchdog", "off"),
     ("audit", "level"): ("off", "changes", "calls", "all"),
 }
 _MASTER_KEYS = ("master_key", "master_key_file", "master_key_kms_key_id")

@@ -276,6 +276,9 @@ class ServerlessSettings:
     here five minutes keep a model warm for a person who works with it, and give its memory back over lunch."""
     hold_s: float = 180.0
     """How many seconds a call may wait for a replica that is being started (AWS: 3 minutes)."""
+    limits: str = "auto"
+    """How a replica is kept to MemorySizeInMB: `cgroup` (the kernel does it), `watchdog` (a look at its memory four
+    times a second), `off`, or `auto`, which is `cgroup` where control groups can be made and `watchdog` elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
