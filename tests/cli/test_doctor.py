@@ -310,6 +310,19 @@ def test_captured_records(capture: dict[str, Any], verdict: str, words: str) -> 
     assert "\x1b" not in found.text
 
 
+@pytest.mark.parametrize(
+    ("found", "verdict", "words"),
+    [
+        ({"way": "cgroup", "why": None}, "ok", "control groups of their own"),
+        ({"way": "watchdog", "why": "no\ncontrol groups"}, "warn", "watched four times a second: no"),
+        ({"way": "off", "why": "limits are off"}, "warn", "not limited: limits are off"),
+    ],
+)
+def test_how_serverless_replicas_are_limited(found: dict[str, Any], verdict: str, words: str) -> None:
+    assert words in only(server.limits(scene(status={"limits": found})), verdict).text
+    assert list(server.limits(scene(status={}))) == []
+
+
 def test_fields_without_effect() -> None:
     status = {"endpoints": [endpoint("InService", "healthy", no_effect=["KmsKeyId: nothing is encrypted", "x"])]}
     assert only(server.without_effect(scene(status=status)), "warn").text == "e: KmsKeyId: nothing is encrypted; x"

@@ -21,6 +21,20 @@ class SetClock:
         return self.now
 
 
+def test_memory_is_told_of_what_a_replica_may_use(tmp_path: Path) -> None:
+    told: list[Point] = []
+    scope, group = Scope("1", "r"), os.getpgid(0)
+
+    async def found() -> list[Living]:
+        return [Living(scope, "serverless", "v", "i-1", group), Living(scope, "plain", "v", "i-2", group)]
+
+    used = {"i-1": 0.625}
+    asyncio.run(InstanceMetrics(found, told.extend, SetClock(), tmp_path, used.get).look())
+    memory = {dict(each.series.dimensions)["EndpointName"]: each for each in told if "Memory" in each.series.name}
+    assert memory["serverless"].seen.total == 62.5
+    assert 0 < memory["plain"].seen.total < 62.5
+
+
 def test_a_look_tells_of_what_lives(tmp_path: Path) -> None:
     told: list[Point] = []
     clock, group = SetClock(), os.getpgid(0)

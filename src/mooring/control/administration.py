@@ -18,6 +18,7 @@ from typing import Any
 from mooring import __version__
 from mooring.control.capturing import CaptureState
 from mooring.control.endpoint_worker import EndpointWorker
+from mooring.engines.limits import Limits
 from mooring.engines.logs import read_after
 from mooring.hosting.capturing import capture_of
 from mooring.hosting.endpoints import EndpointRecord, VariantState
@@ -154,6 +155,12 @@ def prune_logs(logs: Path, known: set[str]) -> None:
             and time.time() - directory.stat().st_mtime > FORGOTTEN_LOGS_AFTER_S
         ):
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def limits_status(limits: Limits) -> dict[str, Any]:
+    """How serverless replicas are kept to what they may use, and why it is no better."""
+    found = limits.found()
+    return {"way": str(found.way), "why": found.why}
 
 
 def tls_status(settings: TlsSettings, paths: Paths) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What replicas use, as the metrics of instances in CloudWatch's `/aws/sagemaker/Endpoints`.
 
 A replica is an instance. Of CPU 100 is one processor, so that the most is 100 for each that the machine has; of memory
-100 is what the machine has, or the control group of Mooring allows; of the disk 100 is the file system of the data
-directory; of GPUs 100 is one GPU. All replicas are looked at in one pass over `/proc`.
+100 is what the machine has, or the control group of Mooring allows, and for a serverless replica its MemorySizeInMB; of
+the disk 100 is the file system of the data directory; of GPUs 100 is one GPU. All replicas are looked at in one pass
+over `/proc`.
 """
 
 from __future__ import annotations
@@ -57,11 +58,14 @@ class InstanceMetrics:
         record: Callable[[Iterable[Point]], None],
         clock: Clock,
         disk: Path,
+        used: Callable[[str], float | None] = lambda replica: None,
     ) -> None:
+        """`used` is how much of its own memory a replica uses, of 1, if it is limited."""
         self._living = living
         self._record = record
         self._clock = clock
         self._disk = disk
+        self._used = used
         self._last = Sample(0.0, {}, [])
         self._memory_bytes = machine.memory_gib() * 2**30
 
@@ -91,7 +95,8 @@ class InstanceMetrics:
             usage = usages.get(each.group)
             if usage is None:
                 continue
-            told = {"MemoryUtilization": 100 * usage.resident_bytes / self._memory_bytes}
+            own = self._used(each.replica)
+            told = {"MemoryUtilization": 100 * (usage.resident_bytes / self._memory_bytes if own is None else own)}
             told["DiskUtilization"] = 100 * disk.used / disk.total
             before = self._last.usages.get(each.group)
             if before is not None and now > self._last.monotonic:

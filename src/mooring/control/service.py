@@ -13,6 +13,7 @@ from mooring.control.administration import (
     capture_status,
     endpoint_status,
     heading,
+    limits_status,
     log_lines,
     processes,
     tls_status,
@@ -125,6 +126,7 @@ class ControlService:
         return {
             **heading(url, account.region, account.id, self._started_at, around.clock.wall()),
             **await asyncio.to_thread(tls_status, around.settings.tls, around.paths),
+            "limits": await asyncio.to_thread(limits_status, around.engine.limits),
             "audit": await asyncio.to_thread(audit_status, around.settings.audit, around.paths),
             "processes": processes(
                 around.publisher.gateways, around.engine.zygotes.listing(), self._neighbours.listing()

@@ -39,7 +39,8 @@ class Watching:
         census = Census(around.store, workers.by_uid, book)
         census.tell(metering.registry, started_at)
         self._workers = workers
-        self._instances = InstanceMetrics(census.living, metering.record, around.clock, around.paths.root)
+        used = around.engine.limits.used
+        self._instances = InstanceMetrics(census.living, metering.record, around.clock, around.paths.root, used)
 
     def begin(self) -> Iterator[asyncio.Task[None]]:
         """Tasks that go on until they are cancelled."""

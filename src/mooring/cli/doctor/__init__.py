@@ -31,6 +31,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("server", server.version),
     ("server", server.clock),
     ("server", server.certificate),
+    ("server", server.limits),
     ("server", server.endpoints),
     ("server", server.without_effect),
     ("clients", clients.libraries),

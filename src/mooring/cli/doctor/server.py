@@ -117,6 +117,20 @@ def _uncaptured(endpoint: dict[str, Any]) -> Iterator[Finding]:
         yield warn("capture", f"{name}: records wait: {safe(str(capture['undelivered']))}", advice)
 
 
+def limits(scene: Scene) -> Iterable[Finding]:
+    """How serverless replicas are kept to their memory."""
+    found = (scene.status or {}).get("limits")
+    if not found:
+        return
+    if found.get("way") == "cgroup":
+        yield ok("limits", "serverless replicas have control groups of their own")
+        return
+    how = {"watchdog": "are watched four times a second"}.get(str(found.get("way")), "are not limited")
+    yield warn(
+        "limits", f"serverless replicas {how}: {safe(str(found.get('why')))}", "docs/serverless.md says what is needed"
+    )
+
+
 def without_effect(scene: Scene) -> Iterable[Finding]:
     """Fields that were accepted and do nothing yet."""
     if scene.status is None:
