@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import xgboost
 from botocore.exceptions import ClientError
 
 from mooring.engines.limits import Limits, Way
 from mooring.processes import control_groups
-from tests.acceptance.running import Deployment, Server, wait_until
+from tests.acceptance.running import Deployment, Server, archive, wait_until
 
 SCRIPT = """
 import json, os, subprocess, sys, time
@@ -42,6 +44,24 @@ def model_fn(model_dir):
     import os
     return [os.urandom(1024) * 1024 for _ in range(1600)]
 """
+XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+BUSY = """
+import json, os, time
+from threadpoolctl import threadpool_info
+def model_fn(model_dir):
+    return 1
+def input_fn(body, content_type):
+    return body
+def predict_fn(body, model):
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
+        pass
+    groups = dict(line.split(":", 2)[1:] for line in open("/proc/self/cgroup").read().splitlines())
+    threads = [pool["num_threads"] for pool in threadpool_info()]
+    return {"threads": threads, "processors": len(os.sched_getaffinity(0)), "groups": groups}
+def output_fn(found, accept):
+    return json.dumps(found), "application/json"
+"""
 OUTGREW = "the model used more than its MemorySizeInMB of 1024 MB"
 
 
@@ -65,8 +85,8 @@ def limited(request: pytest.FixtureRequest, make_server: Callable[..., Server]) 
     assert not _groups_of(server), "a control group was left behind"
 
 
-def serverless(deployment: Deployment, name: str, script: str = SCRIPT, megabytes: int = 1024) -> str:
-    deployment.model(name, script)
+def serverless(deployment: Deployment, name: str, script: str = SCRIPT, megabytes: int = 1024, **container: Any) -> str:
+    deployment.model(name, script, **container)
     config = {"MemorySizeInMB": megabytes, "MaxConcurrency": 1}
     deployment.endpoint(name, {"VariantName": "all", "ModelName": name, "ServerlessConfig": config})
     return name
@@ -131,6 +151,40 @@ def test_a_model_that_is_too_large_fails_its_endpoint(limited: Deployment) -> No
     assert OUTGREW in found["FailureReason"]
     serverless(limited, "roomy", HUNGRY, megabytes=3072)
     limited.wait("roomy", timeout=60)
+
+
+def test_a_model_that_cannot_be_forked_is_limited_too(limited: Deployment) -> None:
+    serverless(limited, "apart", Environment={"OMP_NUM_THREADS": "2"})
+    limited.wait("apart", timeout=60)
+    assert ask(limited, "apart", "take 1")["threads"] == "2", "what the model says itself comes last"
+    with pytest.raises(ClientError):
+        ask(limited, "apart", "take 1500")
+    wait_until(lambda: OUTGREW in events(limited, "apart"), what="the reason among the events")
+
+
+def test_xgboost_loads_and_predicts(limited: Deployment) -> None:
+    rows = np.array([[0.0, 1.0], [1.0, 0.0]] * 20, "float32")
+    booster = xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(rows, [0, 1] * 20), 3)
+    packed = archive({"xgboost-model": bytes(booster.save_raw("ubj"))})
+    serverless(limited, "boosted", data=packed, Image=XGBOOST)
+    limited.wait("boosted")
+    found = limited.runtime.invoke_endpoint(EndpointName="boosted", ContentType="text/csv", Body="0,1\n1,0")
+    wanted = booster.predict(xgboost.DMatrix(rows[:2])).tolist()
+    assert [float(line) for line in found["Body"].read().split()] == pytest.approx(wanted)
+
+
+def test_processors_are_in_proportion(limited: Deployment) -> None:
+    serverless(limited, "busy", BUSY)
+    limited.wait("busy")
+    found = ask(limited, "busy", "")
+    assert found["threads"], "no pool of threads is known here"
+    assert set(found["threads"]) == {1}
+    group = Path("/sys/fs/cgroup/cpu") / found["groups"].get("cpu", "").lstrip("/")
+    if (group / "cpu.stat").exists() and group.name.startswith("mooring-i-"):
+        stat = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+        assert int(stat["nr_throttled"]) > 0
+    else:
+        assert found["processors"] == 1
 
 
 def test_how_it_is_limited_is_told(limited: Deployment) -> None:
