@@ -34,7 +34,7 @@ from mooring.control.shadow_reports import ShadowReports
 from mooring.control.surroundings import Surroundings
 from mooring.control.watching import Watching
 from mooring.engines.prebuilt import is_prebuilt
-from mooring.hosting.endpoints import EndpointRecord
+from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.events import Event, EventKind
 from mooring.hosting.naming import Scope
 from mooring.hosting.routes import route_key
@@ -46,6 +46,8 @@ from mooring.wire.errors import WireResponse
 log = logging.getLogger("mooring.control")
 
 HOUSEKEEPING_S = 30.0
+COLD = frozenset({EndpointStatus.DELETING, EndpointStatus.FAILED, EndpointStatus.OUT_OF_SERVICE})
+"""Statuses of endpoints whose replicas nobody waits for."""
 
 
 class ControlService:
@@ -229,6 +231,13 @@ class ControlService:
 
     async def _keep_house(self) -> None:
         while True:
+            await self._keep_warm()
             await asyncio.sleep(HOUSEKEEPING_S)
             self._around.engine.zygotes.evict_idle()
             await self._around.engine.zygotes.reap()
+
+    async def _keep_warm(self) -> None:
+        """Endpoints without a replica wait for a call, and a call does not wait for an import."""
+        records = await self._around.store.read(endpoints.all)
+        variants = [variant for record in records if record.status not in COLD for variant in record.variants]
+        self._around.engine.keep_warm(each.model for each in variants if "ServerlessConfig" in each.config)

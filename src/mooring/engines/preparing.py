@@ -19,11 +19,14 @@ from mooring.engines.environments import Environments
 from mooring.engines.images import COMMAND, FRAMEWORKS, MLFLOW, Runtime, runtime_of
 from mooring.engines.interpreters import Interpreters, Need
 from mooring.engines.model_requirements import ModelRequirements, of_command, of_mlflow, of_script
+from mooring.engines.zygotes import PLAIN
+from mooring.errors import MooringError
 from mooring.hosting.events import EventKind, Note
 from mooring.image_commands import commands_of
 from mooring.paths import Paths
 from mooring.processes.log_files import open_log
 from mooring.settings import Settings
+from mooring_model_server.environment import must_exec
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,15 @@ class Preparation:
         framework = FRAMEWORKS.get(name)
         likely = framework is not None and framework.forks and framework.installed and self._prefers_installed
         return name if likely else None
+
+    def zygote_of(self, model: dict[str, Any]) -> str | None:
+        """The zygote that will probably fork the replicas of a model, or exec them; None when nothing runs them."""
+        try:
+            container = container_of(model)
+            framework = self.warm_framework(container.image)
+        except MooringError:
+            return None
+        return framework if framework is not None and must_exec(container.environment) is None else PLAIN
 
     async def prepare(
         self,

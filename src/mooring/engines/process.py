@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,10 @@ class ProcessEngine:
         with contextlib.suppress(StartFailure):
             if framework := self._preparation.warm_framework(container_of(model).image):
                 self.zygotes.get(framework)
+
+    def keep_warm(self, models: Iterable[dict[str, Any]]) -> None:
+        """Have a zygote at hand for each of these models, whose replicas must be there soon when they are wanted."""
+        self.zygotes.keep({zygote for model in models if (zygote := self._preparation.zygote_of(model)) is not None})
 
     async def prepare(
         self,

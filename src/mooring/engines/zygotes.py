@@ -1,8 +1,8 @@
 """Control's side of the zygotes: warm parents that have imported a framework and never compute.
 
 A zygote (`mooring_model_server.zygote`) forks a replica in milliseconds where a fresh interpreter needs a second
-for its imports. Zygotes are started when first needed and stopped when nobody needed them for a while; losing one
-loses no replica, as those are re-parented and known by pidfd.
+for its imports. Zygotes are started when first needed and stopped when nobody needed them for a while, unless they are
+kept for replicas that must be there at once. Losing one loses no replica, as those are re-parented and known by pidfd.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mooring.clock import Clock
@@ -27,6 +27,8 @@ log = logging.getLogger("mooring.engines")
 READY_TIMEOUT_S = 120.0
 SPAWN_TIMEOUT_S = 10.0
 LARGEST_MESSAGE_BYTES = 256 * 1024
+SOON_S = 10.0
+"""A kept zygote that dies is started again at once, but not twice in this time: then when `keep` is called again."""
 PLAIN = "none"
 """The zygote that imports no framework: for replicas that must be exec'ed."""
 QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -39,9 +41,12 @@ _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 class Zygote:
     """One zygote process and the channel to it."""
 
-    def __init__(self, framework: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, framework: str, environment: Mapping[str, str], on_end: Callable[[str], None]) -> None:
         self.framework = framework
         self.last_used = 0.0
+        self.asked = 0
+        """How many wait for it to fork."""
+        self._on_end = on_end
         self._channel, remote = socket.socketpair(socket.AF_UNIX, _KIND)
         self._channel.setblocking(False)
         for side in (self._channel, remote):
@@ -76,8 +81,15 @@ class Zygote:
 
         Raises `StartFailure` when the zygote cannot import its framework or dies.
         """
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            await asyncio.shield(self._ready)
+        self.asked += 1
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await asyncio.shield(self._ready)
+            return await self._fork(spec, descriptors)
+        finally:
+            self.asked -= 1
+
+    async def _fork(self, spec: dict[str, Any], descriptors: Sequence[int]) -> tuple[int, str]:
         self._next += 1
         number = self._next
         answer: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
@@ -121,6 +133,7 @@ class Zygote:
         if not data:
             log.warning("zygote for %s (pid %d) has ended", self.framework, self._process.pid)
             self.close()
+            self._on_end(self.framework)
             return
         self._received(json.loads(data))
 
@@ -165,6 +178,8 @@ class Zygotes:
         self._environment = {**QUIET_THREADS, **environment}
         self._zygotes: dict[str, Zygote] = {}
         self._leaving: list[Zygote] = []
+        self._kept: frozenset[str] = frozenset()
+        self._started_again: dict[str, float] = {}
 
     def get(self, framework: str) -> Zygote:
         """The zygote of a framework, started when there is none."""
@@ -172,15 +187,29 @@ class Zygotes:
         if zygote is None or not zygote.alive:
             if zygote is not None:
                 self._leaving.append(zygote)
-            zygote = self._zygotes[framework] = Zygote(framework, self._environment)
+            zygote = self._zygotes[framework] = Zygote(framework, self._environment, self._ended)
         zygote.last_used = self._clock.monotonic()
         return zygote
+
+    def keep(self, frameworks: Iterable[str]) -> None:
+        """Have these warm from now on, whoever needs them or not; the others go when they are idle."""
+        self._kept = frozenset(frameworks)
+        for framework in self._kept:
+            if framework not in self._zygotes or not self._zygotes[framework].alive:
+                self.get(framework)
+
+    def _ended(self, framework: str) -> None:
+        now = self._clock.monotonic()
+        if framework in self._kept and now - self._started_again.get(framework, -SOON_S) >= SOON_S:
+            self._started_again[framework] = now
+            self.get(framework)
 
     def evict_idle(self) -> None:
         """Stop the zygotes that nobody needed for `idle_s`."""
         now = self._clock.monotonic()
         for framework, zygote in list(self._zygotes.items()):
-            if now - zygote.last_used > self._idle_s or not zygote.alive:
+            idle = not zygote.asked and framework not in self._kept and now - zygote.last_used > self._idle_s
+            if idle or not zygote.alive:
                 zygote.close()
                 self._leaving.append(self._zygotes.pop(framework))
 
@@ -195,6 +224,7 @@ class Zygotes:
 
     async def close(self) -> None:
         """End all zygotes."""
+        self._kept = frozenset()
         for zygote in self._zygotes.values():
             zygote.close()
             self._leaving.append(zygote)
