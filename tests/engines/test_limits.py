@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from mooring.engines import limits as limits_module
 from mooring.engines.limits import FILE_NAME, Found, Limits, Way, told
+from mooring.errors import StartFailure
 from mooring.processes import control_groups
 from mooring.processes.identity import ProcessIdentity, of
 
@@ -168,6 +170,16 @@ def test_a_group_that_cannot_be_made_is_watched_instead(
     assert child.process.wait(timeout=20) == -signal.SIGKILL
     assert limits.failure(ID) is not None
     limits.release(ID, run_dir)
+    limits.close()
+
+
+def test_who_wants_nothing_else_gets_nothing_else(
+    tmp_path: Path, make_child: Callable[[int], Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_groups, "place", functools.partial(control_groups.place, tmp_path))
+    limits = Limits("cgroup", "x")
+    with pytest.raises(StartFailure, match="MOORING_SERVERLESS_LIMITS is cgroup, and no control group can be made: "):
+        limits.impose(ID, _run_dir(tmp_path), make_child(1).identity, 128)
     limits.close()
 
 

@@ -83,5 +83,7 @@ def test_the_limits_of_v2(tmp_path: Path) -> None:
     (directory / "memory.events").write_text("low 0\nhigh 0\nmax 9\noom 2\noom_kill 1\n")
     (directory / "memory.current").write_text("1000\n")
     (directory / "memory.stat").write_text("anon 700\ninactive_file 300\n")
-    assert (group.kills(), group.used_bytes()) == (1, 700)
+    assert (group.outgrown(), group.used_bytes()) == (True, 700)
+    (directory / "memory.events").write_text("low 0\nhigh 0\nmax 0\noom 0\noom_kill 1\n")
+    assert not group.outgrown(), "the machine had no more"
     assert control_groups.Place(tmp_path, tmp_path, unified=True).group("gone").used_bytes() is None

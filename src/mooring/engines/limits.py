@@ -25,6 +25,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from mooring.errors import StartFailure
 from mooring.hosting.serverless import MB_PER_VCPU
 from mooring.processes import control_groups
 from mooring.processes.control_groups import ControlGroup, Place
@@ -37,6 +38,7 @@ from mooring.processes.usage import usage_of_groups
 log = logging.getLogger("mooring.engines")
 
 FILE_NAME = "limits.json"
+ONLY_GROUPS = "MOORING_SERVERLESS_LIMITS is cgroup, and no control group can be made"
 LOOK_S = 0.25
 LOOKS_A_SEARCH = 4
 """Looks between two searches for processes that a watched replica has started since."""
@@ -91,11 +93,18 @@ class Limits:
             assert self._found is not None
             return self._found
 
+    def require(self) -> None:
+        """Raises `StartFailure` where the settings want control groups and nothing else, and none can be made."""
+        found = self.found()
+        if self._wanted == Way.CGROUP and found.place is None:
+            raise StartFailure(f"{ONLY_GROUPS}: {found.why}")
+
     def impose(self, replica_id: str, run_dir: Path, identity: ProcessIdentity, memory_mb: int) -> None:
-        """Limit a replica that has not been released yet, with all that it will start."""
+        """Limit a replica that has not been released yet, with all that it will start. Raises `StartFailure`."""
         found = self.found()
         if found.way is Way.OFF:
             return
+        self.require()
         group = None
         if found.place is not None:
             group = found.place.group(_group_name(replica_id))
@@ -104,8 +113,10 @@ class Limits:
                 group.make(memory_mb * 2**20, vcpus_of(memory_mb))
                 group.add(identity.pid)
             except OSError as error:
-                log.warning("replica %s has no control group, it is watched instead: %s", replica_id, error)
                 group.end()
+                if self._wanted == Way.CGROUP:
+                    raise StartFailure(f"{ONLY_GROUPS}: {error}") from None
+                log.warning("replica %s has no control group, it is watched instead: %s", replica_id, error)
                 group = None
         if group is None:
             _note(run_dir, memory_mb, None)
@@ -123,7 +134,7 @@ class Limits:
     def failure(self, replica_id: str) -> str | None:
         """Why a replica that has gone was killed, if it was for its limit."""
         held = self._held.get(replica_id)
-        if held is None or not (held.outgrown or (held.group is not None and held.group.kills())):
+        if held is None or not (held.outgrown or (held.group is not None and held.group.outgrown())):
             return None
         return f"the model used more than its MemorySizeInMB of {held.memory_mb} MB"
 
@@ -155,7 +166,11 @@ class Limits:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        found = _find(self._wanted, self._name)
+        try:
+            found = _find(self._wanted, self._name)
+        except Exception as error:
+            log.exception("how replicas can be limited cannot be told")
+            found = Found(Way.WATCHDOG, f"{type(error).__name__}: {error}")
         with self._changed:
             self._found = found
             self._changed.notify_all()
@@ -203,7 +218,7 @@ def told(found: Found, memory_mb: int) -> str:
         return f"each replica has {memory_mb} MB and {vcpus_of(memory_mb):.2f} vCPUs, by a control group of its own"
     return (
         f"each replica has {memory_mb} MB, by a look at its memory every {LOOK_S:g} s, and "
-        f"{threads_of(memory_mb)} processors at the most ({found.why})"
+        f"{threads_of(memory_mb)} processors at the most (no control groups: {found.why})"
     )
 
 
@@ -218,17 +233,17 @@ def _find(wanted: str, name: str) -> Found:
         place = control_groups.place()
         control_groups.prove(place, f"mooring-trial-{name}")
     except (OSError, ValueError) as error:
-        return Found(Way.WATCHDOG, f"no control group can be made: {error}")
+        return Found(Way.WATCHDOG, str(error))
     return Found(Way.CGROUP, None, place)
 
 
 def _has_outgrown(held: _Held) -> bool:
     if held.group is not None:
-        return held.group.kills() > 0  # v1 kills one process, and the rest may go on for a while
+        return held.group.outgrown()  # v1 kills one process, and the rest may go on for a while
     limit, members = held.memory_mb * 2**20, held.members or [held.identity.pid]
-    if sum(map(resident_bytes, members)) <= limit:
+    if sum(map(resident_bytes, members)) <= limit or not held.identity.alive():
         return False
-    return held.identity.alive() and sum(map(proportional_bytes, members)) > limit
+    return (_proportional(held.identity) or 0) > limit
 
 
 def _proportional(identity: ProcessIdentity) -> int | None:

@@ -119,6 +119,8 @@ class ProcessEngine:
 
         Raises `StartFailure` or `ArtifactError`, whose text is fit for FailureReason.
         """
+        if memory_mb is not None:
+            await asyncio.to_thread(self.limits.require)
         self.prewarm(model)
         prepared = await self._preparation.prepare(owner, model, download_timeout_s, install_timeout_s, log_path, note)
         if memory_mb is not None:

@@ -20,6 +20,9 @@ from pathlib import Path
 PERIOD_US = 100_000
 END_TIMEOUT_S = 2.0
 PROC = Path("/proc/self")
+_MOST_AND_LIMIT = ("memory.max_usage_in_bytes", "memory.limit_in_bytes")
+_FULL = 0.98
+"""The kernel charges in batches, and gives up before the last."""
 _DELEGATED = ("trusted.delegate", "user.delegate")
 """systemd's marks of a group whose inside is not its own business."""
 
@@ -62,6 +65,9 @@ class ControlGroup:
             _write_if_there(directory / "cpu.max", f"{quota} {PERIOD_US}")
             _write_if_there(directory / "cpu.cfs_period_us", PERIOD_US)
             _write_if_there(directory / "cpu.cfs_quota_us", quota)
+            # What was not used of one period may be used in the next: a short call is then seldom made to wait.
+            _write_if_there(directory / "cpu.max.burst", quota)
+            _write_if_there(directory / "cpu.cfs_burst_us", quota)
 
     def add(self, pid: int) -> None:
         """Move a process in: what it has used stays with where it was, what it uses from now on is limited."""
@@ -74,12 +80,19 @@ class ControlGroup:
         names = ("cpu.max", "cpu.cfs_quota_us")
         return any((Path(directory) / name).exists() for directory in self.directories for name in names)
 
-    def kills(self) -> int:
-        """How many of its processes the kernel has killed because they used more memory than they may."""
-        for name in ("memory.events", "memory.oom_control"):
-            with contextlib.suppress(OSError, ValueError):
-                return _field(self._memory / name, "oom_kill")
-        return 0
+    def outgrown(self) -> bool:
+        """Whether the kernel has killed of its processes because they used more memory than they may.
+
+        It also kills when the whole machine has no more, and counts that alike; then the group's limit was not reached.
+        """
+        with contextlib.suppress(OSError, ValueError):
+            events = self._memory / "memory.events"
+            return _field(events, "oom_kill") > 0 and _field(events, "oom") > 0
+        with contextlib.suppress(OSError, ValueError):
+            killed = _field(self._memory / "memory.oom_control", "oom_kill") > 0
+            most, limit = (int((self._memory / name).read_text()) for name in _MOST_AND_LIMIT)
+            return killed and most >= limit * _FULL
+        return False
 
     def used_bytes(self) -> int | None:
         """What it uses, without the files that the kernel would drop first; None when it is gone."""

@@ -277,8 +277,8 @@ class ServerlessSettings:
     hold_s: float = 180.0
     """How many seconds a call may wait for a replica that is being started (AWS: 3 minutes)."""
     limits: str = "auto"
-    """How a replica is kept to MemorySizeInMB: `cgroup` (the kernel does it), `watchdog` (a look at its memory four
-    times a second), `off`, or `auto`, which is `cgroup` where control groups can be made and `watchdog` elsewhere."""
+    """How a replica is kept to MemorySizeInMB: `cgroup` (the kernel does it, or the endpoint fails), `watchdog` (a look
+    at its memory four times a second), `off`, or `auto`: `cgroup` where control groups can be made, else `watchdog`."""
 
 
 @dataclass(frozen=True, slots=True)
