@@ -61,6 +61,8 @@ class Policy:
     last_out_at: float | None = None
     """When it last scaled out, and in: what its cooldowns count from."""
     last_in_at: float | None = None
+    last_out_by: int = 0
+    """What it added then: while it cools down, a further step counts from what was before."""
 
 
 @dataclass(frozen=True, slots=True)
