@@ -19,7 +19,7 @@ PERIOD_S, SHORT_PERIOD_S = 60, 10
 """Of a point. Those of high resolution go out by the short one and in by the long one, as on AWS."""
 LOW_WINDOW_S = LOW_POINTS * PERIOD_S
 _NOISE = 1e-9
-"""How much of a unit is the rounding of a division and no need of another."""
+"""The share of a quotient that is rounding, and asks for no further unit."""
 
 Config = Mapping[str, Any]
 """TargetTrackingScalingPolicyConfiguration."""
@@ -143,4 +143,4 @@ def _needed(current: int, value: float, target: float) -> int:
     ratio = current * (value / target)
     if not math.isfinite(ratio):
         return current
-    return max(0, math.ceil(ratio - _NOISE * max(1.0, ratio)))
+    return max(0, math.ceil(ratio * (1 - _NOISE)))
