@@ -133,6 +133,26 @@ def test_a_metric_that_lags_behind_does_not_scale_out_twice() -> None:
     assert decide(breach(cooling, 400.0), current=8, now=NOW + 60, of=registered(most=50)).capacity == 16
 
 
+def test_a_short_cooldown_does_not_count_a_metric_of_before() -> None:
+    """The newest full minute is of the new capacity alone two minutes after the change, at the latest."""
+    quick = tracking(100.0, ScaleOutCooldown=0, ScaleInCooldown=0)
+    out = noted(quick, 1, 12, NOW)
+    wide = registered(most=50)
+    assert decide(breach(out, 900.0), current=12, now=NOW + 60, of=wide).capacity is None
+    assert decide(breach(out, 110.0), current=12, now=NOW + 120, of=wide).capacity == 14
+    into = noted(quick, 20, 12, NOW)
+    assert decide(breach(into, 40.0), current=12, now=NOW + 60, of=wide).capacity is None
+    assert decide(breach(into, 40.0), current=12, now=NOW + 120, of=wide).capacity == 5
+
+
+def test_points_of_ten_seconds_settle_sooner() -> None:
+    kind = "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+    metric = {"PredefinedMetricSpecification": {"PredefinedMetricType": kind}}
+    out = noted(tracking(2.0, metric, ScaleOutCooldown=0), 1, 4, NOW)
+    assert decide(breach(out, 6.0), current=4, now=NOW + 10).capacity is None
+    assert decide(breach(out, 3.0), current=4, now=NOW + 20).capacity == 6
+
+
 def test_scaling_out_does_not_wait_for_the_cooldown_of_scaling_in() -> None:
     cooled_in = noted(IN, 6, 4, NOW)
     assert decide(breach(cooled_in, -1.0), current=4, now=NOW + 60).capacity is None

@@ -148,7 +148,7 @@ def _out(asking: _Asking, breach: Breach, wanted: int) -> _Wish:
     policy, current, most = breach.policy, asking.current, asking.registered.most
     if asking.suspended("DynamicScalingOutSuspended"):
         return _Wish(breach, current, "Scaling out is suspended.")
-    if _within(policy.last_out_at, out_cooldown(policy), asking.now):
+    if _within(policy.last_out_at, _settled_out(policy), asking.now):
         before = max(0, current - policy.last_out_by)
         wanted = _wanted(breach, before) or current
         if wanted <= current:
@@ -179,11 +179,12 @@ def _in(asking: _Asking, breach: Breach, wanted: int) -> _Wish:
 def _cooling(asking: _Asking, policy: Policy) -> str | None:
     """Why nothing is scaled in: what scaled out is given its time, and what scaled in unless some scaled out since."""
     for each in asking.policies:
-        if _within(each.last_out_at, out_cooldown(each), asking.now):
+        if _within(each.last_out_at, _settled_out(each), asking.now):
             return f"Policy {each.name} cools down from scaling out."
     out_at = max((each.last_out_at or 0.0 for each in asking.policies), default=0.0)
     interrupted = policy.last_in_at is not None and out_at > policy.last_in_at
-    if not interrupted and _within(policy.last_in_at, in_cooldown(policy), asking.now):
+    settling = tracking.settling_s(policy.config, out=False) if policy.kind == TRACKING else 0
+    if not interrupted and _within(policy.last_in_at, max(settling, in_cooldown(policy)), asking.now):
         return f"Policy {policy.name} cools down from scaling in."
     return None
 
@@ -212,6 +213,12 @@ def out_cooldown(policy: Policy) -> int:
     return int(policy.config.get("Cooldown" if policy.kind == STEP else "ScaleOutCooldown", COOLDOWN_S))
 
 
+def _settled_out(policy: Policy) -> int:
+    """Seconds until a policy counts from what there is: its cooldown, and for tracking until its metric is of that."""
+    settling = tracking.settling_s(policy.config, out=True) if policy.kind == TRACKING else 0
+    return max(settling, out_cooldown(policy))
+
+
 def in_cooldown(policy: Policy) -> int:
     """Seconds."""
     return int(policy.config.get("Cooldown" if policy.kind == STEP else "ScaleInCooldown", COOLDOWN_S))
@@ -221,7 +228,7 @@ def noted(policy: Policy, before: int, capacity: int, now: float) -> Policy:
     """The policy after its decision is in effect: its cooldown begins `now`."""
     if capacity < before:
         return replace(policy, last_in_at=now)
-    cooling = _within(policy.last_out_at, out_cooldown(policy), now)
+    cooling = _within(policy.last_out_at, _settled_out(policy), now)
     return replace(policy, last_out_at=now, last_out_by=capacity - before + (policy.last_out_by if cooling else 0))
 
 

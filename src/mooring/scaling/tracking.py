@@ -56,7 +56,7 @@ def alarm_names(target: Target, high_id: str, low_id: str) -> tuple[str, str]:
 def alarms(target: Target, policy_arn: str, config: Config, names: Sequence[str]) -> list[dict[str, Any]]:
     """The high and the low alarm as PutMetricAlarm takes them; without a low one where DisableScaleIn is set.
 
-    Metrics that calls alone make have no points when nobody calls: for them that is low.
+    InvocationsPerInstance has no points when nobody calls: that is low.
     """
     shared = {
         "AlarmDescription": f"DO NOT EDIT OR DELETE. For TargetTrackingScaling policy {policy_arn}.",
@@ -90,8 +90,15 @@ def low_threshold(config: Config) -> float:
 
 
 def silence_is_low(config: Config) -> bool:
-    """Whether a metric without points is at zero."""
-    return "PredefinedMetricSpecification" in config
+    """Whether a metric without points is at zero: no calls."""
+    kind = config.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
+    return kind in PREDEFINED and PREDEFINED[kind].metric == "InvocationsPerInstance"
+
+
+def settling_s(config: Config, *, out: bool) -> int:
+    """How long after a change the newest point may still be of what was before: until one whole period has passed."""
+    kind = config.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
+    return 2 * (PREDEFINED[kind].period if out and kind in PREDEFINED else PERIOD_S)
 
 
 def _metric(target: Target, config: Config, *, high: bool) -> dict[str, Any]:
