@@ -12,8 +12,8 @@ from typing import Any
 
 from mooring.api.calls import Call
 from mooring.api.endpoint_keys import unusable_key
-from mooring.api.limits import check_quotas, fitted
 from mooring.api.listing import page_answer, selection_of
+from mooring.control.limits import check_quotas, fitted
 from mooring.hosting import effects, transitions
 from mooring.hosting.config_rules import models_of
 from mooring.hosting.describing import described
@@ -40,8 +40,8 @@ def create_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     if record.status is EndpointStatus.CREATING and (unusable := unusable_key(conn, call, config)):
         record = replace(record, status=EndpointStatus.FAILED, failure_reason=unusable)
     if record.status is EndpointStatus.CREATING:
-        check_quotas(conn, call, record, new=True)
-        record = fitted(conn, call, record)
+        check_quotas(conn, call.settings, record, new=True)
+        record = fitted(conn, call.settings, record)
     endpoints.insert(conn, record)
     _tell_without_effect(conn, call, record, idle)
     tags.put(conn, record.arn, added)
@@ -78,8 +78,8 @@ def update_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     if wished.rollout is not None and (unusable := unusable_key(conn, call, config)):
         wished = transitions.failed_at_once(record, unusable, call.now)
     if wished.rollout is not None:
-        check_quotas(conn, call, wished, new=False)
-        wished = fitted(conn, call, wished)
+        check_quotas(conn, call.settings, wished, new=False)
+        wished = fitted(conn, call.settings, wished)
     endpoints.save(conn, transitions.kept_as_it_was(record, wished))
     text = told(record, wished) or f"to {config['EndpointConfigName']}, not begun: {wished.failure_reason}"
     events.add(conn, record.uid, [event(call.now, EventKind.DEPLOYMENT, text)])
@@ -95,8 +95,8 @@ def update_endpoint_weights_and_capacities(conn: Connection, call: Call) -> dict
     transitions.refuse_unserving(record)
     endpoint_configs.require(conn, call.scope, record.config_name)
     wished = transitions.reweighted(record, call.input["DesiredWeightsAndCapacities"], call.now)
-    check_quotas(conn, call, wished, new=False)
-    endpoints.save(conn, transitions.kept_as_it_was(record, fitted(conn, call, wished)))
+    check_quotas(conn, call.settings, wished, new=False)
+    endpoints.save(conn, transitions.kept_as_it_was(record, fitted(conn, call.settings, wished)))
     call.woken.append(record.uid)
     return {"EndpointArn": record.arn}
 
@@ -111,8 +111,8 @@ def stop_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
 def start_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     record = endpoints.require(conn, call.scope, call.input["EndpointName"])
     wished = transitions.started(record, call.now)
-    check_quotas(conn, call, wished, new=False)
-    endpoints.save(conn, transitions.kept_as_it_was(record, fitted(conn, call, wished)))
+    check_quotas(conn, call.settings, wished, new=False)
+    endpoints.save(conn, transitions.kept_as_it_was(record, fitted(conn, call.settings, wished)))
     call.woken.append(record.uid)
     return {}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mooring.api.calls import Call, Control
-from mooring.api.limits import check_count
 from mooring.api.listing import page_answer, selection_of
+from mooring.control.limits import check_count
 from mooring.hosting import effects
 from mooring.hosting.image_rules import check_images
 from mooring.hosting.listing import Listed
