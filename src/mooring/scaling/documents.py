@@ -12,6 +12,8 @@ from mooring.hosting.naming import Scope
 
 INSTANCES = "sagemaker:variant:DesiredInstanceCount"
 PROVISIONED = "sagemaker:variant:DesiredProvisionedConcurrency"
+PENDING, IN_PROGRESS, SUCCESSFUL, OVERRIDDEN, FAILED = "Pending", "InProgress", "Successful", "Overridden", "Failed"
+"""AWS's StatusCodes of an activity. A pending one waits until the endpoint can be scaled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +102,14 @@ class Activity:
     details: str = ""
     not_scaled: tuple[dict[str, Any], ...] = ()
     """NotScaledReasons."""
+    wanted: int | None = None
+    """The capacity that it is to lead to."""
+    before: int | None = None
+    """The capacity that it found."""
+    policies: tuple[str, ...] = ()
+    """Names of the policies whose decision it is, and whose cooldowns begin when it is over."""
+
+    @property
+    def open(self) -> bool:
+        """Whether it is not over."""
+        return self.status in (PENDING, IN_PROGRESS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint, func
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision in `migrations/versions`."""
 
 metadata = MetaData()
@@ -157,3 +157,53 @@ alarm_history = Table(
 )
 Index("alarm_history_of", alarm_history.c.account, alarm_history.c.region, alarm_history.c.name, alarm_history.c.id)
 """What became of alarms, also of those that are gone."""
+
+
+def _of_targets(name: str) -> Table:
+    table = Table(
+        name,
+        metadata,
+        Column("account", String, primary_key=True),
+        Column("region", String, primary_key=True),
+        Column("resource_id", String, primary_key=True),
+        Column("dimension", String, primary_key=True),
+        Column("name", String, primary_key=True),
+        Column("endpoint", String, nullable=False),
+        Column("document", Text, nullable=False),
+    )
+    Index(f"{name}_endpoint", table.c.account, table.c.region, table.c.endpoint)
+    return table
+
+
+scalable_targets = _of_targets("scalable_targets")
+"""Their name is empty: there is one of a dimension."""
+scaling_policies = _of_targets("scaling_policies")
+scheduled_actions = _of_targets("scheduled_actions")
+
+scaling_activities = Table(
+    "scaling_activities",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("id", String, nullable=False),
+    Column("account", String, nullable=False),
+    Column("region", String, nullable=False),
+    Column("resource_id", String, nullable=False),
+    Column("dimension", String, nullable=False),
+    Column("endpoint", String, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("open", Integer, nullable=False),
+    Column("scaled", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    sqlite_autoincrement=True,  # a page begins behind a position
+)
+Index("scaling_activities_id", scaling_activities.c.id, unique=True)
+Index(
+    "scaling_activities_of",
+    scaling_activities.c.account,
+    scaling_activities.c.region,
+    scaling_activities.c.resource_id,
+    scaling_activities.c.dimension,
+    scaling_activities.c.position,
+)
+Index("scaling_activities_open", scaling_activities.c.open)
+"""What was done to targets, also to those that are gone; what is open is not over."""
