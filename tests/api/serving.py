@@ -70,11 +70,22 @@ class MemoryKeys:
         return {"access_key_id": id_or_name}
 
 
+class NoScaling:
+    """What would scale variants."""
+
+    def __init__(self) -> None:
+        self.followed = 0
+
+    async def follow(self) -> None:
+        self.followed += 1
+
+
 class RecordingControl:
     """Control's twin for tests."""
 
     def __init__(self) -> None:
         self.keys = MemoryKeys()
+        self.scaling = NoScaling()
         self.woken: list[str] = []
         self.looked_at: list[tuple[str, str]] = []
         self.data_is_there = True

@@ -21,10 +21,7 @@ CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "ecr": (lambda client: client.describe_repositories(), "AWS_ENDPOINT_URL_ECR"),
     "events": (lambda client: client.list_rules(), "AWS_ENDPOINT_URL_EVENTBRIDGE"),
     "secretsmanager": (lambda client: client.list_secrets(), "AWS_ENDPOINT_URL_SECRETS_MANAGER"),
-    "application-autoscaling": (
-        lambda client: client.describe_scalable_targets(ServiceNamespace="sagemaker"),
-        "AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING",
-    ),
+    "glue": (lambda client: client.list_jobs(), "AWS_ENDPOINT_URL_GLUE"),
     "rds": (lambda client: client.describe_db_instances(), "AWS_ENDPOINT_URL_RDS or AWS_ENDPOINT_URL_DOCDB"),
     "elbv2": (lambda client: client.describe_load_balancers(), "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2"),
     "ec2": (lambda client: client.describe_instances(), "AWS_ENDPOINT_URL_EC2"),

@@ -14,6 +14,7 @@ from typing import Any
 
 from mooring.hosting.kms_names import alias_arn
 from mooring.hosting.naming import Scope, partition
+from mooring.scaling.naming import target_arn, target_id
 from mooring.wire.recognition import SAGEMAKER
 from mooring.wire.service_models import Operation
 
@@ -118,6 +119,22 @@ def of_kms(operation: str, params: Mapping[str, Any], scope: Scope) -> list[Aske
         return [Asked(f"kms:{operation}")]
     alias = params.get("AliasName")
     return [Asked(f"kms:{operation}", alias_arn(scope, alias))] if isinstance(alias, str) else []
+
+
+# Application Auto Scaling
+
+
+def of_scaling(operation: str, params: Mapping[str, Any], scope: Scope) -> list[Asked]:
+    """A call about one scalable target, registered or not, or what describes them."""
+    action = f"application-autoscaling:{operation}"
+    if operation.startswith("Describe"):
+        return [Asked(action)]
+    if isinstance(arn := params.get("ResourceARN"), str):
+        return [Asked(action, arn)]
+    resource_id, dimension = params.get("ResourceId"), params.get("ScalableDimension")
+    if not isinstance(resource_id, str) or not isinstance(dimension, str):
+        return [Asked(action, None)]
+    return [Asked(action, target_arn(scope, target_id(scope, resource_id, dimension)))]
 
 
 # Mooring's own API

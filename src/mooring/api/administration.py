@@ -112,7 +112,7 @@ class Administration:
         now = round(self._clock.wall(), 3)
         call = Call(scope, function.__name__, {"EndpointName": name}, now, self._settings)
         await self._store.write(lambda conn: function(conn, call))
-        call.tell(self._control)
+        await call.tell(self._control)
         return _json(HTTPStatus.OK, {})
 
 

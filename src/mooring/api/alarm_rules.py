@@ -8,8 +8,8 @@ from typing import Any
 from mooring.api.cloudwatch_answers import combination, invalid, metric_of, missing, require_period, unfit
 from mooring.api.metric_queries import require_queries
 from mooring.errors import Refused
-from mooring.hosting.naming import Scope, partition
-from mooring.metrics.alarms import COMPOSITE, METRIC, Alarm
+from mooring.hosting.naming import Scope
+from mooring.metrics.alarms import COMPOSITE, METRIC, Alarm, alarm_arn
 from mooring.metrics.composites import rule
 from mooring.metrics.evaluating import COMPARISONS
 from mooring.metrics.statistics import statistic
@@ -117,5 +117,6 @@ def _require_had(params: Params) -> None:
 
 def _alarm(kind: str, definition: dict[str, Any], scope: Scope, now: float) -> Alarm:
     name = definition["AlarmName"]
-    arn = f"arn:{partition(scope.region)}:cloudwatch:{scope.region}:{scope.account}:alarm:{name}"
-    return Alarm(scope.account, scope.region, arn, kind, definition, now, updated_at=now, transitioned_at=now)
+    return Alarm(
+        scope.account, scope.region, alarm_arn(scope, name), kind, definition, now, updated_at=now, transitioned_at=now
+    )

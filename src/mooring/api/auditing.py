@@ -19,6 +19,7 @@ LOOKED_AT_BYTES = 256 * 1024
 _NAMES = (
     *("QueueUrl", "QueueName", "TopicArn", "TargetArn", "SubscriptionArn", "logGroupName", "logGroupIdentifier"),
     *("RoleName", "UserName", "GroupName", "PolicyArn", "PolicyName", "RoleArn", "AlarmName", "ResourceArn"),
+    *("ResourceId", "ResourceARN"),
     *("resourceArn", "Namespace", "Name", "EndpointName", "EndpointConfigName", "ModelName"),
 )
 """Members that name what a call of any service is about, the more telling first."""

@@ -38,6 +38,13 @@ class KeyAdministration(Protocol):
         ...
 
 
+class ScalingSide(Protocol):
+    """Control's side of Application Auto Scaling."""
+
+    async def follow(self) -> None:
+        """What is registered has changed: have the policies' alarms follow, and look at what is to be scaled."""
+
+
 class Control(Protocol):
     """What the API needs of control; the wished state itself goes through the store."""
 
@@ -53,6 +60,11 @@ class Control(Protocol):
 
     async def kms_service_key(self, scope: Scope, service: str) -> None:
         """Have a service's own key of KMS, such as S3's."""
+        ...
+
+    @property
+    def scaling(self) -> ScalingSide:
+        """What scales variants."""
         ...
 
     @property
@@ -116,6 +128,7 @@ class Control(Protocol):
 
 ANYONE = "session"
 """The session that every caller is while callers are not told apart."""
+_OTHERS = ("ResourceArn", "ResourceId", "ResourceARN")
 _KMS_MEMBERS = ("AliasName", "KeyId", "DestinationKeyId")
 
 
@@ -139,6 +152,8 @@ class Call:
     """uids of endpoints to reconcile."""
     made_models: list[dict[str, Any]] = field(default_factory=list)
     """Documents of models to prewarm."""
+    rescaled: bool = False
+    """Whether what is registered with Application Auto Scaling is another."""
 
     @property
     def exposed(self) -> bool:
@@ -148,7 +163,7 @@ class Call:
     @property
     def resource(self) -> str:
         """What the call is about, for the log; `-` when it names nothing."""
-        for member in ("EndpointName", "EndpointConfigName", "ModelName", "ResourceArn", *_KMS_MEMBERS):
+        for member in ("EndpointName", "EndpointConfigName", "ModelName", *_OTHERS, *_KMS_MEMBERS):
             if isinstance(name := self.input.get(member), str):
                 return name
         return "-"
@@ -167,14 +182,16 @@ class Call:
         for member in _KMS_MEMBERS:
             if isinstance(name := self.input.get(member), str):
                 return _kms_arn(self.scope, name)
-        return str(self.input.get("ResourceArn", ""))
+        return next((str(self.input[member]) for member in _OTHERS if member in self.input), "")
 
-    def tell(self, control: Control) -> None:
+    async def tell(self, control: Control) -> None:
         """Pass on what the call has changed."""
         for uid in self.woken:
             control.wake(uid)
         for model in self.made_models:
             control.prewarm(model)
+        if self.rescaled:
+            await control.scaling.follow()
 
 
 def _kms_arn(scope: Scope, text: str) -> str:

@@ -305,7 +305,7 @@ class Edge:
             return answer
 
         answer = await self._store.write(change)
-        call.tell(self._control)
+        await call.tell(self._control)
         return answer
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from mooring.api.calls import Call
 from mooring.api.endpoint_keys import unusable_key
 from mooring.api.listing import page_answer, selection_of
+from mooring.api.scaling_calls import require_deregistration
 from mooring.control.limits import check_quotas, fitted
 from mooring.hosting import effects, transitions
 from mooring.hosting.config_rules import models_of
@@ -25,7 +26,8 @@ from mooring.hosting.rollout.rules import check_deployment
 from mooring.hosting.rollout.updates import updated
 from mooring.hosting.tag_rules import tags_of
 from mooring.processes import machine
-from mooring.store import Connection, endpoint_configs, endpoints, events, models, tags
+from mooring.scaling.variants import refuse_unregistering
+from mooring.store import Connection, endpoint_configs, endpoints, events, models, scaling, tags
 
 _log = logging.getLogger("mooring.api")
 
@@ -62,6 +64,10 @@ def list_endpoints(conn: Connection, call: Call) -> dict[str, Any]:
 def delete_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     record = endpoints.require(conn, call.scope, call.input["EndpointName"])
     endpoints.save(conn, transitions.deleting(record, call.now))
+    for held in scaling.targets.of_endpoint(conn, call.scope, record.name):
+        require_deregistration(call, held)
+        scaling.deregister(conn, held)
+        call.rescaled = True
     call.woken.append(record.uid)
     return {}
 
@@ -72,6 +78,8 @@ def update_endpoint(conn: Connection, call: Call) -> dict[str, Any]:
     transitions.refuse_failed(record)
     config = endpoint_configs.require(conn, call.scope, call.input["EndpointConfigName"]).document
     endpoint_configs.require(conn, call.scope, record.config_name)  # AWS refuses without the old one too
+    targets = [each.target for each in scaling.targets.of_endpoint(conn, call.scope, record.name)]
+    refuse_unregistering(targets, record, config)
     found = _models(conn, call, config)
     idle = _without_effect(call, config, found)
     wished = updated(record, call.input, config, found, call.now, call.settings.deployments.timeout_s)

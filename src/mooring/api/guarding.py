@@ -23,7 +23,7 @@ from mooring.wire import query_protocol, rpc_v2_cbor
 from mooring.wire.dialects import CBOR, JSON, QUERY, Spoken
 from mooring.wire.errors import WireError
 from mooring.wire.json_protocol import ParsedRequest
-from mooring.wire.recognition import KMS, SAGEMAKER, SAGEMAKER_RUNTIME, SQS, RawHead, Recognition, targeted
+from mooring.wire.recognition import KMS, SAGEMAKER, SAGEMAKER_RUNTIME, SCALING, SQS, RawHead, Recognition, targeted
 
 
 class Guard:
@@ -58,6 +58,8 @@ def asked_of(service: str, parsed: ParsedRequest, scope: Scope) -> list[Asked]:
         return asking.of_sagemaker(parsed.operation, parsed.params, scope)
     if service == KMS:
         return asking.of_kms(parsed.operation.name, parsed.params, scope)
+    if service == SCALING:
+        return asking.of_scaling(parsed.operation.name, parsed.params, scope)
     return asking.of_neighbour(service, parsed.operation.name, parsed.params, scope)
 
 

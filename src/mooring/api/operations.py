@@ -14,6 +14,9 @@ from mooring.api import kms_cryptographic_operations as kms
 from mooring.api import kms_key_operations as kms_keys
 from mooring.api import kms_policy_operations as kms_policies
 from mooring.api import model_operations as models
+from mooring.api import scaling_policy_operations as scaling_policies
+from mooring.api import scaling_schedule_operations as scaling_schedules
+from mooring.api import scaling_target_operations as scaling_targets
 from mooring.api import tag_operations as tags
 from mooring.api.calls import Call, Control
 from mooring.api.kms_calls import make_service_key
@@ -93,6 +96,22 @@ OPERATIONS: dict[str, dict[str, Reading | Changing]] = {
         "GenerateDataKey": Reading(kms.generate_data_key),
         "GenerateDataKeyWithoutPlaintext": Reading(kms.generate_data_key_without_plaintext),
         "GenerateRandom": Reading(kms.generate_random),
+    },
+    "application-autoscaling": {
+        "RegisterScalableTarget": Changing(scaling_targets.register_scalable_target),
+        "DescribeScalableTargets": Reading(scaling_targets.describe_scalable_targets),
+        "DeregisterScalableTarget": Changing(scaling_targets.deregister_scalable_target),
+        "PutScalingPolicy": Changing(scaling_policies.put_scaling_policy, check=scaling_policies.load_shapes),
+        "DescribeScalingPolicies": Reading(scaling_policies.describe_scaling_policies),
+        "DeleteScalingPolicy": Changing(scaling_policies.delete_scaling_policy),
+        "GetPredictiveScalingForecast": Reading(scaling_policies.get_predictive_scaling_forecast),
+        "PutScheduledAction": Changing(scaling_schedules.put_scheduled_action),
+        "DescribeScheduledActions": Reading(scaling_schedules.describe_scheduled_actions),
+        "DeleteScheduledAction": Changing(scaling_schedules.delete_scheduled_action),
+        "DescribeScalingActivities": Reading(scaling_targets.describe_scaling_activities),
+        "TagResource": Changing(scaling_targets.tag_resource),
+        "UntagResource": Changing(scaling_targets.untag_resource),
+        "ListTagsForResource": Reading(scaling_targets.list_tags_for_resource),
     },
     "sts": {
         "GetCallerIdentity": Reading(identity.get_caller_identity),

@@ -10,7 +10,7 @@ from mooring.http1.messages import Request
 from mooring.wire import json_protocol, query_protocol, rest_json
 from mooring.wire.errors import WireError, WireResponse, unknown_operation
 from mooring.wire.json_protocol import ParsedRequest
-from mooring.wire.recognition import KMS, SAGEMAKER, SAGEMAKER_RUNTIME, STS
+from mooring.wire.recognition import KMS, SAGEMAKER, SAGEMAKER_RUNTIME, SCALING, STS
 from mooring.wire.service_models import Operation, ServiceModel, service_model
 
 
@@ -97,6 +97,7 @@ def protocol_of(service: str) -> Protocol | None:
     kinds: dict[str, type[Protocol]] = {
         SAGEMAKER: JsonProtocol,
         KMS: JsonProtocol,
+        SCALING: JsonProtocol,
         SAGEMAKER_RUNTIME: RestJsonProtocol,
         STS: QueryProtocol,
     }

@@ -1,4 +1,4 @@
-"""What alarms do when their state changes: they tell SNS topics.
+"""What alarms do when their state changes: they tell SNS topics, and ask scaling policies.
 
 An action is owed from the moment that the change of state is on disk, and until it is on disk that it was taken: a
 control that was killed in between is followed by one that takes it, perhaps again. Other kinds of actions add
@@ -81,7 +81,7 @@ class AlarmActions:
         return self._nobody if found is None else found
 
     async def _nobody(self, alarm: Alarm, owed: Owed) -> None:
-        raise Refused("Mooring tells SNS topics of alarms, and has no other actions.")
+        raise Refused("Mooring tells SNS topics of alarms and asks scaling policies, and has no other actions.")
 
     async def _publish(self, alarm: Alarm, owed: Owed) -> None:
         await self._topics.publish(owed.action, owed.message, owed.id, owed.subject)

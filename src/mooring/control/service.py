@@ -29,6 +29,7 @@ from mooring.control.kms_keys import KmsKeys
 from mooring.control.log_groups import LogGroup, LogGroups
 from mooring.control.metering import Metering
 from mooring.control.neighbours import Neighbours
+from mooring.control.scaling import Scaling
 from mooring.control.shadow_keeping import ShadowKeeping
 from mooring.control.shadow_reports import ShadowReports
 from mooring.control.surroundings import Surroundings
@@ -40,7 +41,7 @@ from mooring.hosting.naming import Scope
 from mooring.hosting.routes import route_key
 from mooring.hosting.transitions import deleting
 from mooring.http1.messages import Request
-from mooring.store import Connection, endpoints, events
+from mooring.store import Connection, endpoints, events, scaling
 from mooring.wire.errors import WireResponse
 
 log = logging.getLogger("mooring.control")
@@ -82,7 +83,8 @@ class ControlService:
         self._shadow_keeping = ShadowKeeping(self._shadow_reports, around.store, around.publisher)
         self._workers = EndpointWorkers(around, self._log_groups.forget)
         capturing.tell(metering.registry)
-        self._watching = Watching(around, self._workers, metering, book, around.topics, self._started_at)
+        self.scaling = Scaling(around.settings, around.store, around.clock, metering, book, self.wake)
+        self._watching = Watching(around, self._workers, metering, book, around.topics, self.scaling, self._started_at)
         self._housekeeping: list[asyncio.Task[None]] = []
 
     @property
@@ -190,10 +192,13 @@ class ControlService:
         def mark(connection: Connection) -> str:
             found = endpoints.require(connection, scope, name)
             endpoints.save(connection, deleting(found, now, forced=True))
+            for held in scaling.targets.of_endpoint(connection, scope, name):
+                scaling.deregister(connection, held)
             return found.uid
 
         uid = await self._around.store.write(mark)
         self.wake(uid)
+        await self.scaling.follow()
         await self._workers.wait_ended(uid)
 
     async def stop(self) -> None:

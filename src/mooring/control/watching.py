@@ -1,4 +1,4 @@
-"""What control does by the clock, beside the work on endpoints: alarms, metrics of instances, and pushing them on."""
+"""What control does by the clock beside the work on endpoints: alarms, scaling, and metrics of instances, pushed on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from mooring.control.endpoint_workers import EndpointWorkers
 from mooring.control.instance_metrics import InstanceMetrics
 from mooring.control.metering import Metering
 from mooring.control.metric_pushing import MetricPushing
+from mooring.control.scaling import Scaling
 from mooring.control.surroundings import Surroundings
 from mooring.control.topics import Topics
+from mooring.scaling.naming import POLICY_ARN_PART
 
 EXECUTIONS_S = 1.0
 """As often as gateways tell which slots are in use."""
@@ -30,12 +32,15 @@ class Watching:
         metering: Metering,
         book: AlarmBook,
         topics: Topics,
+        scaling: Scaling,
         started_at: float,
     ) -> None:
         self._around = around
         self._metering = metering
         self._evaluation = AlarmEvaluation(book, metering, around.clock)
         self._actions = AlarmActions(book, topics)
+        self._actions.handle(POLICY_ARN_PART, scaling.triggered)
+        self._scaling = scaling
         census = Census(around.store, workers.by_uid, book)
         census.tell(metering.registry, started_at)
         self._workers = workers
@@ -49,6 +54,7 @@ class Watching:
         yield asyncio.create_task(self._keep_recording_executions(), name="executions of serverless variants")
         yield asyncio.create_task(self._evaluation.run(), name="alarms")
         yield asyncio.create_task(self._actions.run(), name="actions of alarms")
+        yield asyncio.create_task(self._scaling.run(), name="scaling")
         if settings.cloudwatch_url:
             pushing = MetricPushing(settings.cloudwatch_url, self._metering, self._around.clock)
             self._metering.registry.add(

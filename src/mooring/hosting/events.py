@@ -33,6 +33,8 @@ class EventKind(StrEnum):
     """Captured records cannot be taken or shipped; or can be again."""
     QUEUE = "queue"
     """Asynchronous jobs are not begun for now, or are again."""
+    SCALING = "scaling"
+    """Capacity was changed by Application Auto Scaling, or was not, and why."""
     NO_EFFECT = "no effect yet"
     """A field was accepted and stored, and does nothing yet."""
 

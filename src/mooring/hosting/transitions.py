@@ -218,6 +218,8 @@ def _changed(variant: VariantState, change: Members, scales_to_zero: bool) -> Va
         if serverless is None:
             raise Refused(f'ServerlessUpdateConfig is only supported for serverless variants, not "{variant.name}".')
         updated = {**serverless, **change["ServerlessUpdateConfig"]}
+        if updated.get("ProvisionedConcurrency") == 0:  # as a scalable target may have it
+            del updated["ProvisionedConcurrency"]
         if updated.get("ProvisionedConcurrency", 0) > updated["MaxConcurrency"]:
             raise Refused("ProvisionedConcurrency must be less than or equal to MaxConcurrency.")
         config = {**config, "ServerlessConfig": updated}

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from mooring.hosting.naming import Scope, partition
 from mooring.metrics.evaluating import COMPARISONS, EVALUATED_MORE, Condition, Evaluated, State
 from mooring.metrics.statistics import is_percentile
 
@@ -114,6 +115,11 @@ class Entry:
     """HistoryItemType."""
     summary: str
     data: dict[str, Any]
+
+
+def alarm_arn(scope: Scope, name: str) -> str:
+    """Of the alarm of a name."""
+    return f"arn:{partition(scope.region)}:cloudwatch:{scope.region}:{scope.account}:alarm:{name}"
 
 
 def moved(alarm: Alarm, state: State, reason: str, reason_data: str, now: float, action_id: str) -> tuple[Alarm, Entry]:

@@ -29,6 +29,7 @@ SAGEMAKER_RUNTIME: Final = "sagemaker-runtime"
 S3: Final = "s3"
 STS: Final = "sts"
 KMS: Final = "kms"
+SCALING: Final = "application-autoscaling"
 SQS: Final = "sqs"
 NEIGHBOURS: Final = frozenset(("iam", "sns", "sqs", "logs", "monitoring"))
 """What SageMaker code calls beside SageMaker, by signing names: `mooring.neighbours` serves it, and the rest of STS."""
@@ -43,7 +44,7 @@ ENDPOINTS_PREFIX: Final = b"/endpoints/"
 
 _SERVICE_OF_TARGET = {
     b"SageMaker": SAGEMAKER,
-    b"AnyScaleFrontendService": "application-autoscaling",
+    b"AnyScaleFrontendService": SCALING,
     b"GraniteServiceVersion20100801": "monitoring",
     b"Logs_20140328": "logs",
     b"TrentService": KMS,
