@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,12 +15,35 @@ from tests.acceptance.running import Deployment, Load, wait_until
 pytestmark = pytest.mark.timeout(120)
 
 INSTANCES = "sagemaker:variant:DesiredInstanceCount"
+SLOW = """
+import json, os, time
+def model_fn(model_dir):
+    return None
+def input_fn(body, content_type):
+    return body
+def predict_fn(data, model):
+    time.sleep(0.25)
+    return json.dumps({"pid": os.getpid()})
+def output_fn(data, accept):
+    return data, "application/json"
+"""
 
 
 class Scaled:
     """A deployment with an endpoint `ep` of one replica, whose variant is `ep`."""
 
-    def __init__(self, own: Deployment, script: str | None = None, **members: Any) -> None:
+    def __init__(self, own: Deployment, script: str | None = None) -> None:
+        own.simple("ep", script)
+        self._begin(own)
+
+    @staticmethod
+    def of(own: Deployment) -> Scaled:
+        """Of one that is there."""
+        scaled = Scaled.__new__(Scaled)
+        scaled._begin(own)
+        return scaled
+
+    def _begin(self, own: Deployment) -> None:
         self.own = own
         self.client = own.server.client("application-autoscaling", retries=3)
         self.cloudwatch = own.server.client("cloudwatch", retries=3)
@@ -25,7 +52,6 @@ class Scaled:
             "ResourceId": "endpoint/ep/variant/ep",
             "ScalableDimension": INSTANCES,
         }
-        own.simple("ep", script, **members)
 
     def register(self, least: int, most: int, **more: Any) -> None:
         self.client.register_scalable_target(**self.on, MinCapacity=least, MaxCapacity=most, **more)
@@ -74,7 +100,7 @@ class Scaled:
 
 
 def test_bounds_move_capacity_at_once(own: Deployment) -> None:
-    scaled = Scaled(own)
+    scaled = Scaled(own, SLOW)
     scaled.register(3, 4)
     scaled.reaches(3)
     done = scaled.last()
@@ -109,3 +135,161 @@ def test_a_step_policy_is_asked_by_an_alarm(own: Deployment) -> None:
     scaled.cloudwatch.set_alarm_state(AlarmName="high", StateValue="OK", StateReason="a try")
     scaled.ring("low")
     scaled.reaches(1)
+
+
+def test_tracking_scales_out_under_real_load(own: Deployment) -> None:
+    scaled = Scaled(own, SLOW)
+    scaled.register(1, 3)
+    made = scaled.client.put_scaling_policy(
+        PolicyName="calls", PolicyType="TargetTrackingScaling", **scaled.on,
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": 2.0,
+            "ScaleOutCooldown": 0,
+            "PredefinedMetricSpecification": {
+                "PredefinedMetricType": "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+            },
+        },
+    )  # fmt: skip
+    names = [alarm["AlarmName"] for alarm in made["Alarms"]]
+    found = scaled.cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+    assert {alarm["AlarmArn"] for alarm in found} == {alarm["AlarmARN"] for alarm in made["Alarms"]}
+    with Load(own, "ep", threads=8):
+        scaled.reaches(3, timeout=70)
+    out = scaled.last()
+    assert "-AlarmHigh-" in out["Cause"]
+    assert out["Cause"].endswith("in state ALARM triggered policy calls")
+    stat = own.server.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker", MetricName="ConcurrentRequestsPerModel", Statistics=["Maximum"], Period=10,
+        StartTime=datetime.now(UTC) - timedelta(minutes=3), EndTime=datetime.now(UTC),
+        Dimensions=[{"Name": "EndpointName", "Value": "ep"}, {"Name": "VariantName", "Value": "ep"}],
+    )  # fmt: skip
+    assert max(point["Maximum"] for point in stat["Datapoints"]) == 8
+    scaled.client.delete_scaling_policy(PolicyName="calls", **scaled.on)
+    assert scaled.cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"] == []
+
+
+def test_scheduled_actions_move_the_bounds(own: Deployment) -> None:
+    scaled = Scaled(own)
+    scaled.register(1, 4)
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%S")
+    put = scaled.client.put_scheduled_action
+    put(ScheduledActionName="up", Schedule=f"at({soon})", ScalableTargetAction={"MinCapacity": 2}, **scaled.on)
+    scaled.reaches(2)
+    assert scaled.last()["Cause"] == "scheduled action name up was triggered: minimum capacity was set to 2"
+    (target,) = scaled.client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 4)
+    # One that comes due while nobody is there is run once there is somebody.
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%S")
+    action = {"MinCapacity": 1, "MaxCapacity": 1}
+    put(ScheduledActionName="down", Schedule=f"at({soon})", ScalableTargetAction=action, **scaled.on)
+    assert own.server.stop() == 0
+    time.sleep(2.5)
+    own.server.start()
+    scaled = again(scaled)
+    scaled.reaches(1)
+    assert "scheduled action name down" in scaled.last()["Cause"]
+
+
+def again(scaled: Scaled) -> Scaled:
+    """The same, of a server that listens on another port by now."""
+    own = scaled.own
+    own.sagemaker = own.server.client("sagemaker", retries=3)
+    scaled.client = own.server.client("application-autoscaling", retries=3)
+    scaled.cloudwatch = own.server.client("cloudwatch", retries=3)
+    return scaled
+
+
+def test_an_asynchronous_variant_comes_up_from_nothing(own: Deployment) -> None:
+    own.model("ep")
+    queue = {"OutputConfig": {"S3OutputPath": f"s3://{own.bucket}/out"}}
+    own.config("ep-config", own.variant("ep"), AsyncInferenceConfig=queue)
+    own.sagemaker.create_endpoint(EndpointName="ep", EndpointConfigName="ep-config")
+    own.wait("ep")
+    scaled = Scaled.of(own)
+    scaled.register(0, 2)
+    scaled.alarm("quiet", scaled.step("in", -1, above=False), ComparisonOperator="LessThanOrEqualToThreshold")
+    scaled.ring("quiet")
+    scaled.reaches(0)
+    policy = scaled.step("out", 1)
+    scaled.alarm("HasBacklogWithoutCapacity", policy)
+    for _ in range(3):
+        datum = {"MetricName": "HasBacklogWithoutCapacity", "Value": 1, "StorageResolution": 1}
+        scaled.cloudwatch.put_metric_data(Namespace="T", MetricData=[datum])
+        time.sleep(1)
+    scaled.reaches(1)
+    done = scaled.last()
+    assert done["Cause"] == "monitor alarm HasBacklogWithoutCapacity in state ALARM triggered policy out"
+    (found,) = scaled.client.describe_scaling_policies(ServiceNamespace="sagemaker", PolicyNames=["out"])[
+        "ScalingPolicies"
+    ]
+    assert [alarm["AlarmName"] for alarm in found["Alarms"]] == ["HasBacklogWithoutCapacity"]
+
+
+def test_what_was_begun_ends_after_control_was_killed(own: Deployment) -> None:
+    scaled = Scaled(own, SLOW_START)
+    scaled.register(2, 3)
+    wait_until(lambda: scaled.activities()[0]["StatusCode"] == "InProgress", what="the move to begin")
+    os.kill(own.server.process("control"), signal.SIGKILL)
+    scaled.reaches(2)
+    (done,) = (scaled.last(), *scaled.activities()[1:])
+    assert done["Cause"] == "minimum capacity was set to 2"
+    # And what had not been begun: the bounds are set while the endpoint is busy with something else.
+    own.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="ep", DesiredWeightsAndCapacities=[{"VariantName": "ep", "DesiredInstanceCount": 3}]
+    )
+    scaled.register(1, 2)
+    wait_until(lambda: "is Updating" in scaled.activities()[0].get("StatusMessage", ""), what="the move to wait")
+    assert scaled.activities()[0]["StatusCode"] == "Pending"
+    os.kill(own.server.process("control"), signal.SIGKILL)
+    wait_until(lambda: len(scaled.activities()) == 2 and scaled.activities()[0]["StatusCode"] == "Successful", 40)
+    assert scaled.count() == 2
+    events = own.server.command("endpoints", "events", "ep").stdout
+    assert "Setting desired instance count to 2. It was 1. Cause: minimum capacity was set to 2" in events
+
+
+SLOW_START = """
+import time
+def model_fn(model_dir):
+    time.sleep(2)
+def input_fn(body, content_type):
+    return body
+def predict_fn(data, model):
+    return "{}"
+def output_fn(data, accept):
+    return data, "application/json"
+"""
+
+
+def test_a_policy_of_an_endpoint_that_is_deleted_does_nothing(own: Deployment) -> None:
+    scaled = Scaled(own)
+    scaled.register(1, 3)
+    policy = scaled.step("out", 1)
+    scaled.alarm("high", policy)
+    with Load(own, "ep", threads=1):
+        own.sagemaker.delete_endpoint(EndpointName="ep")
+        scaled.ring("high")
+    wait_until(
+        lambda: scaled.cloudwatch.describe_alarm_history(AlarmName="high", HistoryItemType="Action")[
+            "AlarmHistoryItems"
+        ],
+        what="the alarm to ask in vain",
+    )
+    (asked,) = scaled.cloudwatch.describe_alarm_history(AlarmName="high", HistoryItemType="Action")["AlarmHistoryItems"]
+    assert asked["HistorySummary"].startswith(f"Failed to execute action {policy}. Received error: There is no scaling")
+    assert scaled.client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+    assert scaled.activities(not_scaled=True) == []
+
+
+def test_a_quota_is_told_in_the_activity(make_server: Any) -> None:
+    own = Deployment(make_server(MOORING_QUOTAS_INSTANCES="2").start())
+    scaled = Scaled(own)
+    scaled.register(3, 4)
+    wait_until(lambda: scaled.activities()[0]["StatusCode"] == "Failed", what="the move to fail")
+    (failed,) = scaled.activities()
+    text = "Failed to set desired instance count to 3. Reason: The account-level service limit"
+    assert failed["StatusMessage"].startswith(text)
+    assert (
+        "(Service: AmazonSageMaker; Status Code: 400; Error Code: ResourceLimitExceeded; Request ID: "
+        in (failed["StatusMessage"])
+    )
+    assert own.wait("ep")["ProductionVariants"][0]["DesiredInstanceCount"] == 1

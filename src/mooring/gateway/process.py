@@ -26,6 +26,7 @@ from mooring.clock import SystemClock
 from mooring.data_capture.observing import Capture
 from mooring.gateway import headers
 from mooring.gateway.asynchronous import Asynchronous
+from mooring.gateway.concurrency import Concurrency
 from mooring.gateway.counting import Counting
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.front import Front, FrontConnection
@@ -120,6 +121,7 @@ class Gateway:
             self._channel.replica_idle,
             self._instruments,
         )
+        self._concurrency = Concurrency(self._routes.outstanding, self._channel.tell)
         self._reporter = Reporter(self._instruments.registry, self._channel.tell, [self._instruments.counting.drain])
         self._channel.greeted.append(self._reporter.greet)
         self._channel.heeded["counted"] = lambda message: self._reporter.ledger.acknowledged(int(message["counted"]))
@@ -197,7 +199,7 @@ class Gateway:
         listener = socket.socket(fileno=self._inherited.listen_fd)
         server = await self._listen(listener)
         kept = [asyncio.create_task(self._reporter.run(), name="reports")]
-        kept.append(asyncio.create_task(self._keep_telling(), name="counts of shadows, and slots in use"))
+        kept.append(asyncio.create_task(self._keep_telling(), name="counts of shadows and of calls, and slots in use"))
         if self._inherited.index == 0:
             kept.append(asyncio.create_task(self._sweep_sessions(), name="sweep of sessions"))
         if self._tls is not None:
@@ -237,6 +239,7 @@ class Gateway:
             await asyncio.sleep(TELL_EVERY_S)
             self._tell_of_shadows(all_of_them=False)
             self._admission.report()
+            self._concurrency.report()
 
     def _tell_of_shadows(self, *, all_of_them: bool) -> None:
         """What was counted of them; all of it to a control that has only just come."""

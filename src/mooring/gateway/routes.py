@@ -81,6 +81,16 @@ class RouteTable:
         """The replicas of all routes, and those that left theirs and are still busy."""
         return frozenset(self._replicas)
 
+    def outstanding(self) -> dict[tuple[str, str], int]:
+        """Calls that are with replicas, by route and variant; without those that have none."""
+        found: dict[tuple[str, str], int] = {}
+        for key, pipeline in self._held.items():
+            for variant in pipeline.variants:
+                count = sum(replica.outstanding for replica in variant.replicas)
+                if count:
+                    found[key, variant.name] = found.get((key, variant.name), 0) + count
+        return found
+
     def regions_of(self, name: bytes) -> list[str]:
         """Where an endpoint of that name is; for the message of a call that did not find it."""
         return sorted(region.decode() for region, known in self._by_name if known == name)
