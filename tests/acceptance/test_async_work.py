@@ -83,7 +83,6 @@ def test_inputs_that_cannot_be_read(echo: Asynchronous) -> None:
     for location, why in (
         (f"s3://{BUCKET}/none", "there is no such object"),
         ("s3://no-such-bucket-here/none", "there is no such bucket"),
-        ("https://example.com/x", "it is no object of S3"),
     ):
         found = echo.failure(echo.invoke(location))
         assert found["ContentType"] == "application/json"

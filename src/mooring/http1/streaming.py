@@ -43,6 +43,8 @@ class StreamConnection(asyncio.Protocol):
         self._clean = False
         self._used = False
         self._no_body = False
+        self._is_cut = False  # its body was not sent whole, so the peer would take the next call for the rest
+        self._is_wanted = False
         self._paused_reading = False
         self._failure: Interrupted | None = None
         self._waiting: asyncio.Future[None] | None = None
@@ -59,6 +61,7 @@ class StreamConnection(asyncio.Protocol):
         self._pieces.clear()
         self._unread = self._fed = self._body = 0
         self._no_body, self._failure = no_body, None
+        self._is_cut = self._is_wanted = False
         self.transport.write(head)
 
     async def send(self, data: bytes) -> bool:
@@ -66,10 +69,23 @@ class StreamConnection(asyncio.Protocol):
         if self._failure is not None and not self.status:
             raise self._failure
         if self.status or self.transport is None:
+            self._is_cut = True
             return False
         self.transport.write(data)
         if self._writable is not None:
             await self._writable
+        return True
+
+    async def wanted(self, within_s: float) -> bool:
+        """Whether the peer wants the body, of a head that expects `100-continue`; a silent one is taken to."""
+        try:
+            async with asyncio.timeout(within_s):
+                while not (self._is_wanted or self.status or self._failure is not None):
+                    await self._more()
+        except TimeoutError:
+            pass
+        if self.status:
+            self._is_cut = True
         return not self.status
 
     async def answered(self) -> int:
@@ -117,7 +133,13 @@ class StreamConnection(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether the last call has left it open and clean."""
-        return self._clean and not self._pieces and self.transport is not None and not self.transport.is_closing()
+        return (
+            self._clean
+            and not self._is_cut
+            and not self._pieces
+            and self.transport is not None
+            and not self.transport.is_closing()
+        )
 
     def close(self) -> None:
         """Give up whatever is on it."""
@@ -185,6 +207,7 @@ class StreamConnection(asyncio.Protocol):
         status: int = self._parser.get_status_code()
         if status < 200:
             self.headers = []
+            self._is_wanted = True
             return
         self.status = status
         if self._no_body:

@@ -30,6 +30,8 @@ from mooring.wire.signing import Credentials, signed_headers
 SILENCE_S = 30.0
 """How long S3 may say nothing, or take nothing, before a call counts as failed."""
 PIECE_BYTES = 256 * 1024
+CONTINUE_S = 1.0
+"""How long a store may take to say that it wants a large body; then it gets it unasked."""
 _ERROR_BYTES = 64 * 1024
 _UNSIGNED = b"UNSIGNED-PAYLOAD"
 _AWAY_CODES = frozenset({"Unreachable", "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout"})
@@ -108,7 +110,12 @@ class AsyncS3:
         """Raises `Lost` where the call can be made again at once."""
         length = len(body) if isinstance(body, bytes) else await asyncio.to_thread(_size, body)
         digest = await self._digest(body)
-        head = self._head("PUT", bucket, key, {**headers, "Content-Length": str(length)}, digest)
+        if isinstance(body, Path) and length <= PIECE_BYTES:
+            body = await asyncio.to_thread(body.read_bytes)
+        sent = {**headers, "Content-Length": str(length)}
+        if isinstance(body, Path):
+            sent["Expect"] = "100-continue"  # one who refuses would reset the connection under its own answer
+        head = self._head("PUT", bucket, key, sent, digest)
         async with self._told(what):
             connection = await self._pool.take(fresh=fresh)
         try:
@@ -117,7 +124,8 @@ class AsyncS3:
                     connection.begin(head + body)
                 else:
                     connection.begin(head)
-                    await _send_file(connection, body, length)
+                    if await connection.wanted(CONTINUE_S):
+                        await _send_file(connection, body, length)
                 async with asyncio.timeout(SILENCE_S):
                     await connection.answered()
         except BaseException:
