@@ -24,6 +24,7 @@ def test_an_answer_has_its_name_when_it_is_whole(spool: Spool) -> None:
         file = spool.begin("a")
         for _ in range(5):
             await file.write(b"x" * HELD_BYTES)
+        assert file.small() is None
         before = [path.name for path in spool.path("a").parent.iterdir()]
         await file.commit()
         return before
@@ -33,9 +34,16 @@ def test_an_answer_has_its_name_when_it_is_whole(spool: Spool) -> None:
     assert [path.name for path in spool.path("a").parent.iterdir()] == ["a"]
 
 
-def test_an_empty_answer_is_one(spool: Spool) -> None:
-    asyncio.run(spool.begin("a").commit())
-    assert spool.path("a").read_bytes() == b""
+def test_a_small_answer_needs_no_file(spool: Spool) -> None:
+    async def write() -> bytes | None:
+        file = spool.begin("a")
+        assert file.small() == b""
+        await file.write(b"x")
+        await file.write(b"y")
+        return file.small()
+
+    assert asyncio.run(write()) == b"xy"
+    assert list(spool.path("a").parent.iterdir()) == []
 
 
 def test_what_is_discarded_is_gone(spool: Spool) -> None:

@@ -55,7 +55,7 @@ def head_of(job: Job, content_type: str | None, length: int) -> bytes:
 
 
 async def call_model(pool: StreamPool, job: Job, given: Input, spool: Spool, limit: int) -> tuple[Answered, SpoolFile]:
-    """The model's whole answer, and the file of it, which is still to be committed.
+    """The model's whole answer, and what came of its body, which is still to be kept.
 
     Raises `Problem` for an answer that is the job's end without being one, `Unsent` and `InstanceFailed`, `Away` when
     S3 ends in the middle of the input, and OSError when the answer cannot be kept.
@@ -79,7 +79,7 @@ async def call_model(pool: StreamPool, job: Job, given: Input, spool: Spool, lim
         status=status,
         content_type=_text(connection.header(b"content-type")),
         custom_attributes=_text(connection.header(b"x-amzn-sagemaker-custom-attributes")),
-        spool=file.name,
+        spool="",
         length=file.length,
         took_s=time.monotonic() - began,
     )

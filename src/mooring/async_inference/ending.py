@@ -30,13 +30,18 @@ class Ending:
         self._endpoint = endpoint
         self._tools = tools
 
-    async def deliver(self, held: InHand, answered: Answered) -> None:
-        """Write what the model said, and end the job."""
-        if 200 <= answered.status < 300:
-            await self._output(held, answered)
+    async def deliver(self, held: InHand, answered: Answered, small: bytes | None = None) -> None:
+        """Write what the model said, and end the job. `small` is an answer that is in no file, where it is at hand."""
+        if answered.spool:
+            body: bytes | Path = self._tools.spool.path(answered.spool)
         else:
-            await self._model_error(held, answered)
-        self._tools.spool.remove(answered.spool)
+            body = small if small is not None else await self._tools.queue.answer(held.queued.job.id) or b""
+        if 200 <= answered.status < 300:
+            await self._output(held, answered, body)
+        else:
+            await self._model_error(held, answered, body)
+        if answered.spool:
+            self._tools.spool.remove(answered.spool)
 
     async def fail(self, held: InHand, reason: str, kind: OutcomeKind = OutcomeKind.FAILED) -> None:
         """End a job for which no model has said why."""
@@ -46,25 +51,24 @@ class Ending:
         told = Told(Outcome(kind, reason, written), self._now(), "application/json" if written else None)
         await self._done(held, told)
 
-    async def _output(self, held: InHand, answered: Answered) -> None:
+    async def _output(self, held: InHand, answered: Answered, body: bytes | Path) -> None:
         location = held.queued.job.output_location
         try:
-            await self._put(held, location, self._tools.spool.path(answered.spool), answered.content_type)
+            await self._put(held, location, body, answered.content_type)
         except (Problem, OSError) as problem:
             await self.fail(held, failures.not_written(location, str(problem)))
             return
-        body = await self._included(OutcomeKind.COMPLETED, answered)
+        included = await self._included(OutcomeKind.COMPLETED, answered, body)
         outcome = Outcome(OutcomeKind.COMPLETED, None, location)
-        await self._done(held, Told(outcome, self._now(), answered.content_type, body))
+        await self._done(held, Told(outcome, self._now(), answered.content_type, included))
 
-    async def _model_error(self, held: InHand, answered: Answered) -> None:
+    async def _model_error(self, held: InHand, answered: Answered, body: bytes | Path) -> None:
         location, written = held.queued.job.failure_location, None
         if location is not None:
-            path = self._tools.spool.path(answered.spool)
-            written = await self._failure(held, location, path, answered.content_type)
-        body = await self._included(OutcomeKind.FAILED, answered)
+            written = await self._failure(held, location, body, answered.content_type)
+        included = await self._included(OutcomeKind.FAILED, answered, body)
         outcome = Outcome(OutcomeKind.FAILED, failures.model_error(answered.status), written)
-        await self._done(held, Told(outcome, self._now(), answered.content_type, body))
+        await self._done(held, Told(outcome, self._now(), answered.content_type, included))
 
     async def _failure(self, held: InHand, location: str, body: bytes | Path, content_type: str | None) -> str | None:
         """Where the failure was written; None when S3 refuses it, which changes nothing for the job."""
@@ -75,9 +79,11 @@ class Ending:
             return None
         return location
 
-    async def _included(self, kind: OutcomeKind, answered: Answered) -> bytes | None:
+    async def _included(self, kind: OutcomeKind, answered: Answered, body: bytes | Path) -> bytes | None:
         if not includes_response(self._endpoint.asynchronous, kind) or answered.length > INCLUDED_BYTES:
             return None
+        if isinstance(body, bytes):
+            return body
         try:
             return await self._tools.spool.read(answered.spool)
         except OSError:

@@ -20,6 +20,8 @@ from mooring.processes.files import sync_directory
 HELD_BYTES = 512 * 1024
 """Of an answer, before it goes to the file."""
 THREADS = 4
+SMALL_BYTES = 32 * 1024
+"""An answer up to here needs no file: the queue keeps it with the job, which is one write less to wait for."""
 RESERVE_BYTES = 16 * 1024 * 1024
 """Left of the disk: below it no model is called, as its answer could not be kept."""
 
@@ -88,6 +90,12 @@ class SpoolFile:
         if self._held_bytes >= HELD_BYTES:
             await self._run(self._write_held)
 
+    def small(self) -> bytes | None:
+        """All of an answer that needs no file; `commit` is not called then."""
+        if self.length > SMALL_BYTES:
+            return None
+        return self._held[0] if len(self._held) == 1 else b"".join(self._held)
+
     async def commit(self) -> None:
         """Have it survive a loss of power under its name. Raises OSError; then it is discarded."""
         try:
@@ -98,7 +106,8 @@ class SpoolFile:
 
     def discard(self) -> None:
         """Nobody wants it."""
-        self._threads.submit(self._clear)
+        if self.length > SMALL_BYTES:
+            self._threads.submit(self._clear)
 
     async def _run(self, work: object) -> None:
         assert callable(work)

@@ -15,6 +15,7 @@ import logging
 import random
 import time
 from collections import deque
+from dataclasses import replace
 
 from mooring.async_inference import failures
 from mooring.async_inference.calling import InstanceFailed, Unsent, call_model
@@ -233,13 +234,16 @@ class EndpointWork:
 
     async def _kept(self, held: InHand, answered: Answered, file: SpoolFile) -> float | None:
         """Have an answer on disk, and deliver it."""
-        try:
-            await file.commit()
-        except OSError as error:
-            return await self._not_kept(held, error)
+        small = file.small()
+        if small is None:
+            try:
+                await file.commit()
+            except OSError as error:
+                return await self._not_kept(held, error)
+            answered = replace(answered, spool=file.name)
         held.answered = True
-        await self.endpoint.persisted(lambda: self.queue.answered(held.queued.job.id, answered))
-        await self._ending.deliver(held, answered)
+        await self.endpoint.persisted(lambda: self.queue.answered(held.queued.job.id, answered, small))
+        await self._ending.deliver(held, answered, small)
         return None
 
     async def _not_kept(self, held: InHand, error: OSError) -> float:

@@ -63,7 +63,7 @@ class Answered:
     content_type: str | None
     custom_attributes: str | None
     spool: str
-    """The name of the file with the body."""
+    """The name of the file with the body; empty where the queue keeps it."""
     length: int
     took_s: float = 0.0
     """The model's time."""

@@ -96,9 +96,16 @@ class Queue:
         """Note who is going to be called; only the jobs whose ids are returned may be, as the others wait no more."""
         return await self._write(partial(queue_jobs.claim, claims=claims))
 
-    async def answered(self, job_id: str, answered: Answered) -> bool:
-        """The model's answer is on disk, and it is never called again for this job. False unless it was called."""
-        return await self._write(partial(queue_jobs.answered, job_id=job_id, with_=answered))
+    async def answered(self, job_id: str, answered: Answered, body: bytes | None = None) -> bool:
+        """The model's answer is on disk, and it is never called again for this job. False unless it was called.
+
+        A small answer is kept here, until the job is done, and needs no file.
+        """
+        return await self._write(partial(queue_jobs.answered, job_id=job_id, with_=answered, body=body))
+
+    async def answer(self, job_id: str) -> bytes | None:
+        """The answer that is kept here."""
+        return self._read(partial(queue_jobs.answer, job_id=job_id))
 
     async def release(self, job_id: str, not_before: float = 0.0) -> bool:
         """A job that was claimed waits again, until `not_before` (uptime) at least."""

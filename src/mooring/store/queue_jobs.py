@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, LargeBinary, Row, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
 
 from mooring.hosting.async_inference import Job
@@ -32,6 +32,7 @@ from mooring.store.queue_schema import (
     FAILED,
     POSTPONED,
     READY,
+    answers,
     bodies,
     boots,
     endpoints,
@@ -174,6 +175,10 @@ _ANSWERED = (
     .where(jobs.c.id == bindparam("job_id"), jobs.c.status == CALLING)
     .values(status=ANSWERED, answered=bindparam("with"))
 )
+_KEEP_ANSWER = insert(answers).from_select(
+    ["position", "body"],
+    select(jobs.c.position, bindparam("answer", type_=LargeBinary)).where(jobs.c.id == bindparam("job_id")),
+)
 _RELEASE = (
     update(jobs)
     .where(jobs.c.id == bindparam("job_id"), jobs.c.status == CALLING)
@@ -190,9 +195,12 @@ def claim(conn: Connection, claims: Iterable[Claim]) -> set[str]:
     }
 
 
-def answered(conn: Connection, job_id: str, with_: Answered) -> bool:
-    """Whether it was being called."""
-    return bool(conn.execute(_ANSWERED, {"job_id": job_id, "with": _compact(asdict(with_))}).rowcount)
+def answered(conn: Connection, job_id: str, with_: Answered, body: bytes | None) -> bool:
+    """Whether it was being called. `body` is the answer's, where it is in no file."""
+    was_called = bool(conn.execute(_ANSWERED, {"job_id": job_id, "with": _compact(asdict(with_))}).rowcount)
+    if was_called and body is not None:
+        conn.execute(_KEEP_ANSWER, {"job_id": job_id, "answer": body})
+    return was_called
 
 
 def release(conn: Connection, job_id: str, not_before: float) -> bool:
@@ -262,6 +270,11 @@ _BY_INFERENCE_ID = (
 _BODY = (
     select(bodies.c.body)
     .select_from(bodies.join(jobs, jobs.c.position == bodies.c.position))
+    .where(jobs.c.id == bindparam("job_id"))
+)
+_ANSWER = (
+    select(answers.c.body)
+    .select_from(answers.join(jobs, jobs.c.position == answers.c.position))
     .where(jobs.c.id == bindparam("job_id"))
 )
 _BOOTS = select(boots.c.number, boots.c.boot_id)
@@ -345,6 +358,12 @@ def find(conn: Connection, wanted: str, limit: int) -> list[QueuedJob]:
 def body(conn: Connection, job_id: str) -> bytes | None:
     """Its inline input; None when it has none any more."""
     found = conn.execute(_BODY, {"job_id": job_id}).scalar_one_or_none()
+    return None if found is None else bytes(found)
+
+
+def answer(conn: Connection, job_id: str) -> bytes | None:
+    """What its model answered, of a job that is not done; None where that is in a file."""
+    found = conn.execute(_ANSWER, {"job_id": job_id}).scalar_one_or_none()
     return None if found is None else bytes(found)
 
 

@@ -80,6 +80,14 @@ bodies = Table(
 )
 """Inline inputs."""
 
+answers = Table(
+    "answers",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""What models answered, where that is small; of jobs that are not done."""
+
 boots = Table(
     "boots",
     metadata,
@@ -123,6 +131,9 @@ _TRIGGERS = (
     """CREATE TRIGGER jobs_moved AFTER UPDATE OF status ON jobs BEGIN
     UPDATE endpoints SET waiting = waiting + (NEW.status < 2) - (OLD.status < 2),
     in_process = in_process + (NEW.status IN (2, 3)) - (OLD.status IN (2, 3)) WHERE uid = NEW.uid;
+    END""",
+    """CREATE TRIGGER jobs_done AFTER UPDATE OF status ON jobs WHEN NEW.status > 3 BEGIN
+    DELETE FROM answers WHERE position = NEW.position;
     END""",
 )
 
