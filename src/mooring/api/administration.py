@@ -32,6 +32,7 @@ from mooring.wire.signatures import Unverified
 PREFIX = "/-/mooring/v1/"
 CLIENT_HEADER = b"x-mooring-client"
 NO_PAGE = "There is no such page in the admin API."
+INVOCATIONS_SHOWN = 50
 _REGIONAL = frozenset(("endpoints", "images"))
 """Pages of which each region has its own. The others have one name only, or a policy could be led around by another."""
 
@@ -80,6 +81,8 @@ class Administration:
             case "GET", ["images", framework]:
                 image = framework_images.image_of(framework, scope.region, query.get("processor", "cpu"))
                 return _json(HTTPStatus.OK, dataclasses.asdict(image))
+            case method, ["endpoints", name, "async", *rest]:
+                return await self._invocations(method, scope, name, rest, query)
             case "GET", ["endpoints", name, page]:
                 return await self._shown(page, scope, name, query.get("after"))
             case "DELETE", ["endpoints", name]:
@@ -106,6 +109,25 @@ class Administration:
             case "shadow":
                 return _json(HTTPStatus.OK, await self._control.shadow_report(scope, name))
         return _failed(HTTPStatus.NOT_FOUND, NO_PAGE)
+
+    async def _invocations(
+        self, method: str, scope: Scope, name: str, rest: list[str], query: Mapping[str, str]
+    ) -> Response:
+        """The asynchronous invocations of one endpoint."""
+        invocations = self._control.invocations
+        match method, rest:
+            case "GET", []:
+                after, limit = _position(query.get("after")), _position(query.get("limit")) or INVOCATIONS_SHOWN
+                found = await invocations.listed(scope, name, query.get("status"), after, limit)
+            case "GET", [wanted]:
+                found = await invocations.shown(scope, name, wanted)
+            case "POST", [wanted, "retry"]:
+                found = await invocations.retry(scope, name, wanted)
+            case "POST", [wanted, "cancel"]:
+                found = await invocations.cancel(scope, name, wanted)
+            case _:
+                return _failed(HTTPStatus.NOT_FOUND, NO_PAGE)
+        return _json(HTTPStatus.OK, found)
 
     async def _changed(self, function: Function, scope: Scope, name: str) -> Response:
         """One durable change of an endpoint, which AWS has no operation for."""

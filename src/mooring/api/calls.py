@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from mooring.access.keys import AccessKey
 from mooring.control.alarm_book import AlarmBook
+from mooring.control.async_invocations import AsyncInvocations
 from mooring.control.kms_keys import KmsKeys
 from mooring.control.log_groups import LogGroup
 from mooring.control.metering import Metering
@@ -75,6 +76,11 @@ class Control(Protocol):
     @property
     def alarms(self) -> AlarmBook:
         """All alarms."""
+        ...
+
+    @property
+    def invocations(self) -> AsyncInvocations:
+        """All asynchronous invocations."""
         ...
 
     def wake(self, uid: str) -> None:

@@ -171,10 +171,10 @@ class Committer:
 
     def _settle(self, batch: list[_Pending], kept: Kept | None, problem: str | None) -> None:
         self._pending_bytes -= sum(len(each.line) for each in batch)
-        if kept is not None:
-            self._kept(kept)
         for each in batch:
             each.settled(problem)
+        if kept is not None:
+            self._kept(kept)
 
 
 def _let_go(segment: Segment, *, remove: bool) -> None:

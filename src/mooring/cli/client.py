@@ -55,6 +55,19 @@ class Client:
         """How the answers of an endpoint's shadow variant compare."""
         return self._admin("GET", f"endpoints/{quote(name, safe='')}/shadow?{urlencode({'region': region})}")
 
+    def invocations(self, name: str, region: str, status: str | None, after: int, limit: int) -> dict[str, Any]:
+        """A page of an endpoint's asynchronous invocations."""
+        wanted = {"region": region, "after": after, "limit": limit, **({"status": status} if status else {})}
+        return self._admin("GET", f"endpoints/{quote(name, safe='')}/async?{urlencode(wanted)}")
+
+    def invocation(self, name: str, region: str, identifier: str) -> dict[str, Any]:
+        """What became of the asynchronous invocations under an id."""
+        return self._admin("GET", f"{_invocation(name, identifier)}?{urlencode({'region': region})}")
+
+    def change_invocation(self, name: str, region: str, identifier: str, change: str) -> dict[str, Any]:
+        """`retry` or `cancel` an asynchronous invocation."""
+        return self._admin("POST", f"{_invocation(name, identifier)}/{change}?{urlencode({'region': region})}")
+
     def force_delete(self, name: str, region: str) -> None:
         """Delete an endpoint in whatever state it is; returns when it is gone."""
         path = f"endpoints/{quote(name, safe='')}?{urlencode({'region': region})}"
@@ -98,6 +111,10 @@ class Client:
         if answer.status == 403 and not message.startswith("User: "):
             message = f"{message.removesuffix('.')}. {ADVICE}"
         raise {404: NotFound, 400: Refused, 503: Unavailable}.get(answer.status, MooringError)(message)
+
+
+def _invocation(name: str, identifier: str) -> str:
+    return f"endpoints/{quote(name, safe='')}/async/{quote(identifier, safe='')}"
 
 
 def client_of(server: Server, timeout_s: float = TIMEOUT_S) -> Client:

@@ -12,6 +12,7 @@ import typer
 
 from mooring import __version__
 from mooring.cli import (
+    async_commands,
     endpoint_commands,
     environment,
     finding,
@@ -31,6 +32,7 @@ USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__base__)
 app = typer.Typer(
     help="SageMaker hosting on your own machine.", add_completion=False, rich_markup_mode=None, no_args_is_help=False
 )
+app.add_typer(async_commands.asynchronous, name="async")
 app.add_typer(endpoint_commands.endpoints, name="endpoints")
 app.add_typer(key_commands.keys, name="keys")
 app.add_typer(shadow_commands.shadow, name="shadow")

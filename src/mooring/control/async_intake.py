@@ -50,10 +50,13 @@ class _Told:
 class AsyncIntake:
     """Hears gateways from when it is made; takes jobs in between `start` and `close`."""
 
-    def __init__(self, directory: Path, queue: Queue, publisher: RoutePublisher) -> None:
+    def __init__(
+        self, directory: Path, queue: Queue, publisher: RoutePublisher, arrived: Callable[[set[str]], None]
+    ) -> None:
+        """`arrived` is called with the uids of endpoints that got jobs."""
         self._directory = directory
         self._queue = queue
-        self._arrived: Callable[[set[str]], None] = lambda _uids: None
+        self._arrived = arrived
         self._inbox: deque[_Told] = deque()
         self._something = asyncio.Event()
         self._abandoned = asyncio.Event()
@@ -61,9 +64,8 @@ class AsyncIntake:
         publisher.heeded["jobs"] = self._heard
         publisher.left.append(lambda _link: self._abandoned.set())
 
-    def start(self, arrived: Callable[[set[str]], None]) -> None:
-        """`arrived` is called with the uids of endpoints that got jobs."""
-        self._arrived = arrived
+    def start(self) -> None:
+        """Begin with what has been told until now, and what lies on disk."""
         self._tasks = [
             asyncio.create_task(self._keep_hearing(), name="accepted jobs"),
             asyncio.create_task(self._keep_reading(), name="accepted jobs on disk"),
@@ -139,7 +141,10 @@ class AsyncIntake:
         """Take in what no gateway holds any more. Raises OSError or `Unavailable`, and what is left then stays."""
         await asyncio.to_thread(seal, self._directory)
         for path in await asyncio.to_thread(sealed, self._directory):
-            await self._read(path)
+            try:
+                await self._read(path)
+            except OSError as error:  # one that cannot be read must not stand before the others
+                log.warning("accepted jobs wait on disk: %s", error)
 
     async def _read(self, path: Path) -> None:
         pieces = await asyncio.to_thread(_open, path)
@@ -162,6 +167,8 @@ class AsyncIntake:
 
 def _open(path: Path) -> BinaryIO | None:
     """The segment; None for what no gateway wrote. Never blocks."""
+    if path.is_symlink():
+        return None
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_SEGMENT_BYTES:

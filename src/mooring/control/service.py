@@ -19,8 +19,8 @@ from mooring.control.administration import (
     tls_status,
 )
 from mooring.control.alarm_book import AlarmBook
-from mooring.control.async_history import AsyncHistory
-from mooring.control.async_intake import AsyncIntake
+from mooring.control.async_invocations import AsyncInvocations
+from mooring.control.async_queue import AsyncQueue
 from mooring.control.async_work import AsyncWork
 from mooring.control.capturing import Capturing
 from mooring.control.endpoint_workers import EndpointWorkers
@@ -63,16 +63,14 @@ class ControlService:
         kms: Kms,
         metering: Metering,
         book: AlarmBook,
+        asynchronous: AsyncQueue,
         jobs: AsyncWork,
-        intake: AsyncIntake,
-        history: AsyncHistory,
     ) -> None:
         self._around = around
         self._capturing = capturing
         self._neighbours = neighbours
         self._jobs = jobs
-        self._intake = intake
-        self._history = history
+        self._asynchronous = asynchronous
         self.kms = kms
         self.metering = metering
         self.alarms = book
@@ -86,6 +84,11 @@ class ControlService:
         self.scaling = Scaling(around.settings, around.store, around.clock, metering, book, self.wake)
         self._watching = Watching(around, self._workers, metering, book, around.topics, self.scaling, self._started_at)
         self._housekeeping: list[asyncio.Task[None]] = []
+
+    @property
+    def invocations(self) -> AsyncInvocations:
+        """All asynchronous invocations."""
+        return self._asynchronous.invocations
 
     @property
     def kms_keys(self) -> KmsKeys:
@@ -206,8 +209,7 @@ class ControlService:
         for task in self._housekeeping:
             task.cancel()
         await self._shadow_keeping.save()
-        await self._intake.close()
-        await self._history.close()
+        await self._asynchronous.close()
         await self._jobs.close()
         await self._workers.stop()
         await self._capturing.close()
@@ -224,8 +226,7 @@ class ControlService:
         self._around.publisher.settle()
         self._capturing.start()
         await self._jobs.start()
-        self._intake.start(self._jobs.arrived)
-        self._history.start(self._jobs.end_gone)
+        self._asynchronous.start(self._jobs)
         self._workers.wake_all()  # now that gateways can be asked what they follow
         self._housekeeping = [
             asyncio.create_task(self._keep_house(), name="housekeeping"),

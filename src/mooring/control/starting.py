@@ -6,8 +6,7 @@ from mooring.clock import Clock
 from mooring.control.access import Access
 from mooring.control.alarm_book import AlarmBook
 from mooring.control.alarms import CloudWatch
-from mooring.control.async_history import AsyncHistory
-from mooring.control.async_intake import AsyncIntake
+from mooring.control.async_queue import AsyncQueue
 from mooring.control.async_work import AsyncWork
 from mooring.control.capture_keys import CaptureKeys
 from mooring.control.capturing import Capturing
@@ -24,7 +23,6 @@ from mooring.keys.master import open_master_key
 from mooring.paths import Paths
 from mooring.settings import Settings
 from mooring.store import Store
-from mooring.store.queue import Queue
 
 
 async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) -> ControlService:
@@ -37,9 +35,7 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     await kms.start()
     engine = ProcessEngine(paths, settings, clock, client_key(access.replicas_key))
     metering = await Metering.open(settings.metrics, paths, publisher, clock)
-    queue = await Queue.open(paths.queue_db, clock)
-    intake = AsyncIntake(paths.async_jobs, queue, publisher)  # before a gateway can tell of jobs
-    history = AsyncHistory(queue, store, publisher, clock, settings.async_inference.history_s)
+    asynchronous = await AsyncQueue.open(settings.async_inference, paths, store, publisher, clock)
     await publisher.start()
     neighbours = Neighbours(settings, paths, clock)
     book = await AlarmBook.open(store, clock)
@@ -47,8 +43,8 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     capture_keys = CaptureKeys(kms, publisher, clock, s3_is_elsewhere=bool(settings.objects.endpoint_url))
     topics = Topics(neighbours)
     around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, capture_keys, topics)
-    jobs = AsyncWork(settings, paths, store, queue, clock, publisher, metering, topics)
+    jobs = AsyncWork(settings, paths, store, asynchronous.queue, clock, publisher, metering, topics)
     capturing = Capturing(settings, paths, store, clock, publisher, capture_keys)
-    service = ControlService(around, neighbours, access, capturing, kms, metering, book, jobs, intake, history)
+    service = ControlService(around, neighbours, access, capturing, kms, metering, book, asynchronous, jobs)
     await service.adopt()
     return service

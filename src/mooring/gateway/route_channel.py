@@ -56,8 +56,7 @@ class RouteChannel:
 
     def tell(self, message: dict[str, Any]) -> bool:
         """Say something that is not about routes; False while control is away."""
-        self._say(message)
-        return self._writer is not None
+        return self._say(message)
 
     async def run(self, table: RouteTable) -> None:
         """Stay connected until cancelled."""
@@ -116,6 +115,9 @@ class RouteChannel:
         key, version, busy = acknowledgement
         self._say({"ack": {"key": key, "version": list(version), "busy": busy}})
 
-    def _say(self, message: dict[str, Any]) -> None:
-        if self._writer is not None:
-            self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+    def _say(self, message: dict[str, Any]) -> bool:
+        # It is closing from when the connection broke until `run` has noticed.
+        if self._writer is None or self._writer.is_closing():
+            return False
+        self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        return True

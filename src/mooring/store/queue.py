@@ -228,8 +228,6 @@ def _require(conn: Connection, job_id: str) -> QueuedJob:
 
 def _retry(conn: Connection, *, job_id: str, now: Now) -> QueuedJob:
     found = _require(conn, job_id)
-    if found.is_inline and queue_jobs.body(conn, job_id) is None:
-        raise Refused(f"{job_id} is {found.status} and its inline input is gone")
     if queue_jobs.is_ended(conn, found.job.uid):
         raise Refused(f"{job_id} cannot be tried again: its endpoint is gone")
     if not queue_jobs.retry(conn, found.job, now):
