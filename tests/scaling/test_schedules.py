@@ -123,7 +123,9 @@ def test_what_is_no_expression_is_refused(text: str) -> None:
         schedule(text)
 
 
-@pytest.mark.parametrize("name", ["", "Nowhere/Land", "../../etc/passwd", "/etc/localtime", "Europe", "A\0B", "é"])
+@pytest.mark.parametrize(
+    "name", ["", "Nowhere/Land", "../../etc/passwd", "/etc/localtime", "Europe", "A\0B", "é", "localtime", "posix/UTC"]
+)
 def test_what_is_no_time_zone_is_refused(name: str) -> None:
     with pytest.raises(Refused):
         zone(name)
@@ -136,6 +138,15 @@ def test_any_text_is_read_or_refused(text: str) -> None:
             schedule(given_text)
         except Refused:
             continue
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_ends_of_the_calendar_are_times_too(timezone: str) -> None:
+    assert next_due("at(9999-12-31T23:59:59)", timezone, 0.0, created_at=0.0) is not None
+    assert next_due("at(0001-01-01T00:00:00)", timezone, 0.0, created_at=0.0) is None
+    assert next_due("cron(59 23 31 12 ? 2199)", timezone, 0.0, created_at=0.0) is not None
+    for after in (-1e18, -1.0, 1e12, 1e18):
+        assert next_due("cron(* * * * ? 1970)", timezone, after, created_at=0.0) is None or after < 0
 
 
 # The reference looks at every minute, and reads fields in its own way.

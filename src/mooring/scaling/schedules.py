@@ -21,6 +21,8 @@ from mooring.scaling.cron import Cron, cron
 _FORM = re.compile(r"(at|rate|cron)\((.*)\)", re.DOTALL)
 _RATE = re.compile(r"([1-9][0-9]{0,8})\s+(minute|hour|day)(s?)")
 _AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
+_NO_ZONES = ("localtime", "posix", "posixrules", "right", "Factory")
+"""What else is in a time zone database."""
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
 
 
@@ -72,10 +74,12 @@ def _rate(text: str) -> Rate:
 
 
 def zone(name: str) -> tzinfo:
-    """The time zone of a name of IANA's. Raises `Refused`."""
+    """The time zone of a name of IANA's, by the machine's time zone database. Raises `Refused`."""
     if name == "UTC":
         return UTC
     try:
+        if name.partition("/")[0] in _NO_ZONES:
+            raise ValueError
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise Refused(f"Timezone {name!r} is not the name of a time zone.") from None
