@@ -173,10 +173,14 @@ def test_a_clock_that_was_set_back_holds_nothing_for_longer() -> None:
     assert decide(breach(cooling, 1.0), current=4).capacity == 6
 
 
-def test_a_new_tracking_policy_sees_its_window_before_it_scales_in() -> None:
+def test_silence_before_a_policy_says_nothing() -> None:
     young = replace(tracking(100.0), created_at=NOW - 60)
     assert decide(breach(young), current=3).capacity is None
+    assert decide(breach(young, 5.0, 6.0), current=3).capacity is None
     assert decide(breach(young), current=3, now=NOW + 900).capacity == 1
+    assert decide(breach(young, *[5.0] * 15), current=3).capacity == 1
+    of_its_own = replace(tracking(100.0, BACKLOG), created_at=NOW - 60)
+    assert decide(breach(of_its_own, 5.0), current=3).capacity == 1
 
 
 def test_silence_is_zero_calls_and_says_nothing_of_other_metrics() -> None:

@@ -164,7 +164,7 @@ def _in(asking: _Asking, breach: Breach, wanted: int) -> _Wish:
         return _Wish(breach, current, "Scaling in is suspended.")
     if policy.kind == TRACKING and policy.config.get("DisableScaleIn"):
         return _Wish(breach, current, f"Policy {policy.name} does not scale in.")
-    if policy.kind == TRACKING and asking.now < policy.created_at + tracking.LOW_WINDOW_S:
+    if _silent(breach) and asking.now < policy.created_at + tracking.LOW_WINDOW_S:
         return _Wish(breach, current, f"Policy {policy.name} has not seen {tracking.LOW_WINDOW_S} s yet.")
     if (details := _cooling(asking, policy)) is not None:
         return _Wish(breach, current, details)
@@ -197,6 +197,12 @@ def _wanted(breach: Breach, current: int) -> int | None:
     if breach.values:
         return tracking.proposed(config, current, breach.values[-1], breach.values)
     return tracking.proposed(config, current, 0.0) if tracking.silence_is_low(config) else current
+
+
+def _silent(breach: Breach) -> bool:
+    """Whether missing points count as low: of a time before the policy they say nothing."""
+    config, few = breach.policy.config, len(breach.values) < tracking.LOW_POINTS
+    return breach.policy.kind == TRACKING and few and tracking.silence_is_low(config)
 
 
 def _flaps(breach: Breach, current: int) -> bool:
