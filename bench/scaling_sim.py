@@ -1,9 +1,9 @@
 """What scaling costs and saves, in virtual time, for the parameters that are AWS's and those that are ours to choose.
 
-    python bench/scaling_sim.py [--seed 1] [--only instances|asynchronous]
+    python bench/scaling_sim.py [--seed 1] [--only instances|asynchronous|serverless]
 
-Runs the rules that control runs (alarms, their states, decisions) over made-up loads and
-one recorded hour. Prints a table a kind of variant, in under two minutes; the same seed prints the same figures.
+Runs the rules that control and gateways run (alarms, states, decisions, slots, the idle rule), over made-up loads and
+one recorded hour. Prints a table a kind of variant, in a minute or two; the same seed prints the same figures.
 """
 
 from __future__ import annotations
@@ -115,6 +115,8 @@ ASYNCHRONOUS: dict[str, Callable[[], list[Rule]]] = {
     "backlog 5, cooldowns in 600": lambda: [backlog(ScaleInCooldown=600), leave_zero()],
     "no step: tracking alone": lambda: [backlog()],
 }
+IDLE_S = (60, 120, 300, 600, 900)
+HOLD_S = (15, 60, 180)
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -182,7 +184,40 @@ def queues(seed: int) -> None:
     table(head, rows)
 
 
-KINDS = {"instances": instances, "asynchronous": queues}
+def serverless(seed: int) -> None:
+    from scaling_serverless import Run
+
+    concurrency, service_s, start_s = 20, 0.5, 5.0
+    print(f"### Serverless variants: MaxConcurrency {concurrency}\n")
+    print(f"Calls of {service_s} s; a replica starts in {start_s:.0f} s, alone.\n")
+    loads = [steady(seed), diurnal(seed), sparse(seed), flash_crowd(seed), herd(seed), recorded(), recorded(50)]
+    rows = []
+    for load in loads:
+        services = service_times(seed, len(load.arrivals), service_s)
+        for idle_s in IDLE_S:
+            found = Run(concurrency, idle_s, 180.0, start_s).run(load, services)
+            rows.append(
+                [load.name, idle_s, found.calls, f"{100 * found.cold / max(1, found.calls):.2f}", found.starts,
+                 found.throttled, f"{found.wait(50):.1f}", f"{found.wait(99):.1f}",
+                 hours(found.replica_s - found.busy_s)]
+            )  # fmt: skip
+    table(
+        ("load", "idle_s", "calls", "cold, %", "starts", "throttled", "wait p50, s", "p99, s", "idle, replica·h"), rows
+    )
+    print("### A herd on a serverless variant, by how long a call is held\n")
+    load = herd(seed)
+    services = service_times(seed, len(load.arrivals), service_s)
+    rows = []
+    for start in (1.0, 5.0, 30.0):
+        for hold_s in HOLD_S:
+            found = Run(concurrency, 300.0, hold_s, start).run(load, services)
+            rows.append(
+                [f"{start:.0f} s", hold_s, found.calls, found.throttled, found.given_up, f"{found.wait(99):.1f}"]
+            )
+    table(("start, alone", "hold_s", "calls", "throttled", "given up", "wait p99, s"), rows)
+
+
+KINDS = {"instances": instances, "asynchronous": queues, "serverless": serverless}
 
 
 def main() -> int:
