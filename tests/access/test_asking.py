@@ -90,6 +90,19 @@ def test_a_copy_asks_for_both_of_its_ends() -> None:
     ]
 
 
+def test_application_auto_scaling_asks_for_one_target() -> None:
+    on = {"ResourceId": "endpoint/e/variant/v", "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+    (asked,) = asking.of_scaling("PutScalingPolicy", {**on, "PolicyName": "p"}, SCOPE)
+    assert asked.action == "application-autoscaling:PutScalingPolicy"
+    assert asked.resource is not None
+    assert asked.resource.startswith("arn:aws:application-autoscaling:")
+    assert asking.of_scaling("DeregisterScalableTarget", on, SCOPE)[0].resource == asked.resource
+    assert asking.of_scaling("TagResource", {"ResourceARN": asked.resource}, SCOPE)[0].resource == asked.resource
+    assert asking.of_scaling("RegisterScalableTarget", {**on, "ResourceId": "x"}, SCOPE)[0].resource != asked.resource
+    assert asking.of_scaling("RegisterScalableTarget", {"ResourceId": 1}, SCOPE)[0].resource is None
+    assert asking.of_scaling("DescribeScalingPolicies", on, SCOPE)[0].resource == "*"
+
+
 A = "000000000000"
 
 

@@ -9,9 +9,10 @@ asked for is asked again, and cooldowns are stored. While nothing is registered 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from mooring.clock import Clock
@@ -26,8 +27,8 @@ from mooring.control.scaling_schedules import ScalingSchedules
 from mooring.errors import MooringError, Refused
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
 from mooring.hosting.naming import Scope
-from mooring.metrics.alarms import METRIC, Alarm, Owed
-from mooring.metrics.evaluating import State, evaluated
+from mooring.metrics.alarms import ACTIONS_OF, METRIC, Alarm, Owed
+from mooring.metrics.evaluating import evaluated
 from mooring.scaling import deciding, variants
 from mooring.scaling.deciding import Breach, Decision
 from mooring.scaling.documents import PENDING, Activity, Policy, ScalableTarget, ScheduledAction, Target
@@ -37,6 +38,7 @@ from mooring.store import Connection, Store, scaling, scaling_activities
 log = logging.getLogger("mooring.control")
 
 LOOK_S = 0.5
+RETRY_S = 5.0
 ALARMS_LOOK_S = 60.0
 """How often the policies' alarms are held against what they should be, where no policy has changed."""
 
@@ -75,6 +77,8 @@ class Scaling:
         self._times = SteadyTimes(clock)
         self._asked: dict[tuple[str, str], tuple[float, float]] = {}
         """By policy and alarm: since when the alarm is as it is, and when the policy was asked last."""
+        self._told: dict[Target, str] = {}
+        """What was last said of a target's capacity that stays, so that it is said once."""
         self._known: _Known | None = None
         self._alarms_seen: float | None = None
         self._lock = asyncio.Lock()
@@ -84,15 +88,15 @@ class Scaling:
         """Scale until cancelled."""
         while True:
             self._wake.clear()
-            idle = False
+            pause_s: float | None = RETRY_S
             try:
-                idle = await self.look()
+                pause_s = None if await self.look() else LOOK_S
             except MooringError as error:
                 log.error("scaling is held up: %s", error)
             except Exception:
                 log.exception("a look at what is to be scaled failed; trying again")
             try:
-                async with asyncio.timeout(None if idle else LOOK_S):
+                async with asyncio.timeout(pause_s):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -123,7 +127,8 @@ class Scaling:
             if self._alarms_seen is None or self._clock.monotonic() >= self._alarms_seen + ALARMS_LOOK_S:
                 await self._follow_alarms()
             for activity in (await self._now()).open:
-                await self._move_on(activity)
+                with _apart(f"a move of {activity.target.resource_id}"):
+                    await self._move_on(activity)
             await self._heed_alarms()
             known = await self._now()
             return not known.registered and not known.open
@@ -131,6 +136,8 @@ class Scaling:
     async def _now(self) -> _Known:
         if self._known is None:
             self._known = await self._store.read(_known)
+            for policy in self._known.policies.values():
+                self._times.seen(policy)  # its times are counted from now on
         return self._known
 
     async def _follow_alarms(self) -> None:
@@ -148,7 +155,7 @@ class Scaling:
             if held is not None and held.status == PENDING:
                 uid = scaling_moves.take_up(conn, self._settings, held, now)
             elif held is not None and held.open:
-                scaling_moves.follow(conn, held, now)
+                scaling_moves.follow(conn, held, now, self._times.seen)
             return uid, scaling_activities.get(conn, activity.id)
 
         uid, left = await self._store.write(change)
@@ -164,21 +171,19 @@ class Scaling:
             if only in (None, target) and any(self._is_due(policy, alarm) for policy, alarm in alarms):
                 for policy, alarm in alarms:
                     self._asked[policy.arn, alarm.arn] = (alarm.transitioned_at, self._clock.monotonic())
-                await self._decide(target, await self._breaches(alarms))
+                with _apart(f"a decision on {target.resource_id}"):
+                    await self._decide(target, await self._breaches(alarms))
         living = {(policy.arn, alarm.arn) for alarms in ringing.values() for policy, alarm in alarms}
         self._asked = {key: asked for key, asked in self._asked.items() if key in living}
+        self._told = {target: told for target, told in self._told.items() if target in ringing}
 
     def _ringing(self, policies: dict[str, Policy]) -> dict[Target, list[tuple[Policy, Alarm]]]:
-        """The alarms in ALARM that name policies, by the policies' targets."""
+        """The alarms that name policies among the actions of their state, by the policies' targets."""
         found: dict[Target, list[tuple[Policy, Alarm]]] = {}
         for alarm in self._book.all() if policies else ():
-            if (
-                alarm.kind != METRIC
-                or alarm.state is not State.ALARM
-                or not alarm.definition.get("ActionsEnabled", True)
-            ):
+            if alarm.kind != METRIC or not alarm.definition.get("ActionsEnabled", True):
                 continue
-            for action in alarm.definition.get("AlarmActions", ()):
+            for action in alarm.definition.get(ACTIONS_OF[alarm.state], ()):
                 policy = policies.get(action)
                 if policy is not None and policy.target.scope == Scope(alarm.account, alarm.region):
                     found.setdefault(policy.target, []).append((policy, alarm))
@@ -196,7 +201,7 @@ class Scaling:
         alarms = [alarm for _, alarm in ringing]
         found = await self._metering.read(lambda data: [measured(data, alarm, settled) for alarm in alarms])
         return [
-            Breach(policy, alarm.name, values, alarm.condition.threshold)
+            Breach(policy, alarm.name, values, alarm.condition.threshold, str(alarm.state))
             for (policy, alarm), seen in zip(ringing, found, strict=True)
             if (values := values_of(alarm, seen)) is not None
         ]
@@ -206,7 +211,7 @@ class Scaling:
             return
         now = self._wall()
 
-        def change(conn: Connection) -> str | None:
+        def change(conn: Connection) -> scaling_moves.Outcome:
             policies = {each.name: self._times.seen(each) for each in scaling.policies.of(conn, target)}
             asking = [
                 replace(each, policy=policies[each.policy.name]) for each in breaches if each.policy.name in policies
@@ -223,31 +228,41 @@ class Scaling:
                     scalable=record.status is EndpointStatus.IN_SERVICE,
                 )
 
-            return scaling_moves.decide(conn, self._settings, target, now, decision)
+            return scaling_moves.decide(conn, self._settings, target, now, decision, self._told.get(target, ""))
 
-        uid = await self._store.write(change)
-        if uid is not None:
-            self._wake_endpoint(uid)
+        outcome = await self._store.write(change)
+        self._told[target] = outcome.told
+        if outcome.uid is not None:
+            self._wake_endpoint(outcome.uid)
         self._known = None
 
     def _wall(self) -> float:
         return round(self._clock.wall(), 3)
 
 
-def values_of(alarm: Alarm, seen: Measured) -> tuple[float, ...] | None:
-    """The datapoints by which an alarm rings, the oldest first; None where it does not ring by them any more.
+@contextlib.contextmanager
+def _apart(what: str) -> Iterator[None]:
+    """A defect that one target meets is told, and leaves the others alone."""
+    try:
+        yield
+    except MooringError:
+        raise
+    except Exception:
+        log.exception("%s failed", what)
 
-    One that was set by hand rings by the datapoints that came with it, else by those that there are, else as if its
-    metric were at the threshold.
+
+def values_of(alarm: Alarm, seen: Measured) -> tuple[float, ...] | None:
+    """The datapoints by which an alarm is in its state, the oldest first; None where it is not any more by them.
+
+    One that was set by hand has the datapoints that came with it, else those that there are, else its metric counts as
+    being at the threshold.
     """
     result = evaluated(alarm.condition, [value for _, value in seen.window], alarm.state)
     used = (seen.window[position][1] for position in result.used)
     values = tuple(value for value in used if value is not None)
-    if result.state is State.ALARM and not alarm.by_hand:
-        return values
     if not alarm.by_hand:
-        return None
-    return _given(alarm.reason_data) or (values if result.state is State.ALARM else (alarm.condition.threshold,))
+        return values if result.state is alarm.state else None
+    return _given(alarm.reason_data) or (values if result.state is alarm.state else (alarm.condition.threshold,))
 
 
 def _given(reason_data: str) -> tuple[float, ...]:
@@ -260,9 +275,8 @@ def _given(reason_data: str) -> tuple[float, ...]:
 
 
 def _known(conn: Connection) -> _Known:
-    policies: Iterable[Policy] = scaling.policies.all(conn)
     return _Known(
-        {policy.arn: policy for policy in policies},
+        {policy.arn: policy for policy in scaling.policies.all(conn)},
         scaling.actions.all(conn),
         scaling_activities.open_ones(conn),
         bool(scaling.targets.all(conn)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 from mooring.control.limits import check_quotas, fitted
 from mooring.errors import BadInput, LimitExceeded
@@ -25,11 +26,22 @@ from mooring.scaling.documents import (
     PENDING,
     SUCCESSFUL,
     Activity,
+    Policy,
     ScalableTarget,
     Target,
 )
 from mooring.settings import Settings
 from mooring.store import Connection, endpoint_configs, endpoints, events, scaling, scaling_activities
+
+
+class Outcome(NamedTuple):
+    """What a decision came to."""
+
+    uid: str | None
+    """Of the endpoint, if it is scaled."""
+    told: str
+    """Why the capacity stays."""
+
 
 GONE = "The endpoint is being deleted, or the variant is not there any more."
 _SETTLING = (EndpointStatus.CREATING, EndpointStatus.UPDATING, EndpointStatus.ROLLING_BACK)
@@ -92,18 +104,17 @@ def decide(
     target: Target,
     now: float,
     decision_on: Callable[[ScalableTarget, EndpointRecord, int], deciding.Decision],
-) -> str | None:
-    """Do what a decision on the target says, and tell of it; the uid of the endpoint if it is scaled."""
+    told: str = "",
+) -> Outcome:
+    """Do what a decision on the target says, and tell of it, unless it is what was `told` last."""
     record, held = endpoint_of(conn, target), scaling.targets.get(conn, target)
     if record is None or held is None or scaling_activities.open_ones(conn, target):
-        return None
+        return Outcome(None, told)
     current = capacity_of(record, target)
     decision = decision_on(held, record, current)
     last = scaling_activities.last(conn, target)
     if decision.capacity is None:
-        if decision.not_scaled:
-            _note_not_scaled(conn, record, target, decision, last, now)
-        return None
+        return Outcome(None, _stay(conn, record, target, decision, last, now, told))
     activity = _activity(target, decision.description, decision.cause, now, IN_PROGRESS)
     activity = replace(
         activity,
@@ -112,11 +123,11 @@ def decide(
         details=decision.details,
         policies=() if decision.policy is None else (decision.policy.name,),
     )
-    return _begin(conn, settings, record, activity, now, last)
+    return Outcome(_begin(conn, settings, record, activity, now, last), "")
 
 
-def follow(conn: Connection, running: Activity, now: float) -> None:
-    """See what has become of a move that was begun."""
+def follow(conn: Connection, running: Activity, now: float, seen: Callable[[Policy], Policy]) -> None:
+    """See what has become of a move that was begun; `seen` has a policy's times by the clock of now."""
     target = running.target
     record = endpoint_of(conn, target)
     if record is None or record.status is EndpointStatus.DELETING:
@@ -136,7 +147,11 @@ def follow(conn: Connection, running: Activity, now: float) -> None:
     for name in running.policies:
         policy = scaling.policies.get(conn, target, name)
         if policy is not None:
-            scaling.policies.save(conn, deciding.noted(policy, running.before or 0, wanted, now))
+            noted = deciding.noted(seen(policy), running.before or 0, wanted, now)
+            times: dict[str, Any] = {"last_in_at": now}
+            if wanted >= (running.before or 0):
+                times = {"last_out_at": now, "last_out_by": noted.last_out_by}
+            scaling.policies.save(conn, replace(policy, **times))
 
 
 def _bounded(record: EndpointRecord, held: ScalableTarget) -> deciding.Decision:
@@ -196,29 +211,28 @@ def _by_sagemaker(error: BadInput) -> str:
     return f"{error} {tail}"
 
 
-def _note_not_scaled(
+def _stay(
     conn: Connection,
     record: EndpointRecord,
     target: Target,
     decision: deciding.Decision,
     last: Activity | None,
     now: float,
-) -> None:
-    """Once for as long as it is so, however often an alarm is looked at."""
-    reasons = tuple(decision.not_scaled)
-    if last is not None and (last.not_scaled, last.cause) == (reasons, decision.cause):
-        return
-    codes = ", ".join(str(each["Code"]) for each in reasons)
-    activity = _activity(target, decision.description, decision.cause, now, FAILED)
-    message = f"The capacity was not changed: {codes}."
-    _put(
-        conn,
-        replace(activity, message=message, ended_at=now, details=decision.details, not_scaled=reasons),
-    )
-    text = " ".join(
-        each for each in (f"Capacity stays: {codes}.", decision.details, f"Cause: {decision.cause}") if each
-    )
-    events.add(conn, record.uid, [event(now, EventKind.SCALING, text)])
+    told: str,
+) -> str:
+    """Tell that the capacity stays as it is: once for as long as it is so, however often an alarm is looked at."""
+    codes = ", ".join(str(each["Code"]) for each in decision.not_scaled)
+    why = " ".join(each for each in (f"{codes}." if codes else "", decision.details) if each)
+    text = f"The capacity of variant {target.variant} stays. {why} Cause: {decision.cause}" if why else ""
+    if text and text != told:
+        events.add(conn, record.uid, [event(now, EventKind.SCALING, text)])
+    same = last is not None and (last.not_scaled, last.cause) == (decision.not_scaled, decision.cause)
+    if codes and not same:
+        activity = _activity(target, decision.description, decision.cause, now, FAILED)
+        message = f"The capacity was not changed: {why}"
+        ended: dict[str, Any] = {"ended_at": now, "message": message, "details": decision.details}
+        scaling_activities.add(conn, replace(activity, not_scaled=decision.not_scaled, **ended))
+    return text
 
 
 def _end(

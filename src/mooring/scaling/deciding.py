@@ -24,7 +24,7 @@ COOLDOWN_S = 300
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A policy's alarm that is in ALARM."""
+    """An alarm that asks a policy: one in ALARM, or in another state whose actions name the policy."""
 
     policy: Policy
     alarm: str
@@ -32,6 +32,12 @@ class Breach:
     values: tuple[float, ...]
     """The datapoints that decided, the oldest first; none where missing ones did."""
     threshold: float
+    state: str = "ALARM"
+
+    @property
+    def cause(self) -> str:
+        """As an activity says it."""
+        return wording.by_alarm(self.alarm, self.policy.name, self.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ def decided(
     if not wishes:
         return Decision()
     best = max(wishes, key=lambda wish: wish.capacity)
-    cause = wording.by_alarm(best.breach.alarm, best.breach.policy.name)
+    cause = best.breach.cause
     if best.capacity == current:
         return _unchanged(wishes, current)
     if not scalable:
@@ -111,7 +117,7 @@ def decided(
 def _unchanged(wishes: Sequence[_Wish], current: int) -> Decision:
     holding = [wish for wish in wishes if wish.capacity == current]
     told = next((wish for wish in holding if wish.reason), holding[0])
-    cause = wording.by_alarm(told.breach.alarm, told.breach.policy.name)
+    cause = told.breach.cause
     reasons = (told.reason,) if told.reason else ()
     return Decision(cause=cause, description=wording.ATTEMPTING, not_scaled=reasons, details=told.held)
 

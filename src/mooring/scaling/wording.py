@@ -15,9 +15,9 @@ def setting(dimension: str, capacity: int) -> str:
     return f"Setting desired {_what(dimension)} to {capacity}."
 
 
-def by_alarm(alarm: str, policy: str) -> str:
+def by_alarm(alarm: str, policy: str, state: str = "ALARM") -> str:
     """Cause of what a policy did."""
-    return f"monitor alarm {alarm} in state ALARM triggered policy {policy}"
+    return f"monitor alarm {alarm} in state {state} triggered policy {policy}"
 
 
 def by_bound(bound: str, capacity: int) -> str:
