@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.asynchronous import Asynchronous
 from tests.acceptance.running import Deployment, Load, wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -37,20 +38,20 @@ class Scaled:
         self._begin(own)
 
     @staticmethod
-    def of(own: Deployment) -> Scaled:
+    def of(own: Deployment, dimension: str = INSTANCES) -> Scaled:
         """Of one that is there."""
         scaled = Scaled.__new__(Scaled)
-        scaled._begin(own)
+        scaled._begin(own, dimension)
         return scaled
 
-    def _begin(self, own: Deployment) -> None:
+    def _begin(self, own: Deployment, dimension: str = INSTANCES) -> None:
         self.own = own
         self.client = own.server.client("application-autoscaling", retries=3)
         self.cloudwatch = own.server.client("cloudwatch", retries=3)
         self.on = {
             "ServiceNamespace": "sagemaker",
             "ResourceId": "endpoint/ep/variant/ep",
-            "ScalableDimension": INSTANCES,
+            "ScalableDimension": dimension,
         }
 
     def register(self, least: int, most: int, **more: Any) -> None:
@@ -199,30 +200,45 @@ def again(scaled: Scaled) -> Scaled:
     return scaled
 
 
-def test_an_asynchronous_variant_comes_up_from_nothing(own: Deployment) -> None:
-    own.model("ep")
-    queue = {"OutputConfig": {"S3OutputPath": f"s3://{own.bucket}/out"}}
-    own.config("ep-config", own.variant("ep"), AsyncInferenceConfig=queue)
-    own.sagemaker.create_endpoint(EndpointName="ep", EndpointConfigName="ep-config")
-    own.wait("ep")
+def test_an_asynchronous_variant_goes_to_nothing_and_comes_up_for_a_job(own: Deployment) -> None:
+    jobs = Asynchronous(own)
+    jobs.endpoint("ep")
     scaled = Scaled.of(own)
-    scaled.register(0, 2)
-    scaled.alarm("quiet", scaled.step("in", -1, above=False), ComparisonOperator="LessThanOrEqualToThreshold")
-    scaled.ring("quiet")
+    scaled.register(0, 0)
     scaled.reaches(0)
-    policy = scaled.step("out", 1)
-    scaled.alarm("HasBacklogWithoutCapacity", policy)
-    for _ in range(3):
-        datum = {"MetricName": "HasBacklogWithoutCapacity", "Value": 1, "StorageResolution": 1}
-        scaled.cloudwatch.put_metric_data(Namespace="T", MetricData=[datum])
-        time.sleep(1)
-    scaled.reaches(1)
-    done = scaled.last()
-    assert done["Cause"] == "monitor alarm HasBacklogWithoutCapacity in state ALARM triggered policy out"
+    assert scaled.last()["Cause"] == "maximum capacity was set to 0"
+    wait_until(lambda: own.server.replicas("ep") == [], what="the replica to go")
+    scaled.register(0, 2)
+    scaled.alarm(
+        "waiting", scaled.step("out", 1), Namespace="AWS/SageMaker", MetricName="HasBacklogWithoutCapacity",
+        Dimensions=[{"Name": "EndpointName", "Value": "ep"}],
+    )  # fmt: skip
+    answer = jobs.invoke(endpoint="ep")
+    scaled.reaches(1, timeout=60)
+    assert jobs.result(answer)["echo"] == "1,2,3"
+    assert scaled.last()["Cause"] == "monitor alarm waiting in state ALARM triggered policy out"
     (found,) = scaled.client.describe_scaling_policies(ServiceNamespace="sagemaker", PolicyNames=["out"])[
         "ScalingPolicies"
     ]
-    assert [alarm["AlarmName"] for alarm in found["Alarms"]] == ["HasBacklogWithoutCapacity"]
+    assert [alarm["AlarmName"] for alarm in found["Alarms"]] == ["waiting"]
+
+
+def test_a_serverless_variant_keeps_what_is_provisioned(own: Deployment) -> None:
+    own.model("ep")
+    serverless = {"MemorySizeInMB": 1024, "MaxConcurrency": 3}
+    own.endpoint("ep", {"VariantName": "ep", "ModelName": "ep", "ServerlessConfig": serverless})
+    own.wait("ep")
+    scaled = Scaled.of(own, "sagemaker:variant:DesiredProvisionedConcurrency")
+    scaled.register(2, 3)
+    done = scaled.last()
+    assert done["Description"] == "Setting desired provisioned concurrency to 2."
+    found = own.wait("ep")["ProductionVariants"][0]
+    assert found["CurrentServerlessConfig"] == {**serverless, "ProvisionedConcurrency": 2}
+    wait_until(lambda: len(own.server.replicas("ep")) == 2, what="two replicas")
+    scaled.register(0, 0)
+    wait_until(lambda: scaled.activities()[0]["Description"].endswith(" to 0."), what="the next move")
+    assert scaled.last()["Cause"] == "maximum capacity was set to 0"
+    assert own.wait("ep")["ProductionVariants"][0]["CurrentServerlessConfig"] == serverless
 
 
 def test_what_was_begun_ends_after_control_was_killed(own: Deployment) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from mooring.errors import Refused
 from mooring.hosting.endpoints import EndpointRecord, VariantState
 from mooring.hosting.rules import Members
+from mooring.hosting.serverless import provisioned
 from mooring.hosting.variant_rules import instance_types_of
 from mooring.scaling.documents import INSTANCES, PROVISIONED, Target
 
@@ -20,12 +21,14 @@ def wished(variant: VariantState, dimension: str) -> int:
     """The capacity that is desired."""
     if dimension == INSTANCES:
         return variant.desired_count
-    return int(variant.config.get("ServerlessConfig", {}).get("ProvisionedConcurrency", 0))
+    return provisioned(variant.config)
 
 
 def in_effect(variant: VariantState, dimension: str) -> int:
     """The capacity that there is."""
-    return variant.current_count if dimension == INSTANCES else wished(variant, dimension)
+    if dimension == INSTANCES:
+        return variant.current_count
+    return provisioned({"ServerlessConfig": variant.current_serverless or {}})
 
 
 def can_be_zero(record: EndpointRecord, dimension: str) -> bool:
