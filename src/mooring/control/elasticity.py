@@ -25,6 +25,8 @@ from mooring.serverless.wanting import Wanting
 from mooring.settings import Settings
 
 NAMESPACE = "AWS/SageMaker"
+SOONEST_LOOK_S = 0.1
+"""For replicas that are idle and may not go yet."""
 _LIVING = (ReplicaState.STARTING, ReplicaState.HEALTHY)
 
 
@@ -113,10 +115,11 @@ class Elasticity:
         ]
 
     def next_look_s(self, place: Place) -> float | None:
-        """When a replica will be idle for too long."""
+        """When a replica will be idle for too long; soon for one that has become so since the pass chose."""
         elastic = self._elastic[place]
-        stay = self._staying(elastic, self._fleet.in_slots(place))
-        return elastic.wanting.next_end(stay, elastic.least, self._clock.monotonic())
+        healthy = [slot for slot, life in self._fleet.in_slots(place).items() if life.state is ReplicaState.HEALTHY]
+        end = elastic.wanting.next_end(healthy, elastic.least, self._clock.monotonic())
+        return max(end, SOONEST_LOOK_S) if end is not None else None
 
     def forget(self, wanted: Callable[[int], bool]) -> None:
         """Forget the fleets of generations that are not `wanted`."""
