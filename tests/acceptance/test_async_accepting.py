@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.acceptance.running import Deployment, wait_until
+from tests.acceptance.running import Deployment, Server, wait_until
 
 NOTE = """
 import json, os
