@@ -147,7 +147,8 @@ def flaps(config: Config, current: int, value: float, seen: Sequence[float]) -> 
 
 
 def _needed(current: int, value: float, target: float) -> int:
+    """The units that have the metric at the target; what is above zero needs one, however little it is."""
     ratio = current * (value / target)
     if not math.isfinite(ratio):
         return current
-    return max(0, math.ceil(ratio * (1 - _NOISE)))
+    return max(int(value > 0), math.ceil(ratio * (1 - _NOISE)))
