@@ -19,3 +19,9 @@ def test_an_endpoints_whole_life(aws_cli: Runner, shared_server: Server) -> None
 def test_keys_and_what_they_encrypt(aws_cli: Runner, shared_server: Server) -> None:
     """`kms` create-key to cancel-key-deletion; `s3 cp --sse`, in parts and between keys; a bucket's default."""
     aws_cli.run(SCRIPTS / "aws_cli_keys.py", shared_server.data)
+
+
+def test_a_variant_that_is_scaled(aws_cli: Runner, shared_server: Server) -> None:
+    """`application-autoscaling` register-scalable-target to deregister-scalable-target: both kinds of policies,
+    schedules, activities in pages, tags; `cloudwatch set-alarm-state` asks a policy."""
+    aws_cli.run(SCRIPTS / "aws_cli_scaling.py", shared_server.data)
