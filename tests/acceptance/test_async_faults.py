@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections import Counter
@@ -36,12 +38,12 @@ def inputs(jobs: Asynchronous, count: int, text: str = "job {}") -> list[str]:
 def test_control_is_killed_again_and_again(jobs: Asynchronous) -> None:
     topic, heard = jobs.topic("done")
     jobs.endpoint(output={"NotificationConfig": {"SuccessTopic": topic}}, concurrency=2, count=2)
-    locations = inputs(jobs, 150, "sleep 0.05 job {}")
+    locations = inputs(jobs, 100, "sleep 0.05 job {}")
     answers = []
     kills = 0
     for number, location in enumerate(locations):
         answers.append(jobs.invoke(location))
-        if number % 40 == 20:
+        if number % 30 == 20:
             kill(jobs.own.server.process("control"))
             kills += 1
     while len(jobs.calls()) < len(locations) and kills < 6:
@@ -51,15 +53,18 @@ def test_control_is_killed_again_and_again(jobs: Asynchronous) -> None:
     for answer, location in zip(answers, locations, strict=True):
         number = location.rpartition("/")[2]
         assert jobs.result(answer, timeout=60)["echo"] == f"sleep 0.05 job {number}"
-    told = {answer["InferenceId"] for answer in answers}
-
-    def all_told() -> bool:
-        return told <= {each.get("inferenceId") for each in heard.listen()}
-
-    wait_until(all_told, 30, what="every job to be told")
-    assert all(each["invocationStatus"] == "Completed" for each in heard.heard if "inferenceId" in each)
+    # What a topic had not handed on yet goes with control's neighbours, so that a job was told shows here only.
+    owed = "SELECT count(*), count(given_up_at) FROM outbox"
+    wait_until(lambda: _rows(jobs, owed) == [(0, 0)], 30, what="every job to be told")
+    last = jobs.invoke()
+    assert heard.of(last["InferenceId"])["invocationStatus"] == "Completed"
     repeated = {text: times for text, times in Counter(jobs.calls()).items() if times > 1}
     assert sum(repeated.values()) <= 8 * kills, "only what was being called when control died is called again"
+
+
+def _rows(jobs: Asynchronous, question: str) -> list[tuple[int, ...]]:
+    with contextlib.closing(sqlite3.connect(jobs.own.server.data / "queue.db")) as database:
+        return database.execute(question).fetchall()
 
 
 def test_a_call_that_outlives_control_is_waited_for(jobs: Asynchronous) -> None:
@@ -95,7 +100,7 @@ def output_fn(data, accept):
 def test_an_answer_that_is_on_disk_is_never_asked_for_again(jobs: Asynchronous) -> None:
     """S3 is away when the model has answered; then control dies."""
     jobs.endpoint()
-    location = jobs.put("one", b"sleep 1.5")
+    location = jobs.put("one", b"sleep 6" + b" " * 40_000)
     answer = jobs.invoke(location)
     jobs.wait_for_calls(1)
     server = jobs.own.server
@@ -105,8 +110,8 @@ def test_an_answer_that_is_on_disk_is_never_asked_for_again(jobs: Asynchronous) 
         kill(server.process("control"))
         wait_until(lambda: server.command("status").returncode == 0, what="another control")
         time.sleep(1)
-    assert jobs.result(answer, timeout=60)["echo"] == "sleep 1.5"
-    assert jobs.calls() == ["sleep 1.5"]
+    assert jobs.result(answer, timeout=60)["echo"].strip() == "sleep 6"
+    assert [each.strip() for each in jobs.calls()] == ["sleep 6"]
     wait_until(lambda: not list((server.data / "async-spool").iterdir()), what="an empty spool")
 
 
@@ -127,8 +132,8 @@ def test_replicas_are_killed_while_they_work(jobs: Asynchronous) -> None:
     jobs.endpoint(count=2, concurrency=2)
     locations = inputs(jobs, 40, "sleep 0.1 job {}")
     answers = [jobs.invoke(each) for each in locations]
-    for _ in range(3):
-        jobs.wait_for_calls(len(jobs.calls()) + 2)
+    for calls in (5, 15, 25):
+        jobs.wait_for_calls(calls)
         replicas = jobs.own.server.replicas("jobs")
         kill(random.choice([each["pid"] for each in replicas if each["pid"]]))
         time.sleep(0.5)
@@ -172,10 +177,9 @@ def test_an_update_waits_for_the_calls_of_the_old_fleet(jobs: Asynchronous) -> N
     own = jobs.own
     own.config("jobs-2", own.variant("jobs"), **jobs.config())
     own.sagemaker.update_endpoint(EndpointName="jobs", EndpointConfigName="jobs-2")
-    later = jobs.invoke(jobs.put("later", b"later"))
     own.wait("jobs", timeout=40)
     assert jobs.result(answer)["echo"] == "sleep 4"
-    assert jobs.result(later)["pid"] != jobs.result(answer)["pid"]
+    assert jobs.result(jobs.invoke(jobs.put("later", b"later")))["pid"] != jobs.result(answer)["pid"]
     assert jobs.calls().count("sleep 4") == 1
 
 
