@@ -31,10 +31,14 @@ class Unsent(Exception):
 
 
 class InstanceFailed(Exception):
-    """The connection ended without an answer: the model's doing, or its instance is gone."""
+    """The connection ended without an answer: the model's doing, or its instance is gone.
 
-    def __init__(self, reason: str) -> None:
+    `stale`: it was a kept one that ended as it was taken, so that the call has perhaps not been seen.
+    """
+
+    def __init__(self, reason: str, *, stale: bool = False) -> None:
         self.reason = reason
+        self.stale = stale
         super().__init__(reason)
 
 
@@ -103,7 +107,7 @@ def _told(error: BaseException, job: Job, took_s: float) -> BaseException:
         case Malformed():
             return Problem(failures.MALFORMED)
         case Lost() if took_s <= STALE_WITHIN_S:
-            return Unsent()
+            return InstanceFailed(failures.BROKEN, stale=True)
         case Interrupted():
             return InstanceFailed(failures.BROKEN)
     return error

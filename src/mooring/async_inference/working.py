@@ -56,6 +56,8 @@ class EndpointWork:
         self._pools: dict[str, StreamPool] = {}
         self._in_hand: dict[str, InHand] = {}
         self._ended_elsewhere: set[str] = set()
+        self._lost: dict[str, int] = {}
+        """Calls that ended without an answer, of jobs that are tried again."""
         self._buffer: deque[QueuedJob] = deque()
         self._cursor = 0
         self._rescan = False
@@ -121,6 +123,7 @@ class EndpointWork:
                 return
             held.ending = True
             refuse(held)
+        self._lost.pop(queued.job.id, None)
         self._ended_elsewhere.add(queued.job.id)
         try:
             await self._ending.fail(InHand(queued, self._variant()), reason, kind)
@@ -234,6 +237,7 @@ class EndpointWork:
 
     async def _kept(self, held: InHand, answered: Answered, file: SpoolFile) -> float | None:
         """Have an answer on disk, and deliver it."""
+        self._lost.pop(held.queued.job.id, None)
         small = file.small()
         if small is None:
             try:
@@ -298,13 +302,18 @@ class EndpointWork:
     async def _instance_failed(self, held: InHand, error: InstanceFailed) -> float | None:
         """The model's own doing is its answer; an instance that is gone has given none."""
         self._leave(held)
-        attempts = held.queued.attempts + 1
-        if not await is_gone(self._tools.identify(held.replica_id)):
+        job_id = held.queued.job.id
+        gone = await is_gone(self._tools.identify(held.replica_id))
+        lost = self._lost.pop(job_id, 0) + 1
+        if not (gone or error.stale):
             await self._ending.fail(held, error.reason)
-        elif attempts >= MOST_LOST:
-            await self._ending.fail(held, failures.lost(attempts))
+        elif lost >= MOST_LOST:
+            await self._ending.fail(held, failures.lost(lost))
         else:
-            log.warning("job %s is called again: its instance ended during the call", held.queued.job.id)
+            self._lost[job_id] = lost
+            log.warning(
+                "job %s is called again: %s", job_id, "its instance ended" if gone else "its call was not taken"
+            )
             return await self._released(held, FIRST_PAUSE_S)
         return None
 

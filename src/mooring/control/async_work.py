@@ -46,6 +46,8 @@ BACKLOG_S = 5.0
 """Between two tellings of how long the queues are; alarms and scaling stand on them."""
 EXPIRED_AT_ONCE = 200
 ENDED_AT_ONCE = 100
+IDENTITIES = 1000
+"""Of replicas, that are kept at hand."""
 
 
 class AsyncWork:
@@ -115,6 +117,7 @@ class AsyncWork:
             await work.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        self._metering.record(list(self._counters.drain(self._clock.wall())))
         self._s3.close()
         await asyncio.to_thread(self._spool.close)
         await self._queue.close()
@@ -266,6 +269,8 @@ class AsyncWork:
             process = ProcessIdentity.read(self._paths.replicas / replica_id / "identity.json")
             if process is None:
                 return None
+            if len(self._identities) >= IDENTITIES:
+                self._identities.clear()
             found = self._identities[replica_id] = process.to_document()
         return found
 
