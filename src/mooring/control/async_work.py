@@ -94,6 +94,7 @@ class AsyncWork:
         self._by_key: dict[str, str] = {}
         self._unfinished: dict[str, list[QueuedJob]] = {}
         self._ending: set[str] = set()
+        self._expiring: set[str] = set()
         self._identities: dict[str, Mapping[str, Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -195,7 +196,9 @@ class AsyncWork:
         """End what an endpoint has left that no route names any more."""
         if asynchronous.uid not in self._works and asynchronous.uid not in self._ending:
             self._unfinished.pop(asynchronous.uid, None)
-            await self._end_jobs(EndpointWork(route, asynchronous, self._tools))
+            self._ending.add(asynchronous.uid)
+            work = EndpointWork(route, asynchronous, self._tools)
+            self._begin(self._end_jobs(work), f"end of the queue of {route.key}")
 
     async def _end_jobs(self, work: EndpointWork) -> None:
         """Of an endpoint that is gone: what its models answered is delivered, all else fails."""
@@ -235,14 +238,18 @@ class AsyncWork:
 
     async def _expire(self) -> None:
         clock = self._clock
-        found = await self._queue.expired(identity.boot_id(), clock.uptime(), clock.wall(), EXPIRED_AT_ONCE)
-        ending = []
-        for each in found:
+        for each in await self._queue.expired(identity.boot_id(), clock.uptime(), clock.wall(), EXPIRED_AT_ONCE):
             work = self._works.get(each.job.uid)
-            if work is not None:
-                ending.append(work.end(each, OutcomeKind.EXPIRED, failures.expired(each.job.ttl_s)))
-        if ending:
-            await asyncio.gather(*ending)
+            if work is not None and each.job.id not in self._expiring:
+                # A task each, since S3 may be away.
+                self._expiring.add(each.job.id)
+                self._begin(self._end_expired(work, each), f"expiry of job {each.job.id}")
+
+    async def _end_expired(self, work: EndpointWork, queued: QueuedJob) -> None:
+        try:
+            await work.end(queued, OutcomeKind.EXPIRED, failures.expired(queued.job.ttl_s))
+        finally:
+            self._expiring.discard(queued.job.id)
 
     async def _tell_backlog(self) -> None:
         backlogs, now = await self._queue.backlog(), self._clock.wall()
