@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ BOTH = [pytest.param("cgroup", marks=needs_groups), "watchdog"]
 
 @pytest.fixture(params=BOTH)
 def limited(request: pytest.FixtureRequest, make_server: Callable[..., Server]) -> Iterator[Deployment]:
-    server = make_server(MOORING_SERVERLESS_LIMITS=request.param).start()
+    server = make_server(MOORING_SERVERLESS_LIMITS=request.param, MOORING_METRICS_INSTANCES_INTERVAL_S="0.5").start()
     yield Deployment(server)
     server.stop()
     assert not _groups_of(server), "a control group was left behind"
@@ -191,6 +192,29 @@ def test_how_it_is_limited_is_told(limited: Deployment) -> None:
     serverless(limited, "told")
     limited.wait("told")
     wait_until(lambda: "each replica has 1024 MB" in events(limited, "told"), what="an event of limits")
+
+
+def test_memory_is_told_in_percent_of_what_it_may_be(limited: Deployment) -> None:
+    serverless(limited, "told")
+    limited.wait("told")
+    ask(limited, "told", "take 512")
+    cloudwatch = limited.server.client("cloudwatch")
+    now = datetime.now(UTC)
+    asked = {
+        "Namespace": "/aws/sagemaker/Endpoints",
+        "MetricName": "MemoryUtilization",
+        "Dimensions": [{"Name": "EndpointName", "Value": "told"}, {"Name": "VariantName", "Value": "all"}],
+        "Period": 3600,
+        "Statistics": ["Maximum"],
+        "StartTime": now - timedelta(hours=1),
+        "EndTime": now + timedelta(hours=1),
+    }
+
+    def most() -> float:
+        return max((each["Maximum"] for each in cloudwatch.get_metric_statistics(**asked)["Datapoints"]), default=0.0)
+
+    wait_until(lambda: most() > 50, what="half of 1024 MB to be told")
+    assert most() < 75
 
 
 def test_the_next_control_goes_on(limited: Deployment) -> None:
