@@ -220,6 +220,8 @@ def main() -> int:
     options.add_argument("--concurrency", type=int, default=20)
     chosen = options.parse_args()
     os.environ["MOORING_SERVERLESS_IDLE_S"] = IDLE_S
+    for quota in ("ENDPOINTS", "CONCURRENCY"):
+        os.environ[f"MOORING_QUOTAS_SERVERLESS_{quota}"] = str(10 * chosen.asleep + chosen.concurrency + 10)
     print(described_machine())
     measure(chosen.colds, chosen.asleep, chosen.calls, chosen.concurrency)
     return 0
