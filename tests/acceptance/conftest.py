@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.acceptance.running import Deployment, Server
+from tests.acceptance.sleeping import IDLE_S, Sleeper
 
 
 @pytest.fixture
@@ -33,3 +35,15 @@ def server(make_server: Callable[..., Server]) -> Server:
 def own(server: Server) -> Deployment:
     """A server of this test's own, to be killed and broken."""
     return Deployment(server)
+
+
+@pytest.fixture
+def sleeper(make_server: Callable[..., Server], tmp_path: Path) -> Callable[..., Sleeper]:
+    """Makes the one endpoint of a server."""
+
+    def make(*flags: str, idle_s: float = IDLE_S, hold_s: float = 30, **serverless: Any) -> Sleeper:
+        server = make_server(MOORING_SERVERLESS_IDLE_S=str(idle_s), MOORING_SERVERLESS_HOLD_S=str(hold_s))
+        server.start(*flags)
+        return Sleeper(Deployment(server), tmp_path / "seen").make(**serverless)
+
+    return make

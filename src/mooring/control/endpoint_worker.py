@@ -162,7 +162,7 @@ class EndpointWorker:
         undoing = record.status is EndpointStatus.ROLLING_BACK
         reached = await self._convergence.towards(record, ask=True, shrink_if_whole=not undoing)
         self._next_look = reached.next_look_s
-        growing = [each for each in record.variants if each.desired_count > each.current_count]
+        growing = [each for each in record.variants if transitions.grows(each)]
         trial = NOTHING_TO_TRY
         if not undoing:
             trial = self._trials.of(("scale", record.modified_at), record.config, record.variants)

@@ -9,7 +9,7 @@ from mooring.errors import InProgress, Refused
 from mooring.hosting.endpoints import IN_PROGRESS, EndpointRecord, EndpointStatus, VariantState
 from mooring.hosting.naming import Scope, in_progress, not_found
 from mooring.hosting.rules import Members
-from mooring.hosting.serverless import first_replicas
+from mooring.hosting.serverless import first_replicas, provisioned
 from mooring.hosting.variant_rules import some_variant_has_weight, variants_of
 
 UNSUPPORTED = "One or more endpoint features are not supported using this configuration"
@@ -131,6 +131,12 @@ def in_effect(variant: VariantState) -> VariantState:
         current_count=variant.desired_count,
         current_serverless=variant.config.get("ServerlessConfig"),
     )
+
+
+def grows(variant: VariantState) -> bool:
+    """Whether a variant is to have replicas that it has not yet."""
+    before = {"ServerlessConfig": variant.current_serverless or {}}
+    return variant.desired_count > variant.current_count or provisioned(variant.config) > provisioned(before)
 
 
 def _undone(variant: VariantState) -> VariantState:
