@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from tests.acceptance.running import Deployment, wait_until
 
-IDLE_S = 1.0
+IDLE_S = 2.0
 SCRIPT = """
 import json, os, time
 def model_fn(model_dir):

@@ -13,16 +13,19 @@ from pathlib import Path
 from tests.acceptance.calling import call_at_once
 from tests.acceptance.running import Deployment, Server, wait_until
 from tests.acceptance.sleeping import Sleeper, code
+from tests.acceptance.test_metrics import query, values
 
 
 def test_it_falls_to_zero_and_comes_back(sleeper: Callable[..., Sleeper]) -> None:
     endpoint = sleeper()
-    assert len(endpoint.pids()) == 1  # CreateEndpoint showed that the model can be started
+    logs = list((endpoint.server.data / "logs").glob("*/v/i-*.log"))
+    assert len(logs) == 1, "CreateEndpoint showed that the model can be started"
     assert endpoint.invoke()["workers"] == "1"
     for _ in range(2):
         endpoint.wait_for(0)
         first = endpoint.invoke()
         assert endpoint.invoke() == first
+        assert "of 4" in endpoint.server.command("status").stdout
     assert endpoint.most_at_a_time == 1
 
 
@@ -117,3 +120,24 @@ def test_an_endpoint_whose_model_cannot_be_started_fails(make_server: Callable[.
     endpoint.make(wait=False)
     failed = endpoint.deployment.wait(endpoint.name, status="Failed")
     assert "these weights are of another model" in failed["FailureReason"]
+
+
+def test_what_is_measured(sleeper: Callable[..., Sleeper]) -> None:
+    endpoint = sleeper(load_s=1, MaxConcurrency=4, ProvisionedConcurrency=1)
+    told = call_at_once(endpoint.server.url, endpoint.name, [b"2"] * 5)
+    assert Counter(each.status if each else None for each in told) == {200: 4, 400: 1}
+    cloudwatch = endpoint.server.client("cloudwatch", retries=3)
+
+    def seen(name: str, stat: str = "Sum") -> float:
+        (found,) = values(cloudwatch, query(name, endpoint.name, "v", stat)).values()
+        return max(found) if stat != "Sum" and found else sum(found)
+
+    provisioned = "ServerlessProvisionedConcurrency"
+    wait_until(lambda: seen("Invocations") == 4, what="the calls to be counted; what was throttled never had a model")
+    assert (seen(f"{provisioned}Invocations"), seen(f"{provisioned}SpilloverInvocations")) == (1, 3)
+    assert seen("ModelSetupTime", "SampleCount") == 4
+    assert seen("ModelSetupTime", "Minimum") >= 1e6
+    assert seen("OverheadLatency", "Maximum") >= 1e6, "it has the time for which a call was held"
+    assert seen("InvocationsPerInstance") == 0, "a serverless variant has no instances"
+    wait_until(lambda: seen("ServerlessConcurrentExecutionsUtilization", "Maximum") == 1, what="all slots in use")
+    assert seen(f"{provisioned}Executions", "Maximum") == seen(f"{provisioned}Utilization", "Maximum") == 1

@@ -84,7 +84,7 @@ def _endpoints(endpoints: list[dict[str, Any]]) -> Table:
             shown = _text(variant.get("name"))
             if variant.get("shadow"):
                 shown.append(" (shadow)", style="dim")
-            weight, count = _pair(variant, "weight"), _pair(variant, "count")
+            weight, count = _pair(variant, "weight"), _count(variant)
             table.add_row(name, region, status, shown, weight, count, replicas)
             name, region, status = Text(), Text(), Text()
     return table
@@ -107,6 +107,12 @@ def _replica(replica: dict[str, Any]) -> Text:
 def _pair(variant: dict[str, Any], what: str) -> str:
     current, desired = variant.get(f"current_{what}"), variant.get(f"desired_{what}")
     return _plain(current) if current == desired else f"{_plain(current)} → {_plain(desired)}"
+
+
+def _count(variant: dict[str, Any]) -> str:
+    """Instances; of a serverless variant the replicas that there are, and the most that there may be."""
+    most = variant.get("max_concurrency")
+    return _pair(variant, "count") if most is None else f"{len(variant.get('replicas', []))} of {most}"
 
 
 def _plain(value: Any) -> str:

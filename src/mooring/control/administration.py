@@ -23,6 +23,7 @@ from mooring.engines.logs import read_after
 from mooring.hosting.capturing import capture_of
 from mooring.hosting.endpoints import EndpointRecord, VariantState
 from mooring.hosting.rollout.progress import told
+from mooring.hosting.serverless import is_serverless, max_concurrency
 from mooring.paths import Paths
 from mooring.processes import audit_log
 from mooring.settings import AuditSettings, TlsSettings
@@ -72,6 +73,7 @@ def _variant_status(variant: VariantState, worker: EndpointWorker | None) -> dic
         "desired_weight": variant.desired_weight,
         "current_count": variant.current_count,
         "desired_count": variant.desired_count,
+        "max_concurrency": max_concurrency(variant.config) if is_serverless(variant.config) else None,
         "replicas": [
             {
                 "id": life.id,

@@ -22,7 +22,7 @@ from mooring.engines.log_times import SUFFIX
 from mooring.engines.preparing import Prepared
 from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import VariantState
-from mooring.hosting.events import Note
+from mooring.hosting.events import EventKind, Note
 from mooring.hosting.failures import with_last_lines
 from mooring.hosting.serverless import is_serverless, with_one_worker
 from mooring.settings import ReplicaSettings
@@ -44,6 +44,8 @@ class _VariantHistory:
     hopeless: bool = False
     failed_starts: int = 0
     """How many in a row were never healthy, of a serverless variant."""
+    came_up: bool = False
+    """Whether one was healthy, of a serverless variant."""
     waits: int = 0
     """How often a next start was made to wait."""
     not_before: float = 0.0
@@ -143,7 +145,8 @@ class Fleet:
                 return None
             free = free[:1]
         for slot in free:
-            life = self._life(place, region, slot=slot)
+            # Of one that comes and goes as it is called, each step would push what matters out of the history.
+            life = self._life(place, region, slot=slot, note=self._note_failures if history.came_up else None)
             life.start(lambda: self._prepared(place, variant), self._startup_timeout(variant))
         return None
 
@@ -162,6 +165,7 @@ class Fleet:
         if history is not None:
             history.failed_starts = history.failures = history.waits = 0
             history.hopeless = False
+            history.came_up = True
             history.not_before = 0.0
 
     def failure(self, place: Place, attempts: int) -> str | None:
@@ -210,7 +214,18 @@ class Fleet:
     def _of(self, place: Place) -> list[ReplicaLife]:
         return [life for life in self.lives if life.place == place]
 
-    def _life(self, place: Place, region: str, adopted: Replica | None = None, slot: int | None = None) -> ReplicaLife:
+    def _note_failures(self, kind: EventKind, text: str) -> None:
+        if kind is not EventKind.STEP:
+            self._note(kind, text)
+
+    def _life(
+        self,
+        place: Place,
+        region: str,
+        adopted: Replica | None = None,
+        slot: int | None = None,
+        note: Note | None = None,
+    ) -> ReplicaLife:
         life = ReplicaLife(
             self._engine,
             self._settings,
@@ -219,7 +234,7 @@ class Fleet:
             owner={"endpoint_uid": self._uid, **place._asdict(), **({} if slot is None else {"slot": slot})},
             log_path=lambda replica_id: self._log(place.variant, replica_id),
             on_change=self._on_change,
-            note=self._note,
+            note=note or self._note,
             adopted=adopted,
             slot=slot,
         )

@@ -7,6 +7,7 @@ come: what it was told before may be lost. A variant whose calls all run costs n
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakValueDictionary
@@ -95,13 +96,12 @@ class Admission:
         if used:
             self._tell({"used": used})
 
-    def give_up(self) -> None:
-        """This gateway ends: nobody is held any longer."""
-        for concurrency in tuple(self._waiting):
-            concurrency.expire(float("inf"))
+    def give_up(self) -> int:
+        """This gateway ends, and its held calls are told so; returns how many there were."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        return sum(concurrency.expire(math.inf) for concurrency in tuple(self._waiting))
 
     def _repeat(self) -> None:
         loop = asyncio.get_running_loop()

@@ -167,11 +167,13 @@ class Concurrency:
         while self._held and (slot := self._take_of(self._live_mask)) >= 0:
             self.release(slot)
 
-    def expire(self, now: float) -> None:
-        """End those that have waited for too long."""
-        for call in [call for call in self._held if call.until <= now]:
+    def expire(self, now: float) -> int:
+        """End those that have waited for too long; returns how many these were."""
+        over = [call for call in self._held if call.until <= now]
+        for call in over:
             if self.leave(call):
                 call.give_up()
+        return len(over)
 
     def unstarted(self, slots: list[int], reason: str) -> None:
         """No replica can be started in these slots."""
