@@ -55,6 +55,10 @@ def due(text: str, after: str, timezone: str = "UTC", times: int = 1, **given: f
         ("cron(0 0 1 1 ? 2025)", []),
         ("rate(5 minutes)", ["2026-03-05 Thu 09:27", "2026-03-05 Thu 09:32"]),
         ("rate(1 day)", ["2026-03-06 Fri 09:22"]),
+        ("rate(1 minutes)", ["2026-03-05 Thu 09:23"]),
+        ("rate(2hour)", ["2026-03-05 Thu 11:22"]),
+        ("cron(0 10 * * ?)", ["2026-03-05 Thu 10:00", "2026-03-06 Fri 10:00"]),
+        ("at(2026-03-05T09:24)", ["2026-03-05 Thu 09:24"]),
         ("at(2026-03-05T09:23:00)", ["2026-03-05 Thu 09:23"]),
         ("at(2026-03-05T09:22:00)", []),
     ],
@@ -110,11 +114,12 @@ def test_a_rate_is_due_at_multiples_of_itself(minutes: int, after: float, create
 @pytest.mark.parametrize(
     "text",
     [
-        "", "cron()", "cron(* * * * *)", "cron(* * * * * *)", "cron(0 0 ? * ? *)", "cron(60 * * * ? *)",
+        "", "cron()", "cron(* * ? *)", "cron(* * * * ? * *)", "cron(* * * * *)", "cron(* * * * * *)",
+        "cron(0 0 ? * ? *)", "cron(60 * * * ? *)",
         "cron(0 24 * * ? *)", "cron(0 0 0 * ? *)", "cron(0 0 32 * ? *)", "cron(0 0 ? * 0 *)", "cron(0 0 ? * 8 *)",
         "cron(0 0 ? * MON#6 *)", "cron(0 0 1 13 ? *)", "cron(0 0 1 * ? 1969)", "cron(0/0 * * * ? *)",
         "cron(1, * * * ? *)", "cron(-1 * * * ? *)", "cron(0 0 0W * ? *)", "cron(٣ 0 1 * ? *)", "cron(? 0 1 * ? *)",
-        "rate(0 minutes)", "rate(1 minutes)", "rate(5 minute)", "rate(5 weeks)", "rate(-5 minutes)",
+        "rate(0 minutes)", "rate(5 weeks)", "rate(-5 minutes)",
         "at(2026-03-29)", "at(2026-13-29T00:00:00)", "at(2026-03-29T00:00:00Z)", "on(Sunday)", "0 0 * * ? *",
     ],
 )  # fmt: skip

@@ -102,8 +102,8 @@ def test_policies_as_people_have_them_are_taken(params: dict[str, Any]) -> None:
 
 
 UPPER = (
-    "There must be a StepAdjustment with an unspecified upper bound (i.e., upper bound is null) when one "
-    "StepAdjustment has a positive upper bound"
+    "There must be a step adjustment with an unspecified upper bound when one step adjustment has a positive upper "
+    "bound"
 )
 
 
@@ -113,22 +113,32 @@ UPPER = (
         (step((None, None, 1)), "Both lower and upper bounds of a step adjustment cannot be left unspecified"),
         (step((0.0, 10.0, 1)), UPPER),
         (step((-10.0, 0.0, 1)), UPPER.replace("upper", "lower").replace("positive", "negative")),
-        (step((0.0, 10.0, 1), (20.0, None, 2)), "StepAdjustment intervals can't have gaps between them"),
-        (step((0.0, 10.0, 1), (5.0, None, 2)), "StepAdjustment intervals can't overlap"),
-        (step((0.0, None, 1), (5.0, None, 2)), "At most one StepAdjustment may have an unspecified upper bound"),
-        (step((10.0, 0.0, 1), (10.0, None, 2)), "LowerBound must be less than the UpperBound for StepAdjustment"),
-        (step((float("nan"), 0.0, 1)), "LowerBound must be less than the UpperBound for StepAdjustment"),
+        (step((0.0, 10.0, 1), (20.0, None, 2)), "Step adjustment intervals cannot have gaps between them"),
+        (step((0.0, 10.0, 1), (5.0, None, 2)), "Step adjustment intervals cannot overlap"),
+        (step((0.0, None, 1), (5.0, None, 2)), "At most one step adjustment may have an unspecified upper bound"),
+        (step((10.0, 0.0, 1), (10.0, None, 2)), "Lower bound must be less than upper bound for a step adjustment"),
+        (step((float("nan"), 0.0, 1)), "Lower bound must be less than upper bound for a step adjustment"),
         (step(*[(float(at), float(at + 1), at) for at in range(20)], (20.0, None, 1)), "at most 20 step adjustments"),
-        (step(), "At least one StepAdjustment"),
-        (step((0.0, None, -1), kind="ExactCapacity"), "non-negative"),
+        (step(), "There must be at least one step adjustment"),
+        (
+            step((0.0, None, -1), kind="ExactCapacity"),
+            "Scaling adjustment cannot be less than 0 when adjustment type is ExactCapacity",
+        ),
         (step((0.0, None, 1), Cooldown=-1), "Cooldown"),
-        ({**IDS, "PolicyType": STEP, "StepScalingPolicyConfiguration": {"StepAdjustments": []}}, "AdjustmentType"),
-        ({**IDS, "PolicyType": STEP}, "StepScalingPolicyConfiguration is required"),
-        ({**step((0.0, None, 1)), **track(), "PolicyType": STEP}, "cannot be specified for policy type StepScaling"),
+        (step((0.0, None, 1), MinAdjustmentMagnitude=1), "only allowed for adjustment type PercentChangeInCapacity"),
+        (
+            {**IDS, "PolicyType": STEP, "StepScalingPolicyConfiguration": {"StepAdjustments": []}},
+            "Adjustment type must be specified",
+        ),
+        ({**IDS, "PolicyType": STEP}, "StepScaling policy configuration must be specified"),
+        (
+            {**step((0.0, None, 1)), **track(), "PolicyType": STEP},
+            "You must only provide a single scaling policy configuration",
+        ),
         ({**IDS, "PolicyType": "PredictiveScaling"}, "ECS services only"),
         ({**track(), "PredictiveScalingPolicyConfiguration": {}}, "ECS services only"),
-        (track(5.0, {}), "Exactly one of PredefinedMetricSpecification"),
-        (track(5.0, {**INVOCATIONS, **BACKLOG}), "Exactly one of PredefinedMetricSpecification"),
+        (track(5.0, {}), "must be set for target tracking scaling."),
+        (track(5.0, {**INVOCATIONS, **BACKLOG}), "Only one of PredefinedMetricSpecification or"),
         (track(0.0), "TargetValue"),
         (track(-1.0), "TargetValue"),
         (track(float("inf")), "TargetValue"),
@@ -142,7 +152,7 @@ UPPER = (
         (track(5.0, {"CustomizedMetricSpecification": {"MetricName": "m"}}), "Namespace, Statistic"),
         (
             track(5.0, {"CustomizedMetricSpecification": {"MetricName": "m", "Metrics": []}}),
-            "exclude each other",
+            "but not a combination of both.",
         ),
         (
             track(5.0, {"CustomizedMetricSpecification": {"Metrics": [{"Id": "a"}, {"Id": "b"}]}}),
@@ -183,12 +193,12 @@ def test_a_scheduled_action_keeps_what_is_left_out_but_its_times() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"Schedule": "every now and then"}, "none of at"),
+        ({"Schedule": "every now and then"}, "Invalid schedule expression"),
         ({"Schedule": "at(1970-01-01T00:00:00)"}, "never due again"),
         ({"Timezone": "Nowhere/Land"}, "Timezone"),
-        ({"ScalableTargetAction": {}}, "MinCapacity or MaxCapacity"),
+        ({"ScalableTargetAction": {}}, "At least one of minimum capacity and maximum capacity should be provided"),
         ({"ScalableTargetAction": {"MinCapacity": 3, "MaxCapacity": 2}}, validating.BOUNDS),
-        ({"StartTime": NOW + 20, "EndTime": NOW + 10}, "later than StartTime"),
+        ({"StartTime": NOW + 20, "EndTime": NOW + 10}, "StartTime must be before EndTime"),
         ({"EndTime": NOW - 1}, "in the future"),
     ],
 )

@@ -2,6 +2,7 @@
 
 `*`, `?`, values, ranges, steps and lists; names of months and days of the week; days of the week from 1, a Sunday; `L`,
 `LW`, `15W` for days of the month, `L`, `6L`, `6#3` for days of the week. Exactly one of the two kinds of day is `?`.
+The year may be left out, which AWS takes too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 _LONGEST = 1024
+_INVALID = "Invalid CRON expression"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class _Field:
         if text.upper() in self.names:
             return self.least + self.names.index(text.upper())
         if not text.isascii() or not text.isdigit() or len(text) > 4 or not self.least <= int(text) <= self.most:
-            raise Refused(f"{text!r} cannot be in the field {self.name} of a cron expression.")
+            raise Refused(f"{_INVALID}: {text!r} cannot be in the field {self.name}")
         return int(text)
 
     def values(self, text: str) -> frozenset[int]:
@@ -47,7 +49,7 @@ class _Field:
         every = 1
         if slash:
             if not step.isascii() or not step.isdigit() or not 1 <= len(step) <= 4 or int(step) == 0:
-                raise Refused(f"{part!r} cannot be in the field {self.name} of a cron expression.")
+                raise Refused(f"{_INVALID}: {part!r} cannot be in the field {self.name}")
             every = int(step)
         if span == "*":
             return range(self.least, self.most + 1, every)
@@ -105,11 +107,13 @@ class Cron:
 def cron(text: str) -> Cron:
     """The expression between the brackets of `cron(…)`. Raises `Refused`."""
     fields = text.split()
+    if len(fields) == 5:
+        fields.append("*")
     if len(fields) != 6 or len(text) > _LONGEST:
-        raise Refused(f"A cron expression has six fields: cron({text[:200]}) has {len(fields)}.")
+        raise Refused(f"{_INVALID}: cron({text[:200]}) has {len(fields)} fields, not 6")
     minutes, hours, days, month, weekdays, year = fields
     if (days == "?") == (weekdays == "?"):
-        raise Refused("Exactly one of day of month and day of week must be ? in a cron expression.")
+        raise Refused(f"{_INVALID}: exactly one of day of month and day of week must be ?")
     return Cron(
         tuple(sorted(MINUTE.values(minutes))),
         tuple(sorted(HOUR.values(hours))),

@@ -19,10 +19,14 @@ from mooring.errors import Refused
 from mooring.scaling.cron import Cron, cron
 
 _FORM = re.compile(r"(at|rate|cron)\((.*)\)", re.DOTALL)
-_RATE = re.compile(r"([1-9][0-9]{0,8})\s+(minute|hour|day)(s?)")
-_AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}")
+_RATE = re.compile(r"([0-9]{1,9})\s?(minute|hour|day)s?")
+_AT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?", re.ASCII)
 _NO_ZONES = ("localtime", "posix", "posixrules", "right", "Factory")
 """What else is in a time zone database."""
+_SYNTAX = (
+    "Invalid schedule expression. Schedule expressions must have the following syntax: rate(<number>\\s?"
+    "(minutes?|hours?|days?)), cron(<cron_expression>) or at(yyyy-MM-dd'T'HH:mm:ss)"
+)
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86_400}
 
 
@@ -48,7 +52,7 @@ def schedule(text: str) -> Schedule:
     """The meaning of an expression. Raises `Refused`."""
     found = _FORM.fullmatch(text.strip())
     if found is None:
-        raise Refused(f"Schedule expression {text!r} is none of at(…), rate(…) and cron(…).")
+        raise Refused(_SYNTAX)
     kind, inside = found[1], found[2].strip()
     if kind == "cron":
         return cron(inside)
@@ -61,15 +65,15 @@ def _at(text: str) -> At:
             raise ValueError
         return At(datetime.fromisoformat(text))
     except ValueError:
-        raise Refused(f"at({text}) is not of the form at(yyyy-mm-ddThh:mm:ss).") from None
+        raise Refused(f"Invalid schedule at DateTime expression: at({text}) is not at(yyyy-mm-ddThh:mm:ss)") from None
 
 
 def _rate(text: str) -> Rate:
     found = _RATE.fullmatch(text)
     if found is None:
-        raise Refused(f"rate({text}) is not of the form rate(value unit), unit one of minutes, hours, days.")
-    if (found[1] == "1") == bool(found[3]):
-        raise Refused(f"rate({text}) needs a unit without s for 1, and one with s for more.")
+        raise Refused(_SYNTAX)
+    if int(found[1]) == 0:
+        raise Refused("Invalid schedule frequency: runs are less than 60 seconds apart")
     return Rate(int(found[1]) * _SECONDS[found[2]])
 
 

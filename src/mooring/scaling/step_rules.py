@@ -1,4 +1,4 @@
-"""What StepScalingPolicyConfiguration may contain, one rule a function (`hosting.rules`)."""
+"""What StepScalingPolicyConfiguration may contain, one rule a function (`hosting.rules`), in AWS's words."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MOST_STEPS = 20
 
 def type_and_steps_are_given(config: Members) -> str | None:
     if "AdjustmentType" not in config:
-        return "AdjustmentType is required for a step scaling policy."
-    return None if config.get("StepAdjustments") else "At least one StepAdjustment must be specified."
+        return "Adjustment type must be specified"
+    return None if config.get("StepAdjustments") else "There must be at least one step adjustment"
 
 
 def steps_are_few(config: Members) -> str | None:
@@ -32,7 +32,7 @@ def every_step_has_a_bound(config: Members) -> str | None:
 def bounds_are_in_order(config: Members) -> str | None:
     for low, high in _intervals(config):
         if math.isnan(low) or math.isnan(high) or low >= high:
-            return "LowerBound must be less than the UpperBound for StepAdjustment"
+            return "Lower bound must be less than upper bound for a step adjustment"
     return None
 
 
@@ -40,7 +40,7 @@ def one_step_is_open_at_an_end(config: Members) -> str | None:
     intervals = _intervals(config)
     for name, ends in (("lower", [low for low, _ in intervals]), ("upper", [high for _, high in intervals])):
         if sum(math.isinf(end) for end in ends) > 1:
-            return f"At most one StepAdjustment may have an unspecified {name} bound"
+            return f"At most one step adjustment may have an unspecified {name} bound"
     return None
 
 
@@ -48,13 +48,13 @@ def what_reaches_out_is_open(config: Members) -> str | None:
     intervals = _intervals(config)
     if any(low < 0 for low, _ in intervals) and not any(low == -math.inf for low, _ in intervals):
         return (
-            "There must be a StepAdjustment with an unspecified lower bound (i.e., lower bound is null) when one "
-            "StepAdjustment has a negative lower bound"
+            "There must be a step adjustment with an unspecified lower bound when one step adjustment has a negative "
+            "lower bound"
         )
     if any(high > 0 for _, high in intervals) and not any(high == math.inf for _, high in intervals):
         return (
-            "There must be a StepAdjustment with an unspecified upper bound (i.e., upper bound is null) when one "
-            "StepAdjustment has a positive upper bound"
+            "There must be a step adjustment with an unspecified upper bound when one step adjustment has a positive "
+            "upper bound"
         )
     return None
 
@@ -62,9 +62,9 @@ def what_reaches_out_is_open(config: Members) -> str | None:
 def steps_touch(config: Members) -> str | None:
     for (_, high), (low, _) in itertools.pairwise(sorted(_intervals(config))):
         if low < high:
-            return "StepAdjustment intervals can't overlap"
+            return "Step adjustment intervals cannot overlap"
         if low > high:
-            return "StepAdjustment intervals can't have gaps between them"
+            return "Step adjustment intervals cannot have gaps between them"
     return None
 
 
@@ -72,7 +72,13 @@ def an_exact_capacity_is_none_or_more(config: Members) -> str | None:
     if config["AdjustmentType"] == "ExactCapacity" and any(
         step["ScalingAdjustment"] < 0 for step in config["StepAdjustments"]
     ):
-        return "ScalingAdjustment must be non-negative for AdjustmentType ExactCapacity."
+        return "Scaling adjustment cannot be less than 0 when adjustment type is ExactCapacity"
+    return None
+
+
+def a_magnitude_is_of_a_percentage(config: Members) -> str | None:
+    if "MinAdjustmentMagnitude" in config and config["AdjustmentType"] != "PercentChangeInCapacity":
+        return "Minimum adjustment magnitude is only allowed for adjustment type PercentChangeInCapacity"
     return None
 
 
@@ -92,4 +98,5 @@ RULES = (
     what_reaches_out_is_open,
     steps_touch,
     an_exact_capacity_is_none_or_more,
+    a_magnitude_is_of_a_percentage,
 )

@@ -24,6 +24,7 @@ BOUNDS = "Maximum capacity cannot be less than minimum capacity"
 _RESOURCE = re.compile(r"endpoint/([a-zA-Z0-9](?:-*[a-zA-Z0-9])*)/variant/([a-zA-Z0-9](?:-*[a-zA-Z0-9])*)")
 _CONFIGS = {STEP: "StepScalingPolicyConfiguration", TRACKING: "TargetTrackingScalingPolicyConfiguration"}
 _OF_METRIC = ("MetricName", "Namespace", "Statistic")
+_NOT_VALID = "The customized metric specification is not valid."
 _LONGEST_COOLDOWN_S = 86_400
 
 Params = Mapping[str, Any]
@@ -84,12 +85,14 @@ def policy_of(params: Params, held: Policy | None) -> tuple[str, dict[str, Any]]
         raise Refused("Predictive scaling is for ECS services only: take TargetTrackingScaling or StepScaling.")
     if held is not None and kind != held.kind:
         raise Refused(f"Policy {held.name} is of type {held.kind}, which cannot be changed to {kind}.")
-    for other, member in _CONFIGS.items():
-        if member in params and other != kind:
-            raise Refused(f"{member} cannot be specified for policy type {kind}.")
     config = params.get(_CONFIGS[kind])
     if config is None:
-        raise Refused(f"{_CONFIGS[kind]} is required for policy type {kind}.")
+        raise Refused(f"{kind} policy configuration must be specified")
+    if any(member in params and other != kind for other, member in _CONFIGS.items()):
+        raise Refused(
+            "You must only provide a single scaling policy configuration, which must match the scaling policy type "
+            "specified."
+        )
     if kind == STEP:
         refuse_unless(step_rules.RULES, config)
         _require_cooldown(config, "Cooldown")
@@ -105,9 +108,14 @@ def _require_cooldown(config: Params, name: str) -> None:
 
 def _require_tracking(config: Params, dimension: str) -> None:
     predefined, custom = (config.get(f"{kind}MetricSpecification") for kind in ("Predefined", "Customized"))
-    if (predefined is None) == (custom is None):
+    if predefined is None and custom is None:
         raise Refused(
-            "Exactly one of PredefinedMetricSpecification and CustomizedMetricSpecification must be specified."
+            "PredefinedMetricSpecification or CustomizedMetricSpecification must be set for target tracking scaling."
+        )
+    if predefined is not None and custom is not None:
+        raise Refused(
+            "Only one of PredefinedMetricSpecification or CustomizedMetricSpecification can be set for target tracking "
+            "scaling."
         )
     target = config["TargetValue"]
     if not 2.0**-360 <= target <= 2.0**360:
@@ -134,14 +142,17 @@ def _require_custom(given: Params) -> None:
     named = [name for name in (*_OF_METRIC, "Dimensions", "Unit") if name in given]
     if "Metrics" in given:
         if named:
-            raise Refused(f"Metrics and {', '.join(named)} of CustomizedMetricSpecification exclude each other.")
+            raise Refused(
+                f"{_NOT_VALID} You can use a specification with metric math or a specification without metric math, "
+                "but not a combination of both."
+            )
         returned = [each for each in given["Metrics"] if each.get("ReturnData", True)]
         if len(returned) != 1:
-            raise Refused("Exactly one element of the metrics list should return data.")
+            raise Refused(f"{_NOT_VALID} Exactly one element of the metrics list should return data.")
         return
     absent = [name for name in _OF_METRIC if name not in given]
     if absent:
-        raise Refused(f"CustomizedMetricSpecification needs {', '.join(absent)}, or Metrics.")
+        raise Refused(f"{_NOT_VALID} It needs {', '.join(absent)}, or Metrics.")
 
 
 def action_of(target: Target, params: Params, held: ScheduledAction | None, arn: str, now: float) -> ScheduledAction:
@@ -151,13 +162,17 @@ def action_of(target: Target, params: Params, held: ScheduledAction | None, arn:
     """
     text = params.get("Schedule", None if held is None else held.schedule)
     action = params.get("ScalableTargetAction", None if held is None else held.action)
-    if text is None or not action:
-        raise Refused("Schedule and ScalableTargetAction with MinCapacity or MaxCapacity are required.")
+    if text is None:
+        raise Refused("Schedule must be set")
+    if action is None:
+        raise Refused("ScalableTargetAction must be set")
+    if not action:
+        raise Refused("At least one of minimum capacity and maximum capacity should be provided")
     _require_order(action.get("MinCapacity"), action.get("MaxCapacity"))
     timezone = params.get("Timezone", "UTC" if held is None else held.timezone)
     starts_at, ends_at = params.get("StartTime"), params.get("EndTime")
     if starts_at is not None and ends_at is not None and ends_at <= starts_at:
-        raise Refused("EndTime must be later than StartTime.")
+        raise Refused("StartTime must be before EndTime")
     if ends_at is not None and ends_at <= now:
         raise Refused("EndTime must be in the future.")
     created_at = now if held is None else held.created_at
