@@ -237,10 +237,13 @@ class ControlService:
 
     async def _keep_house(self) -> None:
         while True:
-            await self._keep_warm()
+            try:
+                await self._keep_warm()
+                self._around.engine.zygotes.evict_idle()
+                await self._around.engine.zygotes.reap()
+            except Exception:  # such as a full disk
+                log.exception("what is kept warm cannot be looked at")
             await asyncio.sleep(HOUSEKEEPING_S)
-            self._around.engine.zygotes.evict_idle()
-            await self._around.engine.zygotes.reap()
 
     async def _keep_warm(self) -> None:
         """Endpoints without a replica wait for a call, and a call does not wait for an import."""
