@@ -17,16 +17,25 @@ TEXTS = (
     "https://bucket/key", "arn:aws:iam::000000000000:role/role", "arn:aws:sns:us-east-1:000000000000:topic",
     "arn:aws:sagemaker:us-east-1:000000000000:endpoint/e", "sg-1", "subnet-1", "features", "[0].x", "é",
     "arn:aws:sagemaker:us-east-1:000000000000:reserved-capacity/abcdefgh", "key value", "/metrics",
-    "mig-1g.10gb", "0123456789abcdef01234567",
+    "mig-1g.10gb", "0123456789abcdef01234567", "e1", "AWS/SageMaker", "Average", "endpoint/e/variant/v",
+    "at(2099-01-01T00:00:00)", "rate(5 minutes)", "cron(0 9 * * ? *)", "UTC", "Europe/Berlin", "FILL(m, 0)", "WyJhIl0=",
+    "arn:aws:application-autoscaling:us-east-1:000000000000:scalable-target/0123456789",
 )  # fmt: skip
 """Something for each pattern of hosting; which fits where is asked of the pattern."""
 
 MEANT: dict[str, list[Any]] = {
     "KmsKeyId": ["alias/key", "12345678-1234-1234-1234-123456789012"],
     "MetricPublishFrequencyInSeconds": [10, 60, 300],
+    "PolicyName": ["p", "a policy: of/all"],
 }
 """Of what a shape allows, what a rule beyond the shapes does too; by the shape's name."""
-_JAVA_CLASSES = {r"\p{L}": "a-zA-Zé", r"\p{Z}": " ", r"\p{N}": "0-9", r"\p{Print}": " -~"}
+_JAVA_CLASSES = {
+    r"\uD800\uDC00-\uDBFF\uDFFF": "\U00010000-\U0010ffff",
+    r"\p{L}": "a-zA-Zé",
+    r"\p{Z}": " ",
+    r"\p{N}": "0-9",
+    r"\p{Print}": " -~",
+}
 
 
 def valid(shape: Shape) -> SearchStrategy[Any]:
