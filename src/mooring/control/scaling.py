@@ -147,6 +147,8 @@ class Scaling:
 
     async def _move_on(self, activity: Activity) -> None:
         """A move that is not over."""
+        if await self._store.read(lambda conn: scaling_moves.is_waiting(conn, activity)):
+            return
         now = self._wall()
 
         def change(conn: Connection) -> tuple[str | None, Activity | None]:

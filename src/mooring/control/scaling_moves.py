@@ -78,6 +78,16 @@ def move_inside(
         scaling_activities.add(conn, replace(activity, wanted=decision.capacity, before=before))
 
 
+def is_waiting(conn: Connection, activity: Activity) -> bool:
+    """Whether there is nothing to do about a move, or to say, before the endpoint has changed."""
+    record = endpoint_of(conn, activity.target)
+    if record is None or record.status is EndpointStatus.DELETING:
+        return False
+    if activity.status == PENDING:
+        return record.status is not EndpointStatus.IN_SERVICE and activity.message == _waiting(record)
+    return record.status in _SETTLING and record.rollout is None
+
+
 def take_up(conn: Connection, settings: Settings, waiting: Activity, now: float) -> str | None:
     """Begin a pending move, as the bounds want it now, if the endpoint can be scaled; its uid if it was."""
     record, held = endpoint_of(conn, waiting.target), scaling.targets.get(conn, waiting.target)
@@ -86,9 +96,7 @@ def take_up(conn: Connection, settings: Settings, waiting: Activity, now: float)
         return None
     decision = _bounded(record, held)
     if record.status is not EndpointStatus.IN_SERVICE:
-        message = f"The endpoint is {record.status}: it is scaled when it is InService."
-        if waiting.message != message:
-            scaling_activities.save(conn, replace(waiting, message=message))
+        scaling_activities.save(conn, replace(waiting, message=_waiting(record)))
         return None
     if decision.capacity is None:
         _end(conn, record, waiting, OVERRIDDEN, "The capacity is inside the bounds by now.", now)
@@ -250,6 +258,10 @@ def _put(conn: Connection, activity: Activity) -> None:
         scaling_activities.add(conn, activity)
     else:
         scaling_activities.save(conn, activity)
+
+
+def _waiting(record: EndpointRecord) -> str:
+    return f"The endpoint is {record.status}: it is scaled when it is InService."
 
 
 def _failed(activity: Activity, reason: str) -> str:
