@@ -167,6 +167,27 @@ def test_a_tracking_policy_has_two_alarms(scaled: Scaled) -> None:
     )
 
 
+def test_a_metric_of_ones_own_is_tracked(scaled: Scaled) -> None:
+    """AWS's own example for SageMaker, and one with an expression."""
+    scaled.register()
+    dimensions = [{"Name": "EndpointName", "Value": "e"}, {"Name": "VariantName", "Value": "v"}]
+    cpu = {
+        "MetricName": "CPUUtilization", "Namespace": "/aws/sagemaker/Endpoints", "Dimensions": dimensions,
+        "Statistic": "Average", "Unit": "Percent",
+    }  # fmt: skip
+    metric = {"Namespace": "AWS/SageMaker", "MetricName": "Invocations", "Dimensions": dimensions}
+    queries = [
+        {"Id": "m", "MetricStat": {"Metric": metric, "Stat": "Sum"}, "ReturnData": False},
+        {"Id": "e", "Expression": "m / 2", "Label": "half", "ReturnData": True},
+    ]
+    for name, specification in (("cpu", cpu), ("math", {"Metrics": queries})):
+        config = {"TargetValue": 50.0, "CustomizedMetricSpecification": specification, "ScaleInCooldown": 0}
+        made = scaled.put(name, PolicyType="TargetTrackingScaling", TargetTrackingScalingPolicyConfiguration=config)
+        assert len(made["Alarms"]) == 2
+        found = scaled.client.describe_scaling_policies(ServiceNamespace="sagemaker", PolicyNames=[name])
+        assert found["ScalingPolicies"][0]["TargetTrackingScalingPolicyConfiguration"] == config
+
+
 def test_a_scheduled_action_is_kept(scaled: Scaled) -> None:
     scaled.register()
     action = {"MinCapacity": 2, "MaxCapacity": 3}

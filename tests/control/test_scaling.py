@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 
 from mooring.control import scaling_moves
 from mooring.control.alarm_book import AlarmBook
@@ -127,7 +131,7 @@ class Scene:
     async def settle(self) -> None:
         """What the endpoint's worker does."""
         record = await self.record()
-        if record.status is EndpointStatus.UPDATING:
+        if record.status in (EndpointStatus.UPDATING, EndpointStatus.ROLLING_BACK):
             await self.write(endpoints.save, transitions.settled(record, self.clock.wall()))
 
     async def look(self) -> None:
@@ -366,6 +370,72 @@ def test_the_same_refusal_again_and_again_is_one_activity(tmp_path: Path) -> Non
         assert await scene.count() == 1
 
     played(tmp_path, script)
+
+
+STEPS = st.sampled_from(["settle", "undo", "reweight", "stop", "start", "kill", "ring", "look", "look", "look"])
+BOUNDS = st.tuples(st.integers(0, 4), st.integers(0, 4)).map(sorted)
+
+
+@given(st.lists(STEPS | BOUNDS, max_size=25), BOUNDS)
+@hypothesis.settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_moves_end_and_the_bounds_hold(
+    tmp_path: Path, steps: list[str | list[int]], last: list[int]
+) -> None:
+    async def script(scene: Scene) -> None:
+        await scene.endpoint(2)
+        await scene.register(1, 4)
+        await scene.put(stepping(cooldown=0))
+        await scene.book.put(alarm("high", "s"), {})
+        for step in [*steps, last]:
+            await happen(scene, step)
+            assert len([each for each in await scene.activities() if each.status == IN_PROGRESS]) <= 1
+        record = await scene.record()
+        if record.status is EndpointStatus.OUT_OF_SERVICE:
+            await scene.write(endpoints.save, transitions.started(record, scene.clock.wall()))
+        for _ in range(4):
+            await scene.settle()
+            await scene.scaling.look()
+        assert not any(each.open for each in await scene.activities())
+        record = await scene.record()
+        assert record.status is EndpointStatus.IN_SERVICE
+        assert max(1, last[0]) <= record.variants[0].current_count <= max(1, last[1])
+
+    with tempfile.TemporaryDirectory(dir=tmp_path) as place:
+        played(Path(place), script)
+
+
+async def happen(scene: Scene, step: str | list[int]) -> None:
+    """Something happens to an endpoint that is scaled."""
+    now = scene.clock.wall()
+    record = await scene.record()
+    new: EndpointRecord | None = None
+    scene.clock.steady += 11
+    match step:
+        case [least, most]:
+            await scene.register(int(least), int(most))
+        case "settle":
+            await scene.settle()
+        case "undo" if record.status is EndpointStatus.UPDATING:
+            new = transitions.unchanged(record, "it does not start", now)
+        case "reweight" if record.status is EndpointStatus.IN_SERVICE:
+            new = transitions.reweighted(record, [{"VariantName": "v", "DesiredInstanceCount": 3}], now)
+        case "stop" if record.status is EndpointStatus.IN_SERVICE:
+            new = transitions.stopped(record, now)
+        case "start" if record.status is EndpointStatus.OUT_OF_SERVICE:
+            new = transitions.started(record, now)
+        case "kill":
+            await scene.restart()
+        case "ring":
+            held = scene.book.get(HERE, "high")
+            assert held is not None
+            await scene.book.move(held, State.OK, "x", "", by_hand=True)
+            held = scene.book.get(HERE, "high")
+            assert held is not None
+            await scene.book.move(held, State.ALARM, "x", "", by_hand=True)
+        case "look":
+            await scene.scaling.look()
+    if new is not None:
+        await scene.write(endpoints.save, new)
 
 
 def test_alarms_follow_their_policies(tmp_path: Path) -> None:
