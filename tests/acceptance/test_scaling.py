@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -167,6 +168,29 @@ def test_tracking_scales_out_under_real_load(own: Deployment) -> None:
     assert max(point["Maximum"] for point in stat["Datapoints"]) == 8
     scaled.client.delete_scaling_policy(PolicyName="calls", **scaled.on)
     assert scaled.cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"] == []
+
+
+def test_tracking_scales_in_by_its_low_alarm(own: Deployment) -> None:
+    """Which waits for a quarter of an hour by itself; the test rings it, with what it would have seen."""
+    scaled = Scaled(own, SLOW)
+    scaled.register(3, 3)
+    scaled.reaches(3)
+    scaled.last()
+    scaled.register(1, 3)
+    metric = {"MetricName": "load", "Namespace": "T", "Statistic": "Average"}
+    config = {"TargetValue": 10.0, "CustomizedMetricSpecification": metric, "ScaleInCooldown": 0}
+    made = scaled.client.put_scaling_policy(
+        PolicyName="load", PolicyType="TargetTrackingScaling", TargetTrackingScalingPolicyConfiguration=config,
+        **scaled.on,
+    )  # fmt: skip
+    low = made["Alarms"][1]["AlarmName"]
+    with Load(own, "ep", threads=4) as load:
+        seen = json.dumps({"recentDatapoints": [6.0, 5.0, 2.0]})
+        scaled.cloudwatch.set_alarm_state(AlarmName=low, StateValue="ALARM", StateReason="quiet", StateReasonData=seen)
+        scaled.reaches(2)  # of 3, the highest point needs 1.8
+        load.wait_for_more(20)
+    assert not load.failures
+    assert scaled.last()["Cause"] == f"monitor alarm {low} in state ALARM triggered policy load"
 
 
 def test_scheduled_actions_move_the_bounds(own: Deployment) -> None:
