@@ -24,7 +24,7 @@ from mooring.paths import Paths
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 WAIT_S = 10.0
-REPORTS = {"counted", "capture", "gauges", "shadow"}
+REPORTS = {"counted", "capture", "gauges", "shadow", "used", "demand"}
 """What a gateway says of its own accord."""
 
 

@@ -27,6 +27,8 @@ from mooring.settings import Settings
 NAMESPACE = "AWS/SageMaker"
 SOONEST_LOOK_S = 0.1
 """For replicas that are idle and may not go yet."""
+SHORTEST_IDLE_S = 2.0
+"""Gateways tell of use each second."""
 _LIVING = (ReplicaState.STARTING, ReplicaState.HEALTHY)
 
 
@@ -81,7 +83,10 @@ class Elasticity:
     def look(self, record: EndpointRecord, generation: int, target: VariantTarget) -> None:
         """See what is wished of a variant, and which of its replicas have come up."""
         place = Place(generation, target.variant.name)
-        elastic = self._elastic.setdefault(place, _Elastic(Wanting(self._settings.serverless.idle_s)))
+        elastic = self._elastic.get(place)
+        if elastic is None:
+            idle_s = max(self._settings.serverless.idle_s, SHORTEST_IDLE_S)
+            elastic = self._elastic[place] = _Elastic(Wanting(idle_s))
         config = target.variant.config
         elastic.least, elastic.max_concurrency = target.count, max_concurrency(config)
         elastic.provisioned = provisioned(config)

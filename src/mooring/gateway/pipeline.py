@@ -33,7 +33,7 @@ OBSERVED_BODY_BYTES = 16 * 1024 * 1024
 Pick = Callable[[], Replica | None]
 
 
-class Slots:
+class Turnstile:
     """Of a serverless variant: who admits its calls, and where the one that is being sent goes."""
 
     __slots__ = ("admission", "chosen", "concurrency")
@@ -51,7 +51,7 @@ class Slots:
 class Variant:
     """One production variant: its replicas, and the head of its successful answers."""
 
-    __slots__ = ("answer_head", "container", "counters", "name", "observers", "pick", "replicas", "slots")
+    __slots__ = ("answer_head", "container", "counters", "name", "observers", "pick", "replicas", "turnstile")
 
     def __init__(
         self,
@@ -59,16 +59,16 @@ class Variant:
         replicas: tuple[Replica, ...],
         counters: VariantCounters,
         observers: tuple[Observer, ...],
-        slots: Slots | None = None,
+        turnstile: Turnstile | None = None,
     ) -> None:
         self.name = variant.name
         self.counters = counters
         self.observers = observers
         self.container = variant.container
         self.replicas = replicas
-        self.slots = slots
-        """Set for a serverless variant, each of whose calls needs one."""
-        self.pick: Pick = _picker(variant.strategy, replicas) if slots is None else slots.pick
+        self.turnstile = turnstile
+        """Set for a serverless variant."""
+        self.pick: Pick = _picker(variant.strategy, replicas) if turnstile is None else turnstile.pick
         self.answer_head = (
             b"HTTP/1.1 200 OK\r\nx-Amzn-Invoked-Production-Variant: %b\r\nx-amzn-RequestId: " % variant.name.encode()
         )
@@ -108,14 +108,14 @@ class Pipeline:
                 tuple(replicas[replica.id] for replica in each.replicas),
                 instruments.counting.of(route.key, each.name, each.config),
                 instruments.observers(route, each),
-                _slots(route, each, instruments),
+                _turnstile(route, each, instruments),
             )
             for each in route.variants
         )
         instruments.counting.follow(route)
         self.observed = any(variant.observers for variant in self.variants)
         """Whether its calls are of the kind that tells of itself."""
-        self.serverless = any(variant.slots is not None for variant in self.variants)
+        self.serverless = any(variant.turnstile is not None for variant in self.variants)
         """Whether its calls are of the kind that needs a slot."""
         self.plain = not self.observed and not self.serverless
         both = list(zip(self.variants, route.variants, strict=True))
@@ -137,12 +137,12 @@ class Pipeline:
         return self.route.status not in NOT_IN_SERVICE or any(variant.replicas for variant in self.variants)
 
 
-def _slots(route: Route, variant: RouteVariant, instruments: Instruments) -> Slots | None:
+def _turnstile(route: Route, variant: RouteVariant, instruments: Instruments) -> Turnstile | None:
     if variant.serverless is None:
         return None
     admission = instruments.admission
     assert admission is not None
-    return Slots(admission, admission.of(route.key, variant.name, variant.serverless))
+    return Turnstile(admission, admission.of(route.key, variant.name, variant.serverless))
 
 
 def _chooser(weighted: list[tuple[Variant, float]]) -> Callable[[], Variant | None]:

@@ -36,11 +36,11 @@ class _Admitted(Invocation):
         self._concurrency = None
         self.until = 0.0
         variant = self._pipeline.drawn(target) if chosen is None else chosen
-        if variant is None or variant.slots is None:
+        if variant is None or variant.turnstile is None:
             super().invoke(target, variant)
             return
         self._variant = variant
-        concurrency = variant.slots.concurrency
+        concurrency = variant.turnstile.concurrency
         self.slot = slot = concurrency.take()
         if slot < 0:
             self.throttle()
@@ -48,7 +48,7 @@ class _Admitted(Invocation):
         self._concurrency = concurrency
         replica = concurrency.replica(slot)
         if replica is None:
-            variant.slots.admission.hold(concurrency, self)
+            variant.turnstile.admission.hold(concurrency, self)
         else:
             self.go(replica)
 
@@ -57,13 +57,13 @@ class _Admitted(Invocation):
     def go(self, replica: Replica) -> None:
         variant = self._variant
         assert variant is not None
-        assert variant.slots is not None
+        assert variant.turnstile is not None
         if self.sent:  # to another before, which refused
             self.sent = perf_counter()
             replica.begin(self)
             return
         self._count_seat(variant)
-        variant.slots.chosen = replica
+        variant.turnstile.chosen = replica
         super().invoke(None, variant)
 
     def throttle(self) -> None:
@@ -94,14 +94,12 @@ class _Admitted(Invocation):
 
     def cancel(self) -> None:
         concurrency = self._concurrency
-        held = concurrency is not None and concurrency.leave(self)
-        if held:
+        if concurrency is not None and concurrency.leave(self):
             self._concurrency = None
-        if held and not self.sent:
-            self.body = b""
-            return
-        super().cancel()
-        self._release()
+        if self.sent:
+            super().cancel()
+            self._release()
+        self.body = b""
 
     def replied(self, status: int, headers: ReplyHeaders, body: bytes) -> None:
         self._release()  # before the client has its answer: its next call may come at once
@@ -117,8 +115,8 @@ class _Admitted(Invocation):
             super().failed(failure)
             return
         assert variant is not None
-        assert variant.slots is not None
-        variant.slots.admission.hold(concurrency, self)
+        assert variant.turnstile is not None
+        variant.turnstile.admission.hold(concurrency, self)
         concurrency.pump()
 
     # Inside
