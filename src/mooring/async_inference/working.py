@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
 from collections import deque
 from dataclasses import replace
 
 from mooring.async_inference import failures
 from mooring.async_inference.calling import InstanceFailed, Unsent, call_model
-from mooring.async_inference.counting import COUNT, MICROSECONDS, MILLISECONDS, NONE
+from mooring.async_inference.counting import MICROSECONDS, MILLISECONDS, NONE
 from mooring.async_inference.dispatching import Lane, Seat
 from mooring.async_inference.ending import Ending
 from mooring.async_inference.failures import Away, Problem
 from mooring.async_inference.fetching import Input
 from mooring.async_inference.hand import FIRST_PAUSE_S, LONGEST_PAUSE_S, Endpoint, InHand, Tools
+from mooring.async_inference.inputs import Inputs
 from mooring.async_inference.orphans import is_gone
 from mooring.async_inference.seating import LaneGone, Seating, refuse
 from mooring.async_inference.spooling import SpoolFile
@@ -53,6 +52,7 @@ class EndpointWork:
         self.seating = Seating(tools.room)
         self._tools = tools
         self._ending = Ending(self.endpoint, tools)
+        self._inputs = Inputs(self.endpoint, tools)
         self._pools: dict[str, StreamPool] = {}
         self._in_hand: dict[str, InHand] = {}
         self._ended_elsewhere: set[str] = set()
@@ -208,14 +208,11 @@ class EndpointWork:
         """Bring a job to a model, and to its end. Returns when it is to be tried again, if it is."""
         given: Input | None = None
         try:
-            given = await self._fetched(held)
-            if not self.seating.take(held):
-                given.rest()
-                await self.seating.wait(held)
-            if not given.is_at_hand:
-                given.close()
-                given = await self._fetched(held)
-            if held.ending or not await self._claimed(held):
+            if not self._inputs.is_wary and self.seating.take(held):
+                given = await self._at_once(held)
+            else:
+                given = await self._in_line(held)
+            if given is None:
                 return None
             answered, file = await self._answered(held, given)
         except Problem as problem:
@@ -234,6 +231,41 @@ class EndpointWork:
                 given.close()
         self._leave(held)
         return await self._kept(held, answered, file)
+
+    async def _at_once(self, held: InHand) -> Input | None:
+        """The input of a job that has its place already: it is claimed meanwhile. None when it waits no more."""
+        claiming = asyncio.create_task(self._claimed(held), name=f"claim of job {held.queued.job.id}")
+        try:
+            given = await self._inputs.now(held)
+        except BaseException:
+            await asyncio.wait({claiming})
+            raise
+        try:
+            if await claiming:
+                return given
+        except BaseException:
+            given.close()
+            raise
+        given.close()
+        return None
+
+    async def _in_line(self, held: InHand) -> Input | None:
+        """The input of a job, once it has its place and is claimed. None when it waits no more."""
+        given = await self._inputs.of(held)
+        try:
+            if not self.seating.take(held):
+                given.rest()
+                await self.seating.wait(held)
+            if not given.is_at_hand:
+                given.close()
+                given = await self._inputs.of(held)
+            if not held.ending and await self._claimed(held):
+                return given
+        except BaseException:
+            given.close()
+            raise
+        given.close()
+        return None
 
     async def _kept(self, held: InHand, answered: Answered, file: SpoolFile) -> float | None:
         """Have an answer on disk, and deliver it."""
@@ -254,26 +286,6 @@ class EndpointWork:
         """The disk has no room for an answer: the model is called again once there is."""
         self._tools.room.missing(f"answers cannot be kept ({error.strerror or error})")
         return await self._released(held, AFTER_TROUBLE_S)
-
-    async def _fetched(self, held: InHand) -> Input:
-        """The input; while S3 is away the job waits, with what it has."""
-        queued, endpoint, pause, began = held.queued, self.endpoint, FIRST_PAUSE_S, time.monotonic()
-        body = await self.queue.body(queued.job.id) if queued.is_inline else None
-        while not held.ending:
-            try:
-                given = await self._tools.fetching.fetch(queued.job, body)
-            except Away:
-                endpoint.count(held, "RequestDownloadFailures", COUNT, 1.0)
-                await asyncio.sleep(pause * random.uniform(0.75, 1.25))
-                pause = min(pause * 2, LONGEST_PAUSE_S)
-            except Problem:
-                endpoint.count(held, "RequestDownloadFailures", COUNT, 1.0)
-                raise
-            else:
-                if not queued.is_inline:
-                    endpoint.count(held, "RequestDownloadLatency", MICROSECONDS, (time.monotonic() - began) * 1e6)
-                return given
-        raise LaneGone
 
     async def _claimed(self, held: InHand) -> bool:
         assert held.seat is not None
