@@ -73,12 +73,18 @@ class Queued:
         found = self.s3.get_paginator("list_objects_v2").paginate(Bucket=f"{self.name}-data", Prefix=prefix)
         return {each["Key"] for page in found for each in page.get("Contents", ())}
 
+    def listed(self, *flags: str) -> dict[str, Any]:
+        """What `mooring async list` says."""
+        told = self.server.command("async", "list", self.name, "--json", *flags)
+        assert told.returncode == 0, told.stderr
+        page: dict[str, Any] = json.loads(told.stdout)
+        return page
+
     def jobs(self) -> int:
         """How many the queue knows."""
         count, after = 0, 0
         while after is not None:
-            told = self.server.command("async", "list", self.name, "--limit", "1000", "--after", str(after), "--json")
-            page = json.loads(told.stdout)
+            page = self.listed("--limit", "1000", "--after", str(after))
             count += len(page["invocations"])
             after = page["next"]
         return count
@@ -255,7 +261,7 @@ def test_an_endpoint_without_instances_takes_calls_and_does_them_when_it_has_som
     answers = [deployment.runtime.invoke_endpoint_async(EndpointName=name, Body=b"%d" % n) for n in range(5)]
     time.sleep(0.5)
     assert queued.called() == []
-    listed = json.loads(queued.server.command("async", "list", name, "--json").stdout)
+    listed = queued.listed()
     assert (listed["waiting"], listed["in_process"]) == (5, 0)
     scale(1)
     wait_until(lambda: all(queued.has(answer["OutputLocation"]) for answer in answers), what="the answers")
@@ -270,7 +276,7 @@ def test_deleting_an_endpoint_fails_what_waits_for_it(queued: Queued) -> None:
     answers = [deployment.runtime.invoke_endpoint_async(EndpointName=name, Body=b"x") for _ in range(3)]
     deployment.sagemaker.delete_endpoint(EndpointName=name)
     wait_until(lambda: all(queued.has(answer["FailureLocation"]) for answer in answers), what="the failures")
-    listed = json.loads(queued.server.command("async", "list", name, "--region", "us-east-1", "--json").stdout)
+    listed = queued.listed("--region", "us-east-1")
     assert [each["status"] for each in listed["invocations"]] == ["Failed"] * 3
     with pytest.raises(ClientError, match=f"Endpoint {name} of account"):
         deployment.runtime.invoke_endpoint_async(EndpointName=name, Body=b"x")
@@ -337,7 +343,7 @@ def test_what_waits_can_be_cancelled(queued: Queued) -> None:
         deployment.runtime.invoke_endpoint_async(EndpointName=name, Body=b"%d" % n, InferenceId="twice") for n in (1, 2)
     ]
     assert len(twice) == 2
-    wait_until(lambda: '"waiting": 2' in queued.server.command("async", "list", name, "--json").stdout)
+    wait_until(lambda: queued.listed()["waiting"] == 2)
     refused = queued.server.command("async", "cancel", name, "twice")
     assert refused.returncode == 1
     several = re.search(
@@ -364,7 +370,7 @@ def test_a_queue_outlives_its_server(queued: Queued) -> None:
     answers = [deployment.runtime.invoke_endpoint_async(EndpointName=name, Body=b"%d" % n) for n in range(3)]
     assert server.stop() == 0
     server.start()
-    wait_until(lambda: '"waiting": 3' in server.command("async", "list", name, "--json").stdout)
+    wait_until(lambda: queued.listed()["waiting"] == 3)
     server.client("sagemaker").update_endpoint_weights_and_capacities(
         EndpointName=name, DesiredWeightsAndCapacities=[{"VariantName": name, "DesiredInstanceCount": 1}]
     )
