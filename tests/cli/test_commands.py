@@ -101,7 +101,66 @@ def test_a_shadow_report_of_nothing(fake, capsys, has_shadow: bool, said: str) -
     assert said in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("of", [[], ["endpoints"], ["keys"], ["shadow"]])
+INVOCATION = {
+    "id": "01a21f20-a503-7497-8d74-42cb5b967223",
+    "inference_id": "mine [bold]",
+    "position": 7,
+    "status": "Failed",
+    "reason": "it\nbroke",
+    "input_location": None,
+    "output_location": "s3://b/o.out",
+    "failure_location": None,
+    "written": None,
+    "ttl_s": 21600,
+    "timeout_s": 900,
+    "accepted_at": 1_790_000_000.5,
+    "finished_at": 1_790_000_001.0,
+    "attempts": 2,
+    "replica": "r1",
+}
+ASYNC = "/-/mooring/v1/endpoints/fleet/async"
+
+
+def test_a_list_of_asynchronous_invocations(fake, capsys) -> None:
+    waits = {**INVOCATION, "inference_id": INVOCATION["id"], "status": "Waiting", "reason": None, "finished_at": None}
+    page = {"endpoint": "fleet", "waiting": 3, "in_process": 1, "invocations": [INVOCATION, waits], "next": 8}
+    fake.answers["GET", ASYNC] = lambda query, body: (200, {**page, "asked": dict(parse_qsl(query))})
+    assert main(["async", "list", "fleet", "--status", "failed", "--after", "5", "--url", fake.url]) == 0
+    assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
+        "fleet: 3 waiting, 1 in process",
+        "id inference id status accepted finished reason",
+        f"{INVOCATION['id']} mine [bold] Failed 2026-09-21 14:13:20 UTC 2026-09-21 14:13:21 UTC it broke",
+        f"{INVOCATION['id']} Waiting 2026-09-21 14:13:20 UTC",
+        "there are more: --after 8",
+    ]
+    assert main(["async", "list", "fleet", "--status", "failed", "--json", "--url", fake.url]) == 0
+    asked = json.loads(capsys.readouterr().out)["asked"]
+    assert asked == {"region": "eu-west-1", "status": "Failed", "after": "0", "limit": "50"}
+
+
+def test_one_asynchronous_invocation(fake, capsys) -> None:
+    found = {"endpoint": "fleet", "invocations": [INVOCATION]}
+    fake.answers["GET", f"{ASYNC}/mine%20%5Bbold%5D"] = lambda query, body: (200, found)
+    assert main(["async", "show", "fleet", "mine [bold]", "--url", fake.url]) == 0
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert shown[0] == INVOCATION["id"]
+    assert "inference id mine [bold]" in shown
+    assert "input in the request" in shown
+    assert "may wait 21600 s" in shown
+    assert not any(line.startswith("failure") for line in shown)
+
+
+@pytest.mark.parametrize(("change", "said"), [("retry", "waits again"), ("cancel", "is cancelled")])
+def test_changing_an_asynchronous_invocation(fake, capsys, change: str, said: str) -> None:
+    fake.answers["POST", f"{ASYNC}/x/{change}"] = lambda query, body: (200, INVOCATION)
+    assert main(["async", change, "fleet", "x", "--url", fake.url]) == 0
+    assert capsys.readouterr().out == f"{INVOCATION['id']} {said}\n"
+    fake.answers["POST", f"{ASYNC}/x/{change}"] = lambda query, body: (400, {"message": "x is Calling: too late"})
+    assert main(["async", change, "fleet", "x", "--url", fake.url]) == 1
+    assert capsys.readouterr().err == "mooring: x is Calling: too late\n"
+
+
+@pytest.mark.parametrize("of", [[], ["async"], ["endpoints"], ["keys"], ["shadow"]])
 def test_no_line_of_help_is_cut_off(capsys, of: list[str]) -> None:
     assert main([*of, "--help"]) == 0
     listed = capsys.readouterr().out.partition("Commands:")[2]

@@ -91,7 +91,10 @@ def cancel(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take an invocation out of the queue that no model has been called for yet."""
+    """Cancel an invocation that still waits.
+
+    No answer is written, and no topic is told.
+    """
     client, found = _client(endpoint, region, url, data_dir)
     _tell(client.change_invocation(endpoint, found, identifier, "cancel"), "is cancelled", as_json=as_json)
 
