@@ -25,8 +25,8 @@ from mooring.store.queue import Queue
 
 log = logging.getLogger("mooring.control")
 
-LOOK_S = 1.0
-FORGET_EVERY = 60
+LOOK_S = 2.0
+FORGET_EVERY = 30
 """Looks."""
 GONE = "The endpoint was deleted."
 
