@@ -8,6 +8,7 @@ killed, end too.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -27,7 +28,7 @@ log = logging.getLogger("mooring.control")
 
 LOOK_S = 2.0
 FORGET_EVERY = 30
-"""Looks."""
+"""Looks, which come sooner when an endpoint changes."""
 GONE = "The endpoint was deleted."
 
 EndGone = Callable[[Route, AsyncRoute], Awaitable[None]]
@@ -44,6 +45,7 @@ class AsyncHistory:
         self._clock = clock
         self._history_s = history_s
         self._unwritten: dict[str, dict[str, Any]] = {}
+        self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self, end_gone: EndGone) -> None:
@@ -60,9 +62,10 @@ class AsyncHistory:
     # The publisher's follower.
 
     def routed(self, route: Route) -> None:
-        """Remember it with the next look."""
+        """Remember it, and at once: it may be gone in a moment."""
         if route.async_inference is not None:
             self._unwritten[route.async_inference.uid] = facts_of(route, route.async_inference)
+            self._wake.set()
 
     def dropped(self, key: str) -> None:
         """Its uid says so too."""
@@ -83,15 +86,19 @@ class AsyncHistory:
             except Exception:
                 log.exception("the history of asynchronous invocations waits")
             looks += 1
-            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._wake.wait()
+            self._wake.clear()
 
     async def look(self, end_gone: EndGone) -> None:
         """Write down what routes said, and end the jobs of endpoints that are gone."""
         known = await self._queue.known()
-        unwritten, self._unwritten = self._unwritten, {}
-        for uid, facts in unwritten.items():
+        for uid, facts in list(self._unwritten.items()):
             if uid not in known or known[uid].facts != facts:
                 await self._queue.know(uid, facts)
+            if self._unwritten.get(uid) is facts:
+                del self._unwritten[uid]
         if not known:
             return
         backlog = await self._queue.backlog()
