@@ -292,6 +292,32 @@ def test_what_is_refused(scaled: Scaled) -> None:
     assert "Member must satisfy enum value set: [" in words
 
 
+def test_a_target_has_so_many_policies_and_actions(scaled: Scaled) -> None:
+    scaled.register()
+    scaled.put("p0", PolicyType="StepScaling", StepScalingPolicyConfiguration=STEP)
+    schedule = {"Schedule": "rate(1 day)", "ScalableTargetAction": {"MinCapacity": 1}}
+    scaled.client.put_scheduled_action(ScheduledActionName="a0", **schedule, **scaled.on)
+
+    def fill(conn: Any) -> None:
+        target = Target(scaled.scope, "e", "v", INSTANCES)
+        (policy,), (action,) = scaling.policies.of(conn, target), scaling.actions.of(conn, target)
+        for number in range(1, 200):
+            scaling.actions.save(conn, replace(action, name=f"a{number}"))
+            if number < 50:
+                scaling.policies.save(conn, replace(policy, name=f"p{number}"))
+
+    scaled.account.edge.write(fill)
+    step = {"PolicyType": "StepScaling", "StepScalingPolicyConfiguration": STEP}
+    words = scaled.refused("put_scaling_policy", "LimitExceededException", PolicyName="one", **scaled.on, **step)
+    assert words == "There are 50 scaling policies of endpoint/e/variant/v, which is the most."
+    given = {"ScheduledActionName": "one", **scaled.on, **schedule}
+    words = scaled.refused("put_scheduled_action", "LimitExceededException", **given)
+    assert words == "There are 200 scheduled actions of endpoint/e/variant/v, which is the most."
+    scaled.put("p7", PolicyType="StepScaling", StepScalingPolicyConfiguration=STEP)  # one that is there may change
+    pages = scaled.client.get_paginator("describe_scheduled_actions").paginate(ServiceNamespace="sagemaker")
+    assert sum(len(page["ScheduledActions"]) for page in pages) == 200
+
+
 def _custom(**members: Any) -> dict[str, Any]:
     config = {"TargetValue": 1.0, "CustomizedMetricSpecification": members}
     return {"PolicyType": "TargetTrackingScaling", "TargetTrackingScalingPolicyConfiguration": config}

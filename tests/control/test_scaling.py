@@ -317,6 +317,20 @@ def test_what_waits_begins_when_the_endpoint_is_in_service(tmp_path: Path) -> No
     played(tmp_path, script)
 
 
+def test_a_move_is_over_although_the_next_change_has_begun(tmp_path: Path) -> None:
+    async def script(scene: Scene) -> None:
+        await scene.endpoint(1)
+        await scene.register(2, 5)
+        await scene.look()
+        await scene.settle()
+        changes = [{"VariantName": "v", "DesiredWeight": 2}]
+        await scene.write(endpoints.save, transitions.reweighted(await scene.record(), changes, START))
+        await scene.look()
+        assert [each.status for each in await scene.activities()] == [SUCCESSFUL]
+
+    played(tmp_path, script)
+
+
 def test_a_move_that_is_undone_has_failed(tmp_path: Path) -> None:
     async def script(scene: Scene) -> None:
         await scene.endpoint(1)

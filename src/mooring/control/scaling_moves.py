@@ -85,7 +85,7 @@ def is_waiting(conn: Connection, activity: Activity) -> bool:
         return False
     if activity.status == PENDING:
         return record.status is not EndpointStatus.IN_SERVICE and activity.message == _waiting(record)
-    return record.status in _SETTLING and record.rollout is None
+    return _is_settling(record, activity)
 
 
 def take_up(conn: Connection, settings: Settings, waiting: Activity, now: float) -> str | None:
@@ -141,13 +141,10 @@ def follow(conn: Connection, running: Activity, now: float, seen: Callable[[Poli
     if record is None or record.status is EndpointStatus.DELETING:
         _end(conn, record, running, FAILED, _failed(running, GONE), now)
         return
-    wanted = running.wanted or 0
-    variant = variants.variant_of(record, target)
-    assert variant is not None
-    reached = variants.in_effect(variant, target.dimension) == wanted
-    if record.status in _SETTLING and not (reached and record.rollout is not None):
+    if _is_settling(record, running):
         return
-    if not reached:
+    wanted = running.wanted or 0
+    if not _is_reached(record, running):
         reason = record.failure_reason or f"The endpoint is {record.status}."
         _end(conn, record, running, FAILED, _failed(running, reason), now)
         return
@@ -160,6 +157,17 @@ def follow(conn: Connection, running: Activity, now: float, seen: Callable[[Poli
             if wanted >= (running.before or 0):
                 times = {"last_out_at": now, "last_out_by": noted.last_out_by}
             scaling.policies.save(conn, replace(policy, **times))
+
+
+def _is_reached(record: EndpointRecord, running: Activity) -> bool:
+    """Whether what a move wanted is in effect, which it becomes when the endpoint has settled."""
+    variant = variants.variant_of(record, running.target)
+    return variant is not None and variants.in_effect(variant, running.target.dimension) == running.wanted
+
+
+def _is_settling(record: EndpointRecord, running: Activity) -> bool:
+    """Whether it is still open what becomes of a move. An update begins only when that is over."""
+    return record.status in _SETTLING and record.rollout is None and not _is_reached(record, running)
 
 
 def _bounded(record: EndpointRecord, held: ScalableTarget) -> deciding.Decision:
