@@ -122,6 +122,7 @@ def test_an_endpoint_that_is_down_is_away(server: ObjectsServer, tmp_path: Path)
         (b"nonsense\r\n\r\n", True, "S3 cannot be reached"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", True, "S3 cannot be reached"),
         (b"", True, "S3 cannot be reached"),
+        (b"HTTP/1.1 200 OK\r\n\r\nof what length?", False, "S3 answered MissingContentLength"),
     ],
 )
 def test_answers_that_are_none(server: ObjectsServer, answer: bytes, away: bool, text: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from mooring.errors import DataDirectoryError
 from mooring.processes.files import sync_directory
 
-HELD_BYTES = 512 * 1024
+HELD_BYTES = 128 * 1024
 """Of an answer, before it goes to the file."""
 THREADS = 4
 SMALL_BYTES = 32 * 1024

@@ -86,6 +86,9 @@ class AsyncS3:
         connection = await self._begun("GET", bucket, key, {}, what)
         if connection.status != 200:
             raise await self._refusal(connection, what, OWN_STORE)
+        if connection.header(b"content-length") is None:
+            connection.close()
+            raise SourceError("MissingContentLength", what)
         return Download(self._pool, connection, what)
 
     async def put(self, bucket: str, key: str, body: bytes | Path, headers: Mapping[str, str]) -> None:
