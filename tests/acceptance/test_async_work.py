@@ -14,6 +14,7 @@ import pytest
 
 from tests.acceptance.asynchronous import BUCKET, INPUT, Asynchronous
 from tests.acceptance.running import Deployment, Server, wait_until
+from tests.acceptance.test_access import keyed
 
 FAILING = """
 import time
@@ -72,6 +73,14 @@ def test_the_objects_type_stands_in_for_the_callers_as_in_the_sdk(echo: Asynchro
     location = echo.put("sdk.npy", b"4", ContentType="application/x-npy", Metadata={"a": "b"})
     told = echo.result(echo.invoke(location, Accept="application/json, text/csv"))
     assert told["type"] == "application/x-npy"
+
+
+def test_keys_beyond_ascii(echo: Asynchronous) -> None:
+    for key in ("in put/ä+%", "日本"):
+        location = echo.put(key, key.encode())
+        assert echo.result(echo.invoke(location))["echo"] == key
+    reason = json.loads(echo.failure(echo.invoke(f"s3://{BUCKET}/ü"))["Body"])["failureReason"]
+    assert f"s3://{BUCKET}/ü" in reason
 
 
 def test_an_inline_body(echo: Asynchronous) -> None:
@@ -334,3 +343,18 @@ class Zeros(io.RawIOBase):
         self._left -= count
         buffer[:count] = bytes(count)
         return count
+
+
+def test_an_s3_elsewhere_that_verifies_signatures(make_server: Callable[..., Server]) -> None:
+    """Another Mooring that asks for keys: small and large bodies, both ways, and what it refuses."""
+    other = keyed(make_server("other", MOORING_ACCESS_MODE="keys").start())
+    access = {"MOORING_OBJECTS_ACCESS_KEY_ID": other.key[0], "MOORING_OBJECTS_SECRET_ACCESS_KEY": other.key[1]}
+    server = make_server("here", **access, MOORING_OBJECTS_ENDPOINT_URL=other.url).start()
+    own = Deployment(other)  # its objects are there, and all else here
+    own.server, own.sagemaker, own.runtime = server, server.client("sagemaker"), server.client("sagemaker-runtime")
+    jobs = Asynchronous(own)
+    jobs.endpoint(script=SIZED)
+    for size in (10, 1_000_000):
+        found = jobs.object(jobs.invoke(jobs.put(f"in put/a+%{size}", bytes(size)))["OutputLocation"])
+        assert len(found["Body"]) == size
+    assert b"there is no such object" in jobs.failure(jobs.invoke(f"s3://{BUCKET}/none"))["Body"]

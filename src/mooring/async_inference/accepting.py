@@ -33,7 +33,7 @@ def job_of_call(
     queue: AsyncRoute, headers: Mapping[bytes, bytes], body: bytes, clock: Clock, trace: str | None = None
 ) -> Job | str:
     """The job that a call becomes; or why it does not, in words for its caller. `trace` is a valid `traceparent`."""
-    location = _text(headers, INPUT_LOCATION)
+    location = _location(headers.get(INPUT_LOCATION))
     if (refusal := _refused_input(location, body)) is not None:
         return refusal
     identifier, name = new_job_id(clock.wall()), str(uuid.uuid4())
@@ -82,6 +82,16 @@ def _refused_input(location: str | None, body: bytes) -> str | None:
 def _joined(path: str, extension: str | None, name: str) -> str:
     between = (extension or "").strip("/")
     return f"{path}/{between}/{name}" if between else f"{path}/{name}"
+
+
+def _location(value: bytes | None) -> str | None:
+    """As the SDKs send it: in UTF-8, also where other headers are Latin-1."""
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:

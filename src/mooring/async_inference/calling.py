@@ -136,4 +136,5 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _line(value: str) -> str:
-    return "".join(each if each.isprintable() else " " for each in value)
+    """A header's value that cannot end its line; every other byte is as it came."""
+    return "".join(" " if each < " " or each == "\x7f" else each for each in value)

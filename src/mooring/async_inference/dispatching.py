@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from mooring.hosting.routes import RouteReplica, RouteVariant
 
-MOST_AHEAD = 32
+LEAST_AHEAD, MOST_AHEAD = 8, 32
 """Jobs of a variant that wait for a replica with their input at hand."""
 
 
@@ -99,7 +99,7 @@ class Dispatcher:
     def room(self, lane: Lane) -> int:
         """Jobs that a lane may have assigned."""
         seats = len(lane.seats) * self.concurrency
-        return seats + min(seats, MOST_AHEAD)
+        return seats + min(max(seats, LEAST_AHEAD), MOST_AHEAD)
 
     def unassign(self, lane: Lane) -> None:
         """A job that was drawn is with its replica no more, or goes back."""

@@ -233,7 +233,7 @@ def _digest_of_file(path: Path) -> bytes:
 
 def _line(value: str) -> str:
     """A header's value that cannot end its line."""
-    return "".join(each if each.isprintable() else " " for each in value)
+    return "".join(" " if each < " " or each == "\x7f" else each for each in value)
 
 
 def open_async_s3(settings: Settings, paths: Paths) -> AsyncS3:
