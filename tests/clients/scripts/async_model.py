@@ -39,8 +39,9 @@ plain = model.deploy(
     async_inference_config=AsyncInferenceConfig(max_concurrent_invocations_per_instance=2),
 )
 assert isinstance(plain, AsyncPredictor), plain
-quickly = WaiterConfig(max_attempts=300, delay=0.1)
-assert plain.predict({"divisor": 4}) == {"result": 0.25}
+# The SDK looks for the output in one thread and for the failure in another, which ends when its attempts are over.
+quickly = WaiterConfig(max_attempts=60, delay=0.5)
+assert plain.predict({"divisor": 4}, waiter_config=quickly) == {"result": 0.25}
 
 answer = plain.predict_async({"divisor": 2})
 assert answer.output_path.startswith("s3://"), answer.output_path
@@ -119,7 +120,7 @@ sagemaker_client.update_endpoint_weights_and_capacities(
 in_service.wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 assert sagemaker_client.describe_endpoint(EndpointName=name)["ProductionVariants"][0]["CurrentInstanceCount"] == 0
 waiting = plain.predict_async({"divisor": 5})
-assert waiting.get_result(WaiterConfig(max_attempts=900, delay=0.1)) == {"result": 0.2}
+assert waiting.get_result(quickly) == {"result": 0.2}
 activities = scaling.describe_scaling_activities(ServiceNamespace="sagemaker", ResourceId=of["ResourceId"])
 assert any("from-zero" in each["Cause"] for each in activities["ScalingActivities"]), activities
 
