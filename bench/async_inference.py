@@ -32,7 +32,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from figures import ROLE, Server, create_model
+from async_backlog import Seen, accepted_per_s, claim_ms, memory_mb, seed, uid_of
+from figures import ROLE, create_model
+from killing import Server
 from machine import busy, commit, described_machine, versions
 
 BUCKET, ENDPOINT = "bench", "queued"
@@ -264,6 +266,38 @@ def idle(jobs: int) -> None:
     print()
 
 
+def backlog(jobs: int) -> None:
+    """The endpoint has no instance, so that what waits stays."""
+    rows = {}
+    with serving() as queue:
+        at = queue.at
+        queue.deploy()
+        queue.instances(0)
+        uid = uid_of(at.data)
+        for waiting in (0, jobs):
+            at.stop()
+            if waiting:
+                seed(at.data, uid, waiting)
+            at.start_again(1)
+            accepted_per_s(at.port, ENDPOINT, 500)  # the first round does not count
+            rates = [accepted_per_s(at.port, ENDPOINT) for _ in range(3)]
+            pids = at.pids()
+            control, gateway = (memory_mb(pids[kind][0]) for kind in ("control", "gateway"))
+            at.stop()
+            rows[waiting] = Seen(statistics.median(rates), control, gateway, claim_ms(at.data, uid))
+        at.start_again(1)
+    print("\n| jobs waiting | accepted/s | control MB | gateway MB | 4 jobs found and claimed, ms |")
+    print("| --- | --- | --- | --- | --- |")
+    for waiting, seen in rows.items():
+        print(
+            f"| {waiting:,} | {seen.accepted_per_s:.0f} | {seen.control_mb:.0f} | {seen.gateway_mb:.0f} "
+            f"| {seen.found_and_claimed_ms:.2f} |"
+        )
+    empty, full = rows.values()
+    beside = [b / a for a, b in zip(empty, full, strict=True)]
+    print(f"| beside none | {beside[0]:.2f} | {beside[1]:.2f} | {beside[2]:.2f} | {beside[3]:.2f} |\n")
+
+
 def spread(values: list[float], digits: int = 0) -> str:
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
@@ -284,7 +318,8 @@ def main() -> int:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--jobs", type=int, default=2000)
     options.add_argument("--idle-jobs", type=int, default=200)
-    options.add_argument("--sections", default="throughput,idle")
+    options.add_argument("--backlog", type=int, default=1_000_000)
+    options.add_argument("--sections", default="throughput,idle,backlog")
     chosen = options.parse_args()
     print(
         f"{described_machine()}; {commit()}; {versions(['boto3', 'uvloop'], [['redis-server', '--version']])}; {busy()}"
@@ -293,6 +328,7 @@ def main() -> int:
     sections: dict[str, Any] = {
         "throughput": lambda: throughput(chosen.rounds, chosen.jobs),
         "idle": lambda: idle(chosen.idle_jobs),
+        "backlog": lambda: backlog(chosen.backlog),
     }
     for name in chosen.sections.split(","):
         sections[name]()

@@ -38,6 +38,11 @@ class Server(figures.Server):
             )
         self._first_answer(time.perf_counter())
 
+    def stop(self) -> None:
+        """As people do."""
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
     def impatient_client(self, service: str) -> Any:
         """One that never tries again, so that each call that it makes is one."""
         return boto3.client(
