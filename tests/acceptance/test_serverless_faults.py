@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
+from mooring.paths import Paths
 from tests.acceptance.calling import Told, call_at_once
 from tests.acceptance.running import wait_until
 from tests.acceptance.sleeping import Sleeper, code
@@ -147,3 +150,28 @@ def test_provisioned_replicas_stay_and_are_replaced(sleeper: Callable[..., Sleep
     assert endpoint.pids() == first
     kill(min(first))
     wait_until(lambda: len(endpoint.pids() - {min(first)}) == 2, what="a replica in its place")
+
+
+def test_a_call_while_a_gateway_is_frozen_gets_back_the_replica_that_cannot_leave(
+    sleeper: Callable[..., Sleeper],
+) -> None:
+    endpoint = sleeper("--workers", "2")
+    pid = endpoint.invoke()["pid"]
+    run = endpoint.server.data / "run"
+
+    def routed() -> bool:
+        (route,) = (run / "gateways" / "0" / "routes").glob("*.json")
+        return bool(json.loads(route.read_text())["variants"][0]["replicas"])
+
+    with endpoint.server.frozen("gateway 1"):
+        wait_until(lambda: not routed(), what="the idle replica to be out of the route of the gateway that works")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(str(Paths(endpoint.server.data).gateway_socket(0)))
+            head = (
+                f"POST /endpoints/{endpoint.name}/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx"
+            )
+            client.sendall(head.encode())
+            answer = client.recv(65536).decode()
+    assert answer.startswith("HTTP/1.1 200")
+    assert f'"pid": {pid}' in answer

@@ -68,9 +68,14 @@ class Elasticity:
         elastic = self._elastic.get(place)
         if elastic is None:
             return False
-        elastic.wanting.demand(asked.slots, self._clock.monotonic())
         filled = self._fleet.in_slots(place)
-        return any(slot not in filled or filled[slot].state not in _LIVING for slot in asked.slots)
+        # One that is idle is out of the route already, and not told to leave before every gateway knows that.
+        there = {slot for slot, life in filled.items() if life.state is ReplicaState.STARTING}
+        there |= self._staying(elastic, filled)
+        now = self._clock.monotonic()
+        elastic.wanting.demand(asked.slots, now)
+        elastic.wanting.use(asked.slots, now)
+        return not there.issuperset(asked.slots)
 
     def use(self, used: Slots) -> None:
         """These slots have or had calls."""
