@@ -71,6 +71,7 @@ class Replicas(RuleBasedStateMachine):
         self.calls: list[tuple[Seat, str]] = []
         self.drawn: list[Lane] = []
         self.routed: set[str] = set()
+        self.called: list[Seat] = []
 
     @initialize(concurrency=st.integers(1, 3))
     def begin(self, concurrency: int) -> None:
@@ -98,7 +99,25 @@ class Replicas(RuleBasedStateMachine):
     @rule(replica_id=st.sampled_from(IDS))
     def occupy(self, replica_id: str) -> None:
         if self.dispatcher.busy(replica_id) < self.concurrency:
-            self.calls.append((self.dispatcher.occupy(replica_id), replica_id))
+            seat = self.dispatcher.occupy(replica_id)
+            self.dispatcher.end(seat, None)
+            self.calls.append((seat, replica_id))
+
+    @precondition(lambda self: self.calls)
+    @rule(data=st.data())
+    def call(self, data: st.DataObject) -> None:
+        seat, _ = data.draw(st.sampled_from(self.calls))
+        if sum(each is seat for each in self.called) < sum(
+            each is seat for each, _ in self.calls
+        ) and self.dispatcher.begin(seat):
+            self.called.append(seat)
+
+    @precondition(lambda self: self.called)
+    @rule(data=st.data(), took=st.sampled_from([None, 0.0, 0.01, 5.0]))
+    def answer(self, data: st.DataObject, took: float | None) -> None:
+        seat = data.draw(st.sampled_from(self.called))
+        self.called.remove(seat)
+        self.dispatcher.end(seat, took)
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data())
@@ -106,6 +125,9 @@ class Replicas(RuleBasedStateMachine):
         call = data.draw(st.sampled_from(self.calls))
         self.calls.remove(call)
         seat, replica_id = call
+        if seat in self.called:
+            self.called.remove(seat)
+            self.dispatcher.end(seat, None)
         idle = self.dispatcher.leave(seat)
         assert idle == (replica_id not in self.routed and not self.dispatcher.busy(replica_id))
 
@@ -118,7 +140,9 @@ class Replicas(RuleBasedStateMachine):
     def no_replica_has_too_many(self) -> None:
         counted = Counter(replica_id for _, replica_id in self.calls)
         for replica_id in IDS:
-            assert self.dispatcher.busy(replica_id) == counted[replica_id] <= self.concurrency
+            assert self.dispatcher.busy(replica_id) == counted[replica_id] <= 2 * self.concurrency
+        for seat, _ in self.calls:
+            assert seat.calling == sum(each is seat for each in self.called) <= self.concurrency
         assert self.dispatcher.assigned == len(self.drawn)
 
 

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from mooring.async_inference.calling import Unsent
 from mooring.async_inference.hand import InHand
 from mooring.async_inference.room import Room
 from mooring.async_inference.seating import LaneGone, Seating, refuse
@@ -117,6 +118,64 @@ def test_who_waits_for_a_variant_without_replicas_goes_back() -> None:
             await task
         assert seats.dispatcher.busy("i-1") == 1, "what it has goes on"
         assert seats.leave(first), "its replica is idle, and no route names it"
+
+    asyncio.run(run())
+
+
+def quick(seats: Seating) -> None:
+    """Have the one replica of a lane be known for short calls."""
+    [lane] = seats.dispatcher.lanes()
+    [seat] = lane.seats.values()
+    seat.took_s = 0.001
+
+
+def test_a_job_that_is_claimed_ahead_is_called_in_its_turn() -> None:
+    async def run() -> None:
+        seats = seating(None, "i-1")
+        quick(seats)
+        first, second, third = held(seats), held(seats), held(seats)
+        assert seats.take(first)
+        assert seats.take(second)
+        assert not seats.take(third), "one ahead of each call"
+        await seats.begin(first)
+        turn = asyncio.create_task(seats.begin(second))
+        await settle()
+        assert not turn.done()
+        seats.end(first, 0.001)
+        await turn
+        assert second.seat is not None
+        assert second.seat.calling == 1
+        seats.leave(first)
+        seats.leave(second)
+        assert second.calling is False
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("why", ["cancelled", "cancelled in its turn", "gone"])
+def test_a_turn_that_is_given_up_goes_to_the_next(why: str) -> None:
+    async def run() -> None:
+        seats = seating(None, "i-1")
+        quick(seats)
+        first, second = held(seats), held(seats)
+        assert seats.take(first)
+        assert seats.take(second)
+        await seats.begin(first)
+        seat = first.seat
+        assert seat is not None
+        turn = asyncio.create_task(seats.begin(second))
+        await settle()
+        if why == "gone":
+            seats.follow([variant()], 1)
+        else:
+            if why == "cancelled in its turn":
+                seats.end(first, None)
+            turn.cancel()
+        await asyncio.wait({turn})
+        assert isinstance(turn.exception(), Unsent) if why == "gone" else turn.cancelled()
+        seats.leave(second)
+        seats.leave(first)
+        assert (seat.busy, seat.calling) == (0, 0)
 
     asyncio.run(run())
 

@@ -17,17 +17,29 @@ LEAST_AHEAD, MOST_AHEAD = 8, 32
 """Jobs of a variant that wait for a replica with their input at hand."""
 
 
-@dataclass(slots=True)
+SLOW_S = 1.0
+QUICK_S = 0.05
+"""Where calls take less, a few jobs are claimed for a replica before it is free, as that takes as long as a call. They
+wait there for moments, even if another replica is free sooner."""
+MOST_CLAIMED_AHEAD = 8
+
+
+@dataclass(slots=True, eq=False)
 class Seat:
     """A replica, and how many calls it has."""
 
     replica: RouteReplica
     busy: int = 0
+    """Jobs that have a place here."""
+    calling: int = 0
+    """Those of them that are called; the others are claimed, and wait for the next call to end."""
+    took_s: float = SLOW_S
+    """About the time that a call takes, lately."""
     gone: bool = False
     """No route names it any more; what it has goes on."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Lane:
     """One variant of one fleet."""
 
@@ -108,12 +120,28 @@ class Dispatcher:
 
     def take(self, lane: Lane) -> Seat | None:
         """A place at the least busy replica of a lane; None while all have as many calls as they may."""
-        free = [seat for seat in lane.seats.values() if seat.busy < self.concurrency]
+        free = [seat for seat in lane.seats.values() if seat.busy < self.concurrency + self._ahead(seat)]
         if not free:
             return None
         seat = min(free, key=lambda each: each.busy)
         seat.busy += 1
         return seat
+
+    def begin(self, seat: Seat) -> bool:
+        """Whether a job that has a place may be called now."""
+        if seat.calling >= self.concurrency:
+            return False
+        seat.calling += 1
+        return True
+
+    def end(self, seat: Seat, took_s: float | None) -> None:
+        """A call is over. `took_s` is None where that says nothing."""
+        seat.calling -= 1
+        if took_s is not None:
+            seat.took_s += (took_s - seat.took_s) / 4
+
+    def _ahead(self, seat: Seat) -> int:
+        return min(self.concurrency, MOST_CLAIMED_AHEAD) if seat.took_s < QUICK_S else 0
 
     def occupy(self, replica_id: str) -> Seat:
         """A call of an earlier control may still run there: it takes a place, be there one or not."""
@@ -121,7 +149,13 @@ class Dispatcher:
         if seat is None:
             seat = self._seats[replica_id] = Seat(RouteReplica(replica_id, ""), gone=True)
         seat.busy += 1
+        seat.calling += 1
         return seat
+
+    def vacate(self, seat: Seat) -> bool:
+        """A call that had its place by `occupy` is over."""
+        self.end(seat, None)
+        return self.leave(seat)
 
     def leave(self, seat: Seat) -> bool:
         """A call is over. Whether the replica has left its route and has none any more."""

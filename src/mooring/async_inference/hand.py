@@ -63,6 +63,7 @@ class InHand:
     answered: bool = False
     ending: bool = False
     """Somebody else ends it: it is not claimed any more."""
+    calling: bool = False
     waiting: asyncio.Future[Seat] | None = None
     task: asyncio.Task[None] | None = None
 

@@ -295,6 +295,7 @@ class EndpointWork:
         return claim.job_id in await self.queue.claim([claim])
 
     async def _answered(self, held: InHand, given: Input) -> tuple[Answered, SpoolFile]:
+        await self.seating.begin(held)
         seat = held.seat
         if seat is None or seat.gone:
             raise Unsent
@@ -308,6 +309,7 @@ class EndpointWork:
         except (Problem, InstanceFailed):
             self._count_call(held, 0, None)
             raise
+        self.seating.end(held, answered.took_s)
         self._count_call(held, answered.status, answered.took_s)
         return answered, file
 
@@ -347,7 +349,7 @@ class EndpointWork:
 
     def free(self, seat: Seat) -> None:
         """A call of a former control is over (`Dispatcher.occupy`)."""
-        if self.seating.dispatcher.leave(seat):
+        if self.seating.vacate(seat):
             self._tools.idle()
         self.seating.fill()
         self.kick(rescan=True)
