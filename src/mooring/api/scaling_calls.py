@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from mooring.access.policies import Verdict
 from mooring.api.calls import Call
 from mooring.api.cloudwatch_answers import as_token, from_token
 from mooring.errors import Refused
 from mooring.scaling import validating
-from mooring.scaling.documents import ScalableTarget, Target
+from mooring.scaling.documents import Policy, ScalableTarget, ScheduledAction, Target
 from mooring.scaling.naming import target_arn
 from mooring.scaling.validating import NAMESPACE
 from mooring.store import Connection, scaling
+from mooring.store.scaling import Place, Registered
 from mooring.wire.errors import WireError
 from mooring.wire.validation import clause, framed
+
+T = TypeVar("T", bound=Policy | ScheduledAction)
 
 LISTED_AT_ONCE = 50
 DEREGISTER = "application-autoscaling:DeregisterScalableTarget"
@@ -101,6 +104,24 @@ def place_of(call: Call, *kinds: type) -> list[Any] | None:
     if any(type(value) is not kind for value, kind in zip(values, kinds, strict=True)):
         raise refusal
     return values
+
+
+def page_of(conn: Connection, call: Call, kept: Registered[T], names: str) -> tuple[list[T], dict[str, str]]:
+    """What a list of policies or of scheduled actions shows, and its NextToken; `names` is the member that filters."""
+    after = place_of(call, str, str, str)
+    limit = limit_of(call)
+    if is_elsewhere(call):
+        return [], {}
+    found, end = kept.page(
+        conn,
+        call.scope,
+        limit,
+        None if after is None else Place(*after),
+        resource_ids=[call.input["ResourceId"]] if "ResourceId" in call.input else (),
+        dimension=call.input.get("ScalableDimension"),
+        names=call.input.get(names, ()),
+    )
+    return found, page_end(end)
 
 
 def page_end(place: tuple[Any, ...] | None) -> dict[str, str]:

@@ -9,17 +9,7 @@ from typing import Any
 
 from mooring.api.alarm_rules import alarm_of_metric
 from mooring.api.calls import Call, Control
-from mooring.api.scaling_calls import (
-    is_elsewhere,
-    limit_exceeded,
-    limit_of,
-    no_such,
-    of_target,
-    page_end,
-    place_of,
-    registered,
-    target_of,
-)
+from mooring.api.scaling_calls import limit_exceeded, no_such, of_target, page_of, registered, target_of
 from mooring.errors import Refused
 from mooring.metrics.alarms import ACTIONS_OF, alarm_arn
 from mooring.scaling import tracking, validating
@@ -27,7 +17,6 @@ from mooring.scaling.deciding import TRACKING
 from mooring.scaling.documents import Policy
 from mooring.scaling.naming import policy_arn
 from mooring.store import Connection, alarms, scaling
-from mooring.store.scaling import Place
 from mooring.wire.errors import WireError
 from mooring.wire.service_models import service_model
 from mooring.wire.validation import require_valid
@@ -62,22 +51,10 @@ def put_scaling_policy(conn: Connection, call: Call) -> dict[str, Any]:
 
 def describe_scaling_policies(conn: Connection, call: Call) -> dict[str, Any]:
     """Each with its alarms: a step policy's are those that name it."""
-    after = place_of(call, str, str, str)
-    limit = limit_of(call)
-    if is_elsewhere(call):
-        return {"ScalingPolicies": []}
-    found, end = scaling.policies.page(
-        conn,
-        call.scope,
-        limit,
-        None if after is None else Place(*after),
-        resource_ids=[call.input["ResourceId"]] if "ResourceId" in call.input else (),
-        dimension=call.input.get("ScalableDimension"),
-        names=call.input.get("PolicyNames", ()),
-    )
+    found, end = page_of(conn, call, scaling.policies, "PolicyNames")
     naming = _naming(conn, call, {each.arn for each in found if each.kind != TRACKING})
     rows = [{**_told(each), "Alarms": naming.get(each.arn) or _own(each)} for each in found]
-    return {"ScalingPolicies": rows, **page_end(end)}
+    return {"ScalingPolicies": rows, **end}
 
 
 def _told(policy: Policy) -> dict[str, Any]:

@@ -6,22 +6,11 @@ import uuid
 from typing import Any
 
 from mooring.api.calls import Call
-from mooring.api.scaling_calls import (
-    is_elsewhere,
-    limit_exceeded,
-    limit_of,
-    no_such,
-    of_target,
-    page_end,
-    place_of,
-    registered,
-    target_of,
-)
+from mooring.api.scaling_calls import limit_exceeded, no_such, of_target, page_of, registered, target_of
 from mooring.scaling import validating
 from mooring.scaling.documents import ScheduledAction
 from mooring.scaling.naming import action_arn
 from mooring.store import Connection, scaling
-from mooring.store.scaling import Place
 
 MOST_ACTIONS = 200
 """Of one target, as on AWS."""
@@ -40,20 +29,8 @@ def put_scheduled_action(conn: Connection, call: Call) -> dict[str, Any]:
 
 
 def describe_scheduled_actions(conn: Connection, call: Call) -> dict[str, Any]:
-    after = place_of(call, str, str, str)
-    limit = limit_of(call)
-    if is_elsewhere(call):
-        return {"ScheduledActions": []}
-    found, end = scaling.actions.page(
-        conn,
-        call.scope,
-        limit,
-        None if after is None else Place(*after),
-        resource_ids=[call.input["ResourceId"]] if "ResourceId" in call.input else (),
-        dimension=call.input.get("ScalableDimension"),
-        names=call.input.get("ScheduledActionNames", ()),
-    )
-    return {"ScheduledActions": [_told(each) for each in found], **page_end(end)}
+    found, end = page_of(conn, call, scaling.actions, "ScheduledActionNames")
+    return {"ScheduledActions": [_told(each) for each in found], **end}
 
 
 def _told(action: ScheduledAction) -> dict[str, Any]:

@@ -30,9 +30,8 @@ from mooring.hosting.async_jobs import (
     QueuedJob,
 )
 from mooring.processes import identity
-from mooring.store import queue_jobs, queue_outbox
-from mooring.store.queue_jobs import Now
-from mooring.store.queue_schema import open_queue
+from mooring.store import queue_endpoints, queue_finding, queue_jobs, queue_outbox
+from mooring.store.queue_schema import Now, open_queue
 from mooring.store.writer import Writer
 
 T = TypeVar("T")
@@ -84,13 +83,13 @@ class Queue:
         A job that was released keeps its place: whoever looks for work begins at 0, and goes on only within one look.
         """
         uptime = self._clock.uptime()
-        if self._read(partial(queue_jobs.is_ripe, uid=uid, uptime=uptime)):
+        if self._read(partial(queue_finding.is_ripe, uid=uid, uptime=uptime)):
             await self._write(partial(queue_jobs.ripen, uid=uid, uptime=uptime, limit=RIPENED_AT_ONCE))
-        return self._read(partial(queue_jobs.waiting, uid=uid, after=after, limit=limit))
+        return self._read(partial(queue_finding.waiting, uid=uid, after=after, limit=limit))
 
     async def body(self, job_id: str) -> bytes | None:
         """The input of a job that came inline."""
-        return self._read(partial(queue_jobs.body, job_id=job_id))
+        return self._read(partial(queue_finding.body, job_id=job_id))
 
     async def claim(self, claims: Sequence[Claim]) -> set[str]:
         """Note who is going to be called; only the jobs whose ids are returned may be, as the others wait no more."""
@@ -105,7 +104,7 @@ class Queue:
 
     async def answer(self, job_id: str) -> bytes | None:
         """The answer that is kept here."""
-        return self._read(partial(queue_jobs.answer, job_id=job_id))
+        return self._read(partial(queue_finding.answer, job_id=job_id))
 
     async def release(self, job_id: str, not_before: float = 0.0) -> bool:
         """A job that was claimed waits again, until `not_before` (uptime) at least."""
@@ -120,28 +119,28 @@ class Queue:
 
     async def unfinished(self) -> list[QueuedJob]:
         """What was being called or had been answered when the last control ended."""
-        return self._read(queue_jobs.unfinished)
+        return self._read(queue_finding.unfinished)
 
     async def expired(self, boot_id: str, uptime: float, wall: float, limit: int) -> list[QueuedJob]:
         """Up to `limit` jobs that wait, and have for too long; `done` ends them."""
-        return self._read(partial(queue_jobs.expired, now=Now(boot_id, uptime, wall), limit=limit))
+        return self._read(partial(queue_finding.expired, now=Now(boot_id, uptime, wall), limit=limit))
 
     async def backlog(self) -> dict[str, Backlog]:
         """By uid, what every endpoint's queue holds."""
-        return self._read(queue_jobs.backlog)
+        return self._read(queue_finding.backlog)
 
     # For people
 
     async def page(self, uid: str, status: str | None, after: int, limit: int) -> list[QueuedJob]:
         """Jobs of an endpoint in order, behind the position `after`. Raises `Refused` for a status that is none."""
         try:
-            return self._read(partial(queue_jobs.page, uid=uid, status=status, after=after, limit=limit))
+            return self._read(partial(queue_finding.page, uid=uid, status=status, after=after, limit=limit))
         except KeyError:
             raise Refused(f"{status} is no status of an asynchronous invocation") from None
 
     async def find(self, wanted: str) -> list[QueuedJob]:
         """The job of this id; or those of this InferenceId, the newest first."""
-        return self._read(partial(queue_jobs.find, wanted=wanted, limit=MOST_FOUND))
+        return self._read(partial(queue_finding.find, wanted=wanted, limit=MOST_FOUND))
 
     async def retry(self, job_id: str) -> QueuedJob:
         """Have a job that failed or expired wait again. Raises `NotFound` or `Refused`."""
@@ -155,18 +154,18 @@ class Queue:
 
     async def know(self, uid: str, facts: Mapping[str, Any]) -> None:
         """Remember what is to be known of an endpoint when it is gone, and its jobs are not."""
-        await self._write(partial(queue_jobs.know, uid=uid, facts=dict(facts)))
+        await self._write(partial(queue_endpoints.know, uid=uid, facts=dict(facts)))
 
     async def known(self) -> dict[str, KnownEndpoint]:
         """Everything that is remembered, by uid; also of endpoints of which only their jobs are."""
-        return self._read(queue_jobs.known)
+        return self._read(queue_endpoints.known)
 
     async def end_endpoint(self, uid: str, reason: str, limit: int = 100) -> list[QueuedJob]:
         """Have nothing of an endpoint be called any more; returns up to `limit` of the jobs that `done` is to end.
 
         It is remembered, so what is taken in later is found by asking again.
         """
-        await self._write(partial(queue_jobs.end_endpoint, uid=uid, reason=reason))
+        await self._write(partial(queue_endpoints.end_endpoint, uid=uid, reason=reason))
         return await self.page(uid, JobState.WAITING.value, 0, limit)
 
     async def forget(self, before: float) -> None:
@@ -176,7 +175,7 @@ class Queue:
             pass
         while await self._write(partial(queue_outbox.forget, before=before, limit=FORGOTTEN_AT_ONCE)):
             pass
-        await self._write(queue_jobs.forget_endpoints)
+        await self._write(queue_endpoints.forget_endpoints)
 
     # Notifications
 
@@ -214,13 +213,13 @@ def _done(conn: Connection, *, job_id: str, outcome: Outcome, owed: tuple[Notifi
     if not queue_jobs.done(conn, job_id, outcome, now):
         return False
     if owed:
-        [found] = queue_jobs.find(conn, job_id, 1)
+        [found] = queue_finding.find(conn, job_id, 1)
         queue_outbox.owe(conn, job_id, found.job.uid, owed)
     return True
 
 
 def _require(conn: Connection, job_id: str) -> QueuedJob:
-    found = [each for each in queue_jobs.find(conn, job_id, 1) if each.job.id == job_id]
+    found = [each for each in queue_finding.find(conn, job_id, 1) if each.job.id == job_id]
     if not found:
         raise NotFound(f"there is no asynchronous invocation {job_id}")
     return found[0]
@@ -228,7 +227,7 @@ def _require(conn: Connection, job_id: str) -> QueuedJob:
 
 def _retry(conn: Connection, *, job_id: str, now: Now) -> QueuedJob:
     found = _require(conn, job_id)
-    if queue_jobs.is_ended(conn, found.job.uid):
+    if queue_finding.is_ended(conn, found.job.uid):
         raise Refused(f"{job_id} cannot be tried again: its endpoint is gone")
     if not queue_jobs.retry(conn, found.job, now):
         raise Refused(f"{job_id} is {found.status}: only what is Failed or Expired can be tried again")

@@ -6,7 +6,10 @@ in process is counted by triggers, in the transaction that changes it, so the co
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -26,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError
 
 from mooring.errors import DataDirectoryError
+from mooring.hosting.async_jobs import OutcomeKind
 from mooring.store.opening import engine_on
 
 VERSION = 1
@@ -165,3 +169,25 @@ def _prepare(connection: Connection, path: Path) -> None:
         for trigger in _TRIGGERS:
             connection.exec_driver_sql(trigger)
         connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
+
+
+OUTCOMES = {
+    OutcomeKind.COMPLETED: COMPLETED,
+    OutcomeKind.FAILED: FAILED,
+    OutcomeKind.EXPIRED: EXPIRED,
+    OutcomeKind.CANCELLED: CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The clocks at a change."""
+
+    boot_id: str
+    uptime: float
+    wall: float
+
+
+def compact(document: dict[str, Any]) -> str:
+    """A document as its column has it."""
+    return json.dumps(document, separators=(",", ":"))
