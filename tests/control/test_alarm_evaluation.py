@@ -87,7 +87,7 @@ class Scene:
 
     async def act(self) -> None:
         """Until nothing is owed, or the actions pause."""
-        task = asyncio.create_task(AlarmActions(self.book, Topics(cast(Any, self.sns))).run())
+        task = asyncio.create_task(AlarmActions(self.book, Topics(cast(Any, self.sns), "")).run())
         for _ in range(200):
             await asyncio.sleep(0.01)
             if not any(each.owed for each in self.book.all()):
@@ -256,7 +256,7 @@ def test_actions_are_owed_until_they_are_taken(tmp_path: Path) -> None:
 def test_a_topic_that_is_away_is_told_later_and_given_up_at_last(tmp_path: Path) -> None:
     async def script(scene: Scene) -> None:
         await scene.book.put(alarm(), {})
-        actions = AlarmActions(scene.book, Topics(cast(Any, scene.sns)))
+        actions = AlarmActions(scene.book, Topics(cast(Any, scene.sns), ""))
         await scene.book.move(cast(Alarm, scene.book.get(HERE, "a")), State.ALARM, "x", "")
         (owed,) = cast(Alarm, scene.book.get(HERE, "a")).owed
         scene.sns.outcomes = [Unavailable("away"), 503, 200]

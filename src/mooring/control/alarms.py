@@ -14,13 +14,14 @@ from typing import Any
 
 from mooring.clock import Clock
 from mooring.control.alarm_book import AlarmBook
+from mooring.control.elsewhere import client_of
 from mooring.hosting.naming import Scope
 from mooring.hosting.rollout.rollouts import CLOCK_SLACK_S, Heard
 
 log = logging.getLogger("mooring.control")
 
 ASK_LIMIT_S = 40.0
-CONNECT_S, READ_S = 5, 10
+READ_S, ATTEMPTS = 10, 2
 
 
 class CloudWatch:
@@ -104,11 +105,7 @@ def _states(answer: dict[str, Any]) -> dict[str, str]:
 
 
 def _asked(url: str, region: str, names: tuple[str, ...]) -> dict[str, str]:
-    from botocore.config import Config
-    from botocore.session import Session
-
-    config = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries={"total_max_attempts": 2})
-    client = Session().create_client("cloudwatch", region_name=region, endpoint_url=url, config=config)
+    client = client_of("cloudwatch", region, url, read_s=READ_S, attempts=ATTEMPTS)
     try:
         return _states(client.describe_alarms(**_question(names)))
     finally:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mooring.clock import Clock
+from mooring.control.elsewhere import client_of
 from mooring.control.metering import Metering
 from mooring.metrics.distributions import Distribution
 from mooring.metrics.series import Series
@@ -29,7 +30,7 @@ MOST_MINUTES = 180
 MOST_VALUES = 150
 """Different values of one metric in one minute."""
 DATA_A_CALL = 200
-CONNECT_S, READ_S, ATTEMPTS = 5, 20, 3
+READ_S, ATTEMPTS = 20, 3
 MARK = "pushed to CloudWatch"
 _NAMESPACES = {"AWS/SageMaker": "Mooring/SageMaker", "/aws/sagemaker/Endpoints": "Mooring/SageMaker/Endpoints"}
 
@@ -80,12 +81,7 @@ class MetricPushing:
 
     def _client(self, region: str) -> Any:
         if region not in self._clients:
-            from botocore.config import Config
-            from botocore.session import Session
-
-            retries = {"total_max_attempts": ATTEMPTS, "mode": "standard"}
-            config = Config(connect_timeout=CONNECT_S, read_timeout=READ_S, retries=retries)
-            made = Session().create_client("cloudwatch", region_name=region, endpoint_url=self._url, config=config)
+            made = client_of("cloudwatch", region, self._url, read_s=READ_S, attempts=ATTEMPTS)
             self._clients[region] = made
         return self._clients[region]
 

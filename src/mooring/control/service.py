@@ -212,6 +212,7 @@ class ControlService:
         await self._asynchronous.close()
         await self._jobs.close()
         await self._workers.stop()
+        self._around.topics.close()
         await self._capturing.close()
         await self._neighbours.close()
         await self.kms.close()

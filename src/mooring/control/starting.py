@@ -41,7 +41,7 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     book = await AlarmBook.open(store, clock)
     cloudwatch = CloudWatch(book, settings.deployments.cloudwatch_url, clock)
     capture_keys = CaptureKeys(kms, publisher, clock, s3_is_elsewhere=bool(settings.objects.endpoint_url))
-    topics = Topics(neighbours)
+    topics = Topics(neighbours, settings.neighbours.sns_url)
     around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, capture_keys, topics)
     jobs = AsyncWork(settings, paths, store, asynchronous.queue, clock, publisher, metering, topics)
     capturing = Capturing(settings, paths, store, clock, publisher, capture_keys)

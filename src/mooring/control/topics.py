@@ -6,6 +6,7 @@ import json
 from urllib.parse import urlencode
 
 from mooring.control.neighbours import Neighbours
+from mooring.control.sns import Sns
 from mooring.errors import NotInstalled, Refused, Unavailable
 from mooring.http1.messages import Request
 
@@ -15,20 +16,36 @@ ARN_PARTS = 6
 class Topics:
     """One for all who have something to tell."""
 
-    def __init__(self, neighbours: Neighbours) -> None:
+    def __init__(self, neighbours: Neighbours, sns_url: str) -> None:
         self._neighbours = neighbours
+        self._elsewhere = Sns(sns_url) if sns_url else None
 
     async def publish(self, topic: str, message: str, notice_id: str, subject: str | None = None) -> None:
-        """Tell a topic. `notice_id` is the same at each try, so that a try whose answer was lost is not told twice.
+        """Tell a topic. `notice_id` is the same at each try, so that a try whose answer was lost is not told twice:
+        next door, that is. An SNS elsewhere may be told twice then.
 
         Raises `Unavailable` for what may be tried again, and `Refused` for what may not.
         """
         parts = topic.split(":")
-        if len(parts) != ARN_PARTS:
+        if len(parts) != ARN_PARTS or not parts[3]:
             raise Refused(f"{topic} is not the ARN of a topic.")
+        fields = {"TopicArn": topic, "Message": message}
+        if subject is not None:
+            fields["Subject"] = subject
+        if self._elsewhere is not None:
+            await self._elsewhere.publish(parts[3], fields)
+        else:
+            await self._publish_next_door(parts[3], fields, notice_id)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        if self._elsewhere is not None:
+            self._elsewhere.close()
+
+    async def _publish_next_door(self, region: str, fields: dict[str, str], notice_id: str) -> None:
         request = Request()
         request.method, request.target = b"POST", b"/"
-        credential = f"mooring/20200101/{parts[3]}/sns/aws4_request"
+        credential = f"mooring/20200101/{region}/sns/aws4_request"
         authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature={'0' * 64}"
         request.headers = [
             (b"host", b"localhost"),
@@ -36,8 +53,7 @@ class Topics:
             (b"content-type", b"application/x-www-form-urlencoded"),
             (b"amz-sdk-invocation-id", notice_id.encode()),
         ]
-        fields = {"Action": "Publish", "Version": "2010-03-31", "TopicArn": topic, "Message": message}
-        request.body = urlencode(fields if subject is None else {**fields, "Subject": subject}).encode()
+        request.body = urlencode({"Action": "Publish", "Version": "2010-03-31", **fields}).encode()
         try:
             answer = await self._neighbours.ask(request, notice_id)
         except NotInstalled:

@@ -30,6 +30,7 @@ _FORMS = {
     ("account", "role"): (r"[A-Za-z0-9_+=,.@-]{1,64}", "a role's name is 1 to 64 letters, digits and _+=,.@-"),
     ("images", "torch_backend"): (r"[A-Za-z0-9.]*", "such as cpu, auto or none"),
     ("traces", "endpoint"): (r"(https?://[^\s/]+(/\S*)?)?", "the URL of an OTLP/HTTP receiver is needed"),
+    ("neighbours", "sns_url"): (r"(https?://[^\s/]+(/\S*)?)?", "the URL of an SNS is needed"),
     ("quotas", "instances_by_type"): (
         r"(\s*ml\.[a-z0-9.-]+\s*=\s*\d{1,9}\s*(,|$))*",
         "ml.TYPE=COUNT, comma separated, is needed",

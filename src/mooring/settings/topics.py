@@ -378,6 +378,15 @@ class AsyncSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NeighbourSettings:
+    """The services beside SageMaker: see [neighbours.md](neighbours.md)."""
+
+    sns_url: str = ""
+    """The SNS that alarms and asynchronous endpoints tell their topics in, with AWS_ACCESS_KEY_ID of the environment
+    that started Mooring; empty means the one behind Mooring's own URL."""
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectSettings:
     """Where `s3://` is."""
 
@@ -413,6 +422,7 @@ class Settings:
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     capture: CaptureSettings = field(default_factory=CaptureSettings)
     async_inference: AsyncSettings = field(default_factory=AsyncSettings)
+    neighbours: NeighbourSettings = field(default_factory=NeighbourSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
