@@ -78,8 +78,14 @@ class Topic:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        class Listening(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+            def handle_error(self, *_: object) -> None:
+                """A control that is killed leaves a broken connection."""
+
+        self.server = Listening(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, name="topic", daemon=True).start()
 
@@ -252,6 +258,7 @@ def main() -> int:
     random.seed(seed)
     print(f"{described_machine()}; seed {seed}", flush=True)
     topic = Topic()
+    os.environ |= {"AWS_ACCESS_KEY_ID": "b", "AWS_SECRET_ACCESS_KEY": "b"}  # with which topics are told
     os.environ |= {"MOORING_NEIGHBOURS_SNS_URL": topic.url, "MOORING_WORKERS": str(chosen.workers)}
     at = Server()
     try:
