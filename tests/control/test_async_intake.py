@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -191,6 +192,46 @@ def test_what_cannot_be_taken_in_stays_on_disk_until_it_can(tmp_path: Path) -> N
     in_scene(tmp_path, script)
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"ttl_s": "x"},
+        {"ttl_s": None},
+        {"ttl_s": 10**30},
+        {"timeout_s": True},
+        {"id": None},
+        {"id": "\ud800"},
+        {"uid": ["u1"]},
+        {"boot_id": None},
+        {"inference_id": {}},
+        {"accepted_at": "x"},
+        {"accepted_at": float("nan")},
+        {"accepted_at": 1e300},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_job_with_a_member_of_another_kind_is_none_and_stops_no_segment_behind_it(
+    tmp_path: Path, members: dict[str, Any]
+) -> None:
+    line = json.dumps({**json.loads(line_of(a_job())), **members}).encode() + b"\n"
+    before, behind, later = a_job(), a_job(), a_job()
+
+    async def script(scene: Scene) -> None:
+        scene.segment("1", before, torn=line + line_of(behind)).close()
+        scene.segment("2", later).close()
+        await scene.intake.read_segments()
+        assert await scene.ids() == [before.id, behind.id, later.id]
+        assert [path.name for path in scene.paths.async_jobs.iterdir()] == ["1.unreadable"]
+
+    in_scene(tmp_path, script)
+
+
+def test_a_line_of_nothing_but_brackets_is_no_job() -> None:
+    with pytest.raises(ValueError, match="deep"):
+        job_of(b"[" * 100_000)
+
+
 def test_what_is_no_job_is_put_aside_and_takes_no_other_with_it(tmp_path: Path) -> None:
     job = a_job()
 
@@ -201,8 +242,11 @@ def test_what_is_no_job_is_put_aside_and_takes_no_other_with_it(tmp_path: Path) 
         scene.intake.start()
         assert (await scene.heard())["left"]
         await scene.eventually(lambda: _has(scene, 1))
-        names = {path.name for path in scene.paths.async_jobs.iterdir()}
-        assert names == {"s.unreadable", "link.unreadable"}
+
+        async def are_aside() -> bool:
+            return {path.name for path in scene.paths.async_jobs.iterdir()} == {"s.unreadable", "link.unreadable"}
+
+        await scene.eventually(are_aside)
 
     in_scene(tmp_path, script)
 
