@@ -554,6 +554,22 @@ def test_missed_schedules_run_once_and_in_order(tmp_path: Path) -> None:
     played(tmp_path, script)
 
 
+def test_schedules_that_are_due_at_the_same_moment_all_run(tmp_path: Path) -> None:
+    async def script(scene: Scene) -> None:
+        await scene.endpoint()
+        await scene.register()
+        await scene.schedule("most", "at(2027-01-15T09:00:00)", MaxCapacity=8)
+        await scene.schedule("least", "at(2027-01-15T09:00:00)", MinCapacity=3)
+        await scene.pass_time(3700, each=60)
+        runs = [text.split()[2] for text in await scene.told() if text.startswith("Scheduled action")]
+        assert sorted(runs) == ["least", "most"]
+        (held,) = await scene.store.read(scaling.targets.all)
+        assert (held.least, held.most) == (3, 8)
+        assert await scene.count() == 3
+
+    played(tmp_path, script)
+
+
 def test_a_clock_that_is_set_back_brings_schedules_back(tmp_path: Path) -> None:
     async def script(scene: Scene) -> None:
         await scene.endpoint()

@@ -38,8 +38,8 @@ class ScalingSchedules:
             for action in changed:
                 await self._store.write(functools.partial(_put_off, action=action, now=now))
             return bool(changed)
-        due = sorted((each.due_at, each) for each in actions if each.due_at is not None and each.due_at <= now)
-        for _, action in due:
+        due = [(each.due_at, each) for each in actions if each.due_at is not None and each.due_at <= now]
+        for _, action in sorted(due, key=lambda pair: pair[0]):
             await self._store.write(functools.partial(run, action=action, now=round(now, 3)))
         return bool(due)
 
