@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from mooring.paths import Paths
 from tests.acceptance.calling import Told, call_at_once
-from tests.acceptance.running import wait_until
+from tests.acceptance.running import Deployment, Server, wait_until
 from tests.acceptance.sleeping import Sleeper, code
 
 
@@ -150,6 +150,23 @@ def test_provisioned_replicas_stay_and_are_replaced(sleeper: Callable[..., Sleep
     assert endpoint.pids() == first
     kill(min(first))
     wait_until(lambda: len(endpoint.pids() - {min(first)}) == 2, what="a replica in its place")
+
+
+def test_provisioned_replicas_that_die_again_and_again_are_given_a_rest_but_calls_are_not(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """They come up each time, so nothing else would keep them from being started without end."""
+    server = make_server(MOORING_REPLICAS_RESTART_BACKOFF_S="600", MOORING_REPLICAS_RESTART_BACKOFF_MAX_S="600")
+    endpoint = Sleeper(Deployment(server.start()), tmp_path / "seen").make(MaxConcurrency=2, ProvisionedConcurrency=1)
+    (first,) = endpoint.pids()
+    kill(first)
+    wait_until(lambda: bool(endpoint.pids() - {first}), what="a replica in its place")
+    (second,) = endpoint.pids() - {first}
+    kill(second)
+    wait_until(lambda: not endpoint.pids(), what="that to be gone too")
+    time.sleep(1)
+    assert not endpoint.pids()
+    assert endpoint.invoke()["pid"] not in (first, second)
 
 
 def test_a_call_while_a_gateway_is_frozen_gets_back_the_replica_that_cannot_leave(

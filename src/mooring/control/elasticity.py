@@ -104,7 +104,7 @@ class Elasticity:
         elastic = self._elastic[place]
         now = self._clock.monotonic()
         wanted = elastic.wanting.started(elastic.least, elastic.max_concurrency, now)
-        wait = self._fleet.start_in_slots(generation, variant, wanted, region)
+        wait = self._fleet.start_in_slots(generation, variant, wanted, region, elastic.wanting.demanded(now))
         for life in self._fleet.in_slots(place).values():
             if life.state is ReplicaState.STARTING and life.replica is None:
                 elastic.began.setdefault(life.id, now)

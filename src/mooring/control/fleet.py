@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +50,10 @@ class _VariantHistory:
     """How often a next start was made to wait."""
     not_before: float = 0.0
     proven_at: float = field(default=float("inf"))
+    rests: int = 0
+    """How often replicas of a serverless variant were given a rest, as they die although they come up."""
+    rest_until: float = float("-inf")
+    """Until then only those are started that calls wait for."""
 
 
 class Fleet:
@@ -126,9 +130,12 @@ class Fleet:
         """Who fills each slot of a serverless variant, also if only with its end."""
         return {life.slot: life for life in self._of(place) if life.slot is not None}
 
-    def start_in_slots(self, generation: int, variant: VariantState, slots: Iterable[int], region: str) -> float | None:
+    def start_in_slots(
+        self, generation: int, variant: VariantState, slots: Iterable[int], region: str, called: Container[int] = ()
+    ) -> float | None:
         """Start a replica in each of these slots that is free; of a variant whose starts fail, one at a time and late.
 
+        Where replicas come up and die again and again, those late that are not `called`: that no call waits for.
         Returns the seconds until it is not too early for that.
         """
         place = Place(generation, variant.name)
@@ -144,11 +151,13 @@ class Fleet:
             if any(life.state is ReplicaState.STARTING for life in filled.values()):
                 return None
             free = free[:1]
-        for slot in free:
+        rest = history.rest_until - self._clock.monotonic()
+        now = [slot for slot in free if rest <= 0 or slot in called]
+        for slot in now:
             # Of one that comes and goes as it is called, each step would push what matters out of the history.
             life = self._life(place, region, slot=slot, note=self._note_failures if history.came_up else None)
             life.start(lambda: self._prepared(place, variant), self._startup_timeout(variant))
-        return None
+        return rest if len(now) < len(free) else None
 
     def start_failure(self, place: Place, attempts: int) -> str | None:
         """Why replicas of a serverless variant do not come up, while no start is tried."""
@@ -287,7 +296,9 @@ class Fleet:
         history.failures += 1
         history.last_failure = with_last_lines(life.failure, life.last_lines) if life.failure is not None else None
         history.hopeless = life.hopeless
-        if life.slot is not None and not life.served:
+        if life.slot is not None and life.served:
+            self._rest(history, now)
+        elif life.slot is not None:
             history.failed_starts += 1
         hopeless_start = life.slot is not None and life.hopeless
         # Those that fail together are waited for once.
@@ -295,6 +306,17 @@ class Fleet:
             delay = self._settings.restart_backoff_s * 2.0 ** min(history.waits, 16)
             history.not_before = now + min(delay, self._settings.restart_backoff_max_s)
             history.waits += 1
+
+    def _rest(self, history: _VariantHistory, now: float) -> None:
+        """The first that dies is replaced at once, the next ones ever later, until none has died for a while."""
+        if now < history.rest_until:
+            return
+        if now >= history.rest_until + PROVEN_AFTER_S:
+            history.rests, history.rest_until = 0, now
+            return
+        delay = self._settings.restart_backoff_s * 2.0 ** min(history.rests, 16)
+        history.rest_until = now + min(delay, self._settings.restart_backoff_max_s)
+        history.rests += 1
 
     def _note_health(self, history: _VariantHistory, place: Place, count: int) -> None:
         if history.proven_at == float("inf") and len(self.healthy(place)) >= count:
