@@ -184,7 +184,7 @@ def test_a_topic_that_is_not_there_fails_the_endpoint(shared: Asynchronous) -> N
     shared.endpoint("untold", output={"NotificationConfig": {"ErrorTopic": topic}}, wait=False)
     found = shared.own.wait("untold", status="Failed")
     assert found["FailureReason"].startswith('The provided role "')
-    assert f'permissions for topic "{topic}"' in found["FailureReason"]
+    assert f'permissions for topic "{topic}". (there is no such topic (' in found["FailureReason"]
 
 
 def test_an_update_to_a_topic_that_is_not_there_is_rolled_back(shared: Asynchronous) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from urllib.parse import urlencode
 
 from mooring.control.neighbours import Neighbours
@@ -11,6 +13,11 @@ from mooring.errors import NotInstalled, Refused, Unavailable
 from mooring.http1.messages import Request
 
 ARN_PARTS = 6
+NO_SUCH_TOPIC = (
+    "there is no such topic (Mooring's SNS is its own, and AWS's topics are not in it: make the topic there with "
+    "AWS_ENDPOINT_URL set, in the region and the account that its ARN names)"
+)
+_ELEMENT = "<{0}>([^<]{{1,200}})"
 
 
 class Topics:
@@ -61,8 +68,15 @@ class Topics:
         if answer.status >= 500:
             raise Unavailable(f"SNS answered with status {answer.status}.")
         if answer.status != 200:
-            raise Refused(f"SNS answered with status {answer.status}: {_short(answer.body)}")
+            raise Refused(refusal(answer.status, answer.body))
 
 
-def _short(body: bytes) -> str:
-    return json.dumps(body[:200].decode("utf-8", "replace"))
+def refusal(status: int, body: bytes) -> str:
+    """What an error of SNS says, in words for the one who named the topic."""
+    text = body.decode("utf-8", "replace")
+    code, message = (re.search(_ELEMENT.format(name), text) for name in ("Code", "Message"))
+    if code is not None and code[1] == "NotFound":
+        return NO_SUCH_TOPIC
+    return (
+        f"SNS answered with status {status}: {json.dumps(text[:200] if message is None else html.unescape(message[1]))}"
+    )
