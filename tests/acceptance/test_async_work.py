@@ -247,6 +247,8 @@ def test_jobs_wait_for_an_instance(shared: Asynchronous) -> None:
     answers = [shared.invoke(endpoint="asleep") for _ in range(3)]
     time.sleep(1)
     assert all(shared.found(answer["OutputLocation"]) is None for answer in answers)
+    (held,) = [each["asynchronous"] for each in own.server.status()["endpoints"] if each["name"] == "asleep"]
+    assert held == {"waiting": 3, "in_process": 0}
     cloudwatch = own.server.client("cloudwatch")
 
     def value(name: str, endpoint: str = "asleep", **dimensions: str) -> list[float]:

@@ -48,6 +48,7 @@ STATUS: dict[str, Any] = {
             "status": "InService",
             "failure_reason": "no such [key]",
             "capture": {"taken": 12, "not_taken": 0, "waiting_segments": 2},
+            "asynchronous": {"waiting": 5, "in_process": 6},
             "variants": [
                 {
                     "name": "shadow",

@@ -37,6 +37,8 @@ def show(status: dict[str, Any]) -> None:
             # An update that was not begun, or was turned back, leaves its reason with an endpoint that serves.
             past = "the last update failed: " if endpoint.get("status") == "InService" else ""
             console.print(Text(f"{endpoint['name']}: {past}{endpoint['failure_reason']}", style="red"))
+        if endpoint.get("asynchronous"):
+            console.print(_backlog(endpoint["name"], endpoint["asynchronous"]))
         if endpoint.get("capture"):
             console.print(_capture(endpoint["name"], endpoint["capture"]))
         for idle in endpoint.get("no_effect", []):
@@ -57,6 +59,10 @@ def _lost(count: int, audit: dict[str, Any]) -> Text:
     last = datetime.fromtimestamp(float(audit.get("lost_at") or 0), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     text = f"audit: {count} lines could not be written to {audit.get('file')}, the last at {last}"
     return Text(text, style="red")
+
+
+def _backlog(endpoint: Any, backlog: dict[str, Any]) -> Text:
+    return Text(f"{endpoint}: asynchronous, {backlog.get('waiting')} waiting, {backlog.get('in_process')} in process")
 
 
 def _capture(endpoint: Any, capture: dict[str, Any]) -> Text:

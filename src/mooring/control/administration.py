@@ -20,6 +20,7 @@ from mooring.control.capturing import CaptureState
 from mooring.control.endpoint_worker import EndpointWorker
 from mooring.engines.limits import Limits
 from mooring.engines.logs import read_after
+from mooring.hosting.async_jobs import Backlog
 from mooring.hosting.capturing import capture_of
 from mooring.hosting.endpoints import EndpointRecord, VariantState
 from mooring.hosting.rollout.progress import told
@@ -56,6 +57,16 @@ def capture_status(record: EndpointRecord, state: CaptureState | None) -> dict[s
     if state is None and capture_of(record.config) is None:
         return None
     return (state or CaptureState()).to_document()
+
+
+def backlog_status(record: EndpointRecord, backlog: Backlog | None) -> dict[str, int] | None:
+    """What the queue of an asynchronous endpoint holds; None for any other."""
+    if "AsyncInferenceConfig" not in record.config:
+        return None
+    return {
+        "waiting": 0 if backlog is None else backlog.waiting,
+        "in_process": 0 if backlog is None else backlog.in_process,
+    }
 
 
 def _variants(record: EndpointRecord) -> Iterable[VariantState]:

@@ -10,6 +10,7 @@ from typing import Any
 from mooring.control.access import Access
 from mooring.control.administration import (
     audit_status,
+    backlog_status,
     capture_status,
     endpoint_status,
     heading,
@@ -130,6 +131,7 @@ class ControlService:
         idle = await around.store.read(lambda connection: events.of_kind(connection, EventKind.NO_EFFECT))
         account, url = around.settings.account, around.settings.url
         capture = self._capturing.states()
+        backlog = await self._asynchronous.queue.backlog()
         return {
             **heading(url, account.region, account.id, self._started_at, around.clock.wall()),
             **await asyncio.to_thread(tls_status, around.settings.tls, around.paths),
@@ -142,6 +144,7 @@ class ControlService:
                 {
                     **endpoint_status(record, self._workers.by_uid.get(record.uid)),
                     "capture": capture_status(record, capture.get(route_key(record.scope, record.name))),
+                    "asynchronous": backlog_status(record, backlog.get(record.uid)),
                     "no_effect": idle.get(record.uid, []),
                 }
                 for record in records
