@@ -145,6 +145,18 @@ def test_an_output_that_s3_refuses_is_a_failure(shared: Asynchronous) -> None:
     assert reason.startswith("ClientError: Failed to upload the response of the model to s3://no-such-bucket-here/out")
 
 
+def test_a_failure_that_s3_refuses_too_is_told_with_its_reason(shared: Asynchronous) -> None:
+    topic, failed = shared.topic("lost")
+    shared.endpoint(
+        "lost", output={"S3FailurePath": "s3://no-such-bucket-here/f", "NotificationConfig": {"ErrorTopic": topic}}
+    )
+    message = failed.of(shared.invoke(f"s3://{BUCKET}/none", "lost")["InferenceId"])
+    assert "there is no such object" in message["failureReason"]
+    assert "This failure could not be written to s3://no-such-bucket-here/f/" in message["failureReason"]
+    assert "there is no such bucket" in message["failureReason"]
+    assert "failureLocation" not in message
+
+
 def test_topics_hear_of_every_end(shared: Asynchronous) -> None:
     success, succeeded = shared.topic("success")
     error, failed = shared.topic("error")

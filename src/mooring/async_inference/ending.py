@@ -7,6 +7,7 @@ What has been answered is written however long S3 is away, and the queue however
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import random
 import time
@@ -45,11 +46,8 @@ class Ending:
 
     async def fail(self, held: InHand, reason: str, kind: OutcomeKind = OutcomeKind.FAILED) -> None:
         """End a job for which no model has said why."""
-        location, written = held.queued.job.failure_location, None
-        if location is not None:
-            written = await self._failure(held, location, failure_body(reason), "application/json")
-        told = Told(Outcome(kind, reason, written), self._now(), "application/json" if written else None)
-        await self._done(held, told)
+        outcome = await self._failure(held, Outcome(kind, reason, None), failure_body(reason), "application/json")
+        await self._done(held, Told(outcome, self._now(), "application/json" if outcome.written else None))
 
     async def _output(self, held: InHand, answered: Answered, body: bytes | Path) -> None:
         location = held.queued.job.output_location
@@ -63,21 +61,23 @@ class Ending:
         await self._done(held, Told(outcome, self._now(), answered.content_type, included))
 
     async def _model_error(self, held: InHand, answered: Answered, body: bytes | Path) -> None:
-        location, written = held.queued.job.failure_location, None
-        if location is not None:
-            written = await self._failure(held, location, body, answered.content_type)
+        outcome = Outcome(OutcomeKind.FAILED, failures.model_error(answered.status), None)
+        outcome = await self._failure(held, outcome, body, answered.content_type)
         included = await self._included(OutcomeKind.FAILED, answered, body)
-        outcome = Outcome(OutcomeKind.FAILED, failures.model_error(answered.status), written)
         await self._done(held, Told(outcome, self._now(), answered.content_type, included))
 
-    async def _failure(self, held: InHand, location: str, body: bytes | Path, content_type: str | None) -> str | None:
-        """Where the failure was written; None when S3 refuses it, which changes nothing for the job."""
+    async def _failure(self, held: InHand, outcome: Outcome, body: bytes | Path, content_type: str | None) -> Outcome:
+        """The outcome with where the failure was written; or, when S3 refuses it, with why it is nowhere."""
+        location = held.queued.job.failure_location
+        if location is None:
+            return outcome
         try:
             await self._put(held, location, body, content_type)
         except (Problem, OSError) as problem:
             log.warning("the failure of job %s is not in S3: %s", held.queued.job.id, problem)
-            return None
-        return location
+            reason = failures.unwritten(outcome.reason or "", location, str(problem))
+            return dataclasses.replace(outcome, reason=reason)
+        return dataclasses.replace(outcome, written=location)
 
     async def _included(self, kind: OutcomeKind, answered: Answered, body: bytes | Path) -> bytes | None:
         if not includes_response(self._endpoint.asynchronous, kind) or answered.length > INCLUDED_BYTES:

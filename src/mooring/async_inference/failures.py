@@ -68,3 +68,8 @@ def input_too_long(location: str, length: int, limit: int) -> str:
 def not_written(location: str, why: str) -> str:
     """S3 refuses the output."""
     return f"ClientError: Failed to upload the response of the model to {location}: {why}."
+
+
+def unwritten(reason: str, location: str, why: str) -> str:
+    """S3 refuses the failure object too, where the caller looks for it."""
+    return f"{reason} This failure could not be written to {location}: {why}."
