@@ -324,7 +324,10 @@ def test_the_commands(queued: Queued) -> None:
         (("retry", name, given["InferenceId"]), "is Completed: only what is Failed or Expired can be tried again"),
         (("cancel", name, given["InferenceId"]), "is Completed: only what is Waiting can be cancelled"),
         (("show", name, "nobody's"), "has no invocation nobody's"),
-        (("list", name, "--status", "sleeping"), "Sleeping is no status"),
+        (
+            ("list", name, "--status", "sleeping"),
+            "Sleeping is no status of an asynchronous invocation: Waiting, Calling, ",
+        ),
         (("list", "nope"), 'there is no endpoint "nope"'),
     ):
         refused = server.command("async", *arguments)

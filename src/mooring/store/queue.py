@@ -136,7 +136,8 @@ class Queue:
         try:
             return self._read(partial(queue_finding.page, uid=uid, status=status, after=after, limit=limit))
         except KeyError:
-            raise Refused(f"{status} is no status of an asynchronous invocation") from None
+            known = ", ".join(queue_finding.STATUSES)
+            raise Refused(f"{status} is no status of an asynchronous invocation: {known}") from None
 
     async def find(self, wanted: str) -> list[QueuedJob]:
         """The job of this id; or those of this InferenceId, the newest first."""

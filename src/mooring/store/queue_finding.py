@@ -28,7 +28,7 @@ from mooring.store.queue_schema import (
 )
 
 _STATES = {READY: JobState.WAITING, POSTPONED: JobState.WAITING, CALLING: JobState.CALLING, ANSWERED: JobState.ANSWERED}
-_STATUSES: dict[str, tuple[int, ...]] = {
+STATUSES: dict[str, tuple[int, ...]] = {
     JobState.WAITING.value: (READY, POSTPONED),
     JobState.CALLING.value: (CALLING,),
     JobState.ANSWERED.value: (ANSWERED,),
@@ -146,7 +146,7 @@ def _oldest(conn: Connection, uid: str) -> Job | None:
 
 def page(conn: Connection, uid: str, status: str | None, after: int, limit: int) -> list[QueuedJob]:
     """The jobs of an endpoint in order, of one status or state or of all. Raises KeyError for another."""
-    wanted = range(len(_STATES) + len(OUTCOMES)) if status is None else _STATUSES[status]
+    wanted = range(len(_STATES) + len(OUTCOMES)) if status is None else STATUSES[status]
     each = [_of_status(conn, uid, number, after, limit) for number in wanted]
     return list(islice(heapq.merge(*each, key=lambda job: job.position), limit))
 
