@@ -510,7 +510,8 @@ def test_a_line_each_in_a_pipe(fake, quick, capsys) -> None:
     assert main(["doctor", "--url", fake.url]) == 1  # an endpoint of the fake has failed
     out = capsys.readouterr().out
     lines = out.splitlines()
-    assert "fail server: endpoint: twice is Failed: no [such] file → `mooring logs twice` says more;" in out
+    advice = "`mooring logs twice` and `mooring endpoints events twice` say more;"
+    assert f"fail server: endpoint: twice is Failed: no [such] file → {advice}" in out
     assert [line for line in lines if line.startswith("ok   server: server: answers at ")]
     assert [line for line in lines if line.startswith("warn environment: endpoint url: AWS_ENDPOINT_URL is not set")]
     assert lines[-1].split()[1::2] == ["ok,", "warn,", "fail"]

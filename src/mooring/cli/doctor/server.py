@@ -87,7 +87,10 @@ def _troubles(endpoint: dict[str, Any]) -> Iterator[Finding]:
         reason = safe(" ".join(str(endpoint.get("failure_reason") or "").split()))
         if len(reason) > LONGEST_REASON:  # what happened is said in the end, AWS's words come first
             reason = f"{reason[: LONGEST_REASON // 3]} … {reason[-LONGEST_REASON // 3 * 2 :]}"
-        advice = f"`mooring logs {name}` says more; `mooring endpoints delete {name}`, then deploy again"
+        advice = (
+            f"`mooring logs {name}` and `mooring endpoints events {name}` say more; `mooring endpoints delete {name}`, "
+            "then deploy again"
+        )
         yield fail("endpoint", f"{name} is Failed: {reason}", advice)
         return
     if status == "UpdateRollbackFailed":
@@ -127,7 +130,9 @@ def limits(scene: Scene) -> Iterable[Finding]:
         return
     how = {"watchdog": "are watched four times a second"}.get(str(found.get("way")), "are not limited")
     yield warn(
-        "limits", f"serverless replicas {how}: {safe(str(found.get('why')))}", "docs/serverless.md says what is needed"
+        "limits",
+        f"serverless replicas {how}: {safe(str(found.get('why')))}",
+        "docs/serverless-limits.md says what is needed",
     )
 
 
