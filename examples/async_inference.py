@@ -178,7 +178,7 @@ def main() -> None:
 
     told = announcements.of(score(bucket, "bad.csv", "this,is,no,number\n"))
     assert told["invocationStatus"] == "Failed", told
-    print(f"  bad.csv:  {told['failureReason'][:90]} …")
+    print(f"  bad.csv:  {told['failureReason'].partition(' See ')[0]} {read(told['failureLocation']).strip()}")
 
     print("Scaling to zero; files wait …")
     scale_from_zero()
