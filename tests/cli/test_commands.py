@@ -152,6 +152,21 @@ def test_one_asynchronous_invocation(fake, capsys) -> None:
     assert not any(line.startswith("failure") for line in shown)
 
 
+@pytest.mark.parametrize("words", [["list", "fleet"], ["show", "fleet", "mine [bold]"]])
+def test_a_narrow_terminal_shortens_nothing_of_an_invocation(fake, capsys, monkeypatch, words: list[str]) -> None:
+    long = {**INVOCATION, "inference_id": INVOCATION["id"], "reason": "why " * 50 + "it s3://b/" + "k" * 200}
+    page = {"endpoint": "fleet", "waiting": 0, "in_process": 0, "invocations": [long], "next": None}
+    fake.answers["GET", ASYNC] = lambda query, body: (200, page)
+    fake.answers["GET", f"{ASYNC}/mine%20%5Bbold%5D"] = lambda query, body: (200, page)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for name, value in (("COLUMNS", "60"), ("TERM", "dumb"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    assert main(["async", *words, "--url", fake.url]) == 0
+    out = capsys.readouterr().out
+    assert INVOCATION["id"] in out
+    assert f"{long['reason']}\n" in out
+
+
 @pytest.mark.parametrize(("change", "said"), [("retry", "waits again"), ("cancel", "is cancelled")])
 def test_changing_an_asynchronous_invocation(fake, capsys, change: str, said: str) -> None:
     fake.answers["POST", f"{ASYNC}/x/{change}"] = lambda query, body: (200, INVOCATION)

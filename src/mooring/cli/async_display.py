@@ -1,4 +1,7 @@
-"""`mooring async list` and `show` for people."""
+"""`mooring async list` and `show` for people.
+
+A terminal may break these lines, but nothing in them is shortened: ids and locations are copied into the next command.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 _COLOURS = {"Completed": "green", "Failed": "red", "Expired": "red"}
-_UNBROKEN = 100_000
+_COLUMNS = ("id", "inference id", "status", "accepted", "finished", "reason")
 _MEMBERS = (
     ("inference id", "inference_id"),
     ("status", "status"),
@@ -36,14 +39,15 @@ def show_list(document: dict[str, Any]) -> None:
     console.print(Text(f"{document.get('endpoint')}: {waiting} waiting, {in_process} in process"))
     invocations = document.get("invocations", [])
     if invocations:
-        table = Table("id", "inference id", "status", "accepted", "finished", "reason", box=None)
-        for each in invocations:
-            # Text, not str: what a caller or a model said must not be read as markup.
-            given = "" if each.get("inference_id") == each.get("id") else each.get("inference_id")
-            times = [_time(each.get(member)) for member in ("accepted_at", "finished_at")]
-            row = [each.get("id"), given, each.get("status"), *times, each.get("reason") or ""]
-            table.add_row(*(_line(value) for value in row))
-        console.print(table)
+        header = [Text(title, style="bold") for title in _COLUMNS]
+        rows = [header, *([_line(value) for value in _row(each)] for each in invocations)]
+        widths = [max(cell_len(row[place].plain) for row in rows) for place in range(len(header) - 1)]
+        for row in rows:
+            for cell, width in zip(row, widths, strict=False):
+                cell.align("left", width)
+            line = Text(" ").append_text(Text("  ").join(row))
+            line.rstrip()
+            console.print(line, soft_wrap=True)
     if document.get("next") is not None:
         console.print(Text(f"there are more: --after {document['next']}"))
 
@@ -53,11 +57,15 @@ def show_each(document: dict[str, Any]) -> None:
     console = _console()
     for each in document.get("invocations", []):
         console.print(Text(str(each.get("id"))))
-        table = Table(box=None, show_header=False)
         for title, member in _MEMBERS:
             if (value := _value(member, each.get(member))) is not None:
-                table.add_row(f"  {title}", _line(value))
-        console.print(table)
+                console.print(Text(f"   {title:<14}").append_text(_line(value)), soft_wrap=True)
+
+
+def _row(invocation: dict[str, Any]) -> list[Any]:
+    given = "" if invocation.get("inference_id") == invocation.get("id") else invocation.get("inference_id")
+    times = [_time(invocation.get(member)) for member in ("accepted_at", "finished_at")]
+    return [invocation.get("id"), given, invocation.get("status"), *times, invocation.get("reason") or ""]
 
 
 def _value(member: str, value: Any) -> str | None:
@@ -78,8 +86,9 @@ def _time(value: Any) -> str:
 
 def _line(value: Any) -> Text:
     text = "".join(each if each.isprintable() else " " for each in str(value))
+    # Text, not str: what a caller or a model said must not be read as markup.
     return Text(text, style=_COLOURS.get(text, ""))
 
 
 def _console() -> Console:
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _UNBROKEN)
+    return Console(file=sys.stdout, highlight=False)
