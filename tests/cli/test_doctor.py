@@ -135,6 +135,10 @@ def test_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_that_cannot_be_used() -> None:
     assert only(places.settings(scene()), "ok").text == "all by default"
     assert only(places.settings(scene(environ={"MOORING_PORT": "1"})), "ok").text == "MOORING_PORT set"
+    misspelt, rest = places.settings(scene(environ={"MOORING_SERVERLESS_IDLE_SEC": "1", "MOORING_URL": "http://x"}))
+    assert (misspelt.verdict, rest.text) == ("warn", "MOORING_URL set")
+    assert misspelt.text == "MOORING_SERVERLESS_IDLE_SEC is set and is no setting"
+    assert misspelt.advice == "is MOORING_SERVERLESS_IDLE_S meant? docs/settings.md has them all"
     found = only(places.settings(scene(environ={"MOORING_PORT": "x"})), "fail")
     assert found.text == "MOORING_PORT='x': a whole number is needed"
     assert list(places.port(scene(environ={"MOORING_PORT": "x"}))) == []

@@ -8,7 +8,7 @@ so every process of one Mooring agrees, whatever the environment says by then.
 
 from __future__ import annotations
 
-from mooring.settings.loading import LOG_LEVELS, RESOLVED, data_directory, load, variable_name
+from mooring.settings.loading import LOG_LEVELS, RESOLVED, data_directory, load, variable_name, variable_names
 from mooring.settings.topics import (
     AccessSettings,
     AccountSettings,
@@ -62,4 +62,5 @@ __all__ = [
     "data_directory",
     "load",
     "variable_name",
+    "variable_names",
 ]

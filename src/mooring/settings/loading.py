@@ -43,6 +43,11 @@ def variable_name(topic: str, name: str) -> str:
     return f"MOORING_{name.upper()}" if topic == "server" else f"MOORING_{topic.upper()}_{name.upper()}"
 
 
+def variable_names() -> list[str]:
+    """The environment variable of every setting."""
+    return [variable_name(topic, name) for topic, cls in topics().items() for name in get_type_hints(cls)]
+
+
 def load(environ: Mapping[str, str] | None = None, **flags: object) -> Settings:
     """Settings from defaults, then the environment, then the flags of `mooring serve` that are not None.
 

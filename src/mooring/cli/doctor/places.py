@@ -7,19 +7,23 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from mooring.cli.doctor.findings import Finding, Scene, fail, ok, warn
+from mooring.cli.terminal import safe
 from mooring.errors import SettingsError
 from mooring.paths import LONGEST_SOCKET_NAME, LONGEST_SOCKET_PATH
 from mooring.processes.identity import ProcessIdentity
-from mooring.settings import load
+from mooring.settings import RESOLVED, load, variable_names
 
 LITTLE_SPACE, TOO_LITTLE_SPACE = 5_000_000_000, 500_000_000
 CONNECTED_WITHIN_S = 2.0
 NETWORKED = ("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "fuse.glusterfs", "ceph")
 """File systems without the shared memory and locks that SQLite's write-ahead log needs."""
+NO_SETTINGS = ("MOORING_URL", RESOLVED)
+"""What the commands and the processes read beside them."""
 _PROC = Path("/proc")
 _LISTENING = "0A"
 
@@ -32,7 +36,14 @@ def settings(scene: Scene) -> Iterable[Finding]:
     except SettingsError as error:
         yield fail("settings", str(error), "docs/settings.md has them all")
         return
-    yield ok("settings", f"{', '.join(sorted(given))} set" if given else "all by default")
+    names = variable_names()
+    unknown = sorted(set(given) - {*names, *NO_SETTINGS})
+    for name in unknown:
+        meant = get_close_matches(name, names, n=1)
+        advice = f"is {meant[0]} meant? " if meant else ""
+        yield warn("settings", f"{safe(name)} is set and is no setting", f"{advice}docs/settings.md has them all")
+    known = sorted(set(given) - set(unknown))
+    yield ok("settings", f"{', '.join(known)} set" if known else "all by default")
 
 
 def data_directory(scene: Scene) -> Iterable[Finding]:
