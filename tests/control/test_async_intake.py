@@ -297,7 +297,7 @@ def test_jobs_of_an_endpoint_that_is_gone_are_ended_as_it_wanted(tmp_path: Path)
                 ("u2", "u2"),
             ]
             for job in (early, late, other):
-                assert (await scene.queue.find(job.id))[0].status == "Failed"
+                assert (await scene.queue.find(job.uid, job.id))[0].status == "Failed"
         finally:
             await store.close()
 

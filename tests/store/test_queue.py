@@ -19,7 +19,7 @@ from mooring.errors import DataDirectoryError, NotFound, Refused
 from mooring.hosting.async_inference import Job
 from mooring.hosting.async_jobs import Answered, Claim, JobState, Notification, Outcome, OutcomeKind
 from mooring.processes import identity
-from mooring.store.queue import Queue
+from mooring.store.queue import MOST_FOUND, Queue
 
 COMPLETED = Outcome(OutcomeKind.COMPLETED, written="s3://b/o")
 FAILED = Outcome(OutcomeKind.FAILED, "it broke")
@@ -146,7 +146,7 @@ def test_steps_go_one_way(tmp_path: Path) -> None:
         assert await queue.done(job.id, COMPLETED)
         assert not await queue.done(job.id, FAILED)
         assert await queue.unfinished() == []
-        [done] = await queue.find(job.id)
+        [done] = await queue.find("u1", job.id)
         assert (done.status, done.outcome, done.finished_at) == ("Completed", COMPLETED, 1_000_000.0)
 
     with_queue(tmp_path, body)
@@ -163,7 +163,7 @@ def test_what_is_released_waits_until_its_time_and_keeps_its_place(tmp_path: Pat
         assert (await queue.backlog())["u1"].waiting == 2
         clocks.up += 5
         assert await ids(queue) == [first.id, second.id]
-        assert (await queue.find(first.id))[0].attempts == 1
+        assert (await queue.find("u1", first.id))[0].attempts == 1
 
     with_queue(tmp_path, body)
 
@@ -275,9 +275,24 @@ def test_pages_and_finding(tmp_path: Path) -> None:
         assert [each.job.id for each in await queue.page("u1", "Calling", 0, 1)] == [jobs[1].id]
         with pytest.raises(Refused, match="Sleeping is no status"):
             await queue.page("u1", "Sleeping", 0, 1)
-        assert [each.job.id for each in await queue.find("same")] == [jobs[n].id for n in (7, 5, 3, 1)]
-        assert [each.job.id for each in await queue.find(jobs[3].id)] == [jobs[3].id]
-        assert await queue.find("none") == []
+        assert [each.job.id for each in await queue.find("u1", "same")] == [jobs[n].id for n in (7, 5, 3, 1)]
+        assert [each.job.id for each in await queue.find("u1", jobs[3].id)] == [jobs[3].id]
+        assert await queue.find("u1", "none") == []
+
+    with_queue(tmp_path, body)
+
+
+def test_another_endpoints_jobs_hide_none_under_an_id(tmp_path: Path) -> None:
+    """Callers choose InferenceIds: also such as others have, and such as are the ids of others' jobs."""
+    mine = a_job("u1", inference_id="1", inference_id_given=True)
+    theirs = [a_job("u2", inference_id="1", inference_id_given=True) for _ in range(MOST_FOUND + 1)]
+    named = a_job("u1", inference_id=theirs[0].id, inference_id_given=True)
+
+    async def body(queue: Queue, _clocks: Clocks) -> None:
+        await queue.take_in([mine, named, *theirs])
+        assert [each.job.id for each in await queue.find("u1", "1")] == [mine.id]
+        assert [each.job.id for each in await queue.find("u1", theirs[0].id)] == [named.id]
+        assert await queue.find("u1", theirs[1].id) == []
 
     with_queue(tmp_path, body)
 
@@ -318,9 +333,9 @@ def test_history_is_forgotten_but_not_while_a_line_of_it_may_still_come(tmp_path
         await queue.take_in([new])
         await queue.done(new.id, FAILED)
         await queue.forget(clocks.now - 1)
-        assert await queue.find(old.id) == []
+        assert await queue.find("u1", old.id) == []
         assert set(await queue.known()) == {"u2"}
-        assert len(await queue.find(new.id)) == 1
+        assert len(await queue.find("u2", new.id)) == 1
 
     with_queue(tmp_path, body)
 
@@ -395,7 +410,7 @@ def test_no_question_looks_at_more_than_it_needs(tmp_path: Path) -> None:
         await queue.expired(identity.boot_id(), clocks.up, clocks.now, 10)
         await queue.backlog()
         await queue.page("u1", None, 0, 10)
-        await queue.find("n")
+        await queue.find("u1", "n")
         await queue.body(jobs[0].id)
         await queue.done(jobs[1].id, COMPLETED, [Notification("t", "m")])
         await queue.done(jobs[2].id, FAILED)

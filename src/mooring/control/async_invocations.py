@@ -75,8 +75,7 @@ class AsyncInvocations:
         return gone[-1]
 
     async def _found(self, scope: Scope, name: str, wanted: str) -> list[QueuedJob]:
-        uid = await self._uid(scope, name)
-        found = [each for each in await self._queue.find(wanted) if each.job.uid == uid]
+        found = await self._queue.find(await self._uid(scope, name), wanted)
         if not found:
             raise NotFound(f"Endpoint {name} has no invocation {wanted}, or has forgotten it.")
         return found

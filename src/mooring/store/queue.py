@@ -139,9 +139,9 @@ class Queue:
             known = ", ".join(queue_finding.STATUSES)
             raise Refused(f"{status} is no status of an asynchronous invocation: {known}") from None
 
-    async def find(self, wanted: str) -> list[QueuedJob]:
-        """The job of this id; or those of this InferenceId, the newest first."""
-        return self._read(partial(queue_finding.find, wanted=wanted, limit=MOST_FOUND))
+    async def find(self, uid: str, wanted: str) -> list[QueuedJob]:
+        """The endpoint's job of this id; or those of this InferenceId, the newest first."""
+        return self._read(partial(queue_finding.find, uid=uid, wanted=wanted, limit=MOST_FOUND))
 
     async def retry(self, job_id: str) -> QueuedJob:
         """Have a job that failed or expired wait again. Raises `NotFound` or `Refused`."""
@@ -214,16 +214,15 @@ def _done(conn: Connection, *, job_id: str, outcome: Outcome, owed: tuple[Notifi
     if not queue_jobs.done(conn, job_id, outcome, now):
         return False
     if owed:
-        [found] = queue_finding.find(conn, job_id, 1)
-        queue_outbox.owe(conn, job_id, found.job.uid, owed)
+        queue_outbox.owe(conn, job_id, _require(conn, job_id).job.uid, owed)
     return True
 
 
 def _require(conn: Connection, job_id: str) -> QueuedJob:
-    found = [each for each in queue_finding.find(conn, job_id, 1) if each.job.id == job_id]
-    if not found:
+    found = queue_finding.by_id(conn, job_id)
+    if found is None:
         raise NotFound(f"there is no asynchronous invocation {job_id}")
-    return found[0]
+    return found
 
 
 def _retry(conn: Connection, *, job_id: str, now: Now) -> QueuedJob:

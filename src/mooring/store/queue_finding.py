@@ -72,7 +72,7 @@ def is_ripe(conn: Connection, uid: str, uptime: float) -> bool:
 _BY_ID = select(jobs).where(jobs.c.id == bindparam("job_id"))
 _BY_INFERENCE_ID = (
     select(jobs)
-    .where(jobs.c.inference_id == bindparam("inference_id"))
+    .where(jobs.c.inference_id == bindparam("inference_id"), jobs.c.uid == bindparam("of"))
     .order_by(jobs.c.position.desc())
     .limit(bindparam("most"))
 )
@@ -156,12 +156,19 @@ def _of_status(conn: Connection, uid: str, status: int, after: int, limit: int) 
     return [_job_of(row) for row in conn.execute(_IN_ORDER, values)]
 
 
-def find(conn: Connection, wanted: str, limit: int) -> list[QueuedJob]:
-    """The job of this id; or those of this inference id, the newest first."""
-    row = conn.execute(_BY_ID, {"job_id": wanted}).first()
-    if row is not None:
-        return [_job_of(row)]
-    return [_job_of(row) for row in conn.execute(_BY_INFERENCE_ID, {"inference_id": wanted, "most": limit})]
+def by_id(conn: Connection, job_id: str) -> QueuedJob | None:
+    """The job of this id."""
+    row = conn.execute(_BY_ID, {"job_id": job_id}).first()
+    return None if row is None else _job_of(row)
+
+
+def find(conn: Connection, uid: str, wanted: str, limit: int) -> list[QueuedJob]:
+    """The endpoint's job of this id; or those of this inference id, the newest first."""
+    found = by_id(conn, wanted)
+    if found is not None and found.job.uid == uid:
+        return [found]
+    values = {"of": uid, "inference_id": wanted, "most": limit}
+    return [_job_of(row) for row in conn.execute(_BY_INFERENCE_ID, values)]
 
 
 def body(conn: Connection, job_id: str) -> bytes | None:

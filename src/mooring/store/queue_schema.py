@@ -74,7 +74,7 @@ Index("jobs_postponed", jobs.c.uid, jobs.c.not_before, sqlite_where=is_postponed
 Index("jobs_expiring", jobs.c.boot, jobs.c.expires_uptime, sqlite_where=waits)
 Index("jobs_expiring_later", jobs.c.boot, jobs.c.expires_at, sqlite_where=waits)
 Index("jobs_finished", jobs.c.finished_at, sqlite_where=is_done)
-Index("jobs_inference_id", jobs.c.inference_id, sqlite_where=text("inference_id IS NOT NULL"))
+Index("jobs_inference_id", jobs.c.inference_id, jobs.c.uid, sqlite_where=text("inference_id IS NOT NULL"))
 
 bodies = Table(
     "bodies",
