@@ -72,3 +72,17 @@ def test_a_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "spool").write_bytes(b"")
     with pytest.raises(DataDirectoryError):
         Spool(tmp_path / "spool").open(())
+
+
+def test_what_was_written_can_be_had_again(spool: Spool) -> None:
+    async def write() -> tuple[bytes, bytes, bytes]:
+        aside, answer = spool.begin("aside"), spool.begin("answer")
+        for file in (aside, answer):
+            await file.write(b"x" * HELD_BYTES)
+            await file.write(b"the end")
+        await answer.commit()
+        small = spool.begin("small")
+        await small.write(b"y")
+        return await aside.content(), await spool.read("answer", 3), await small.content()
+
+    assert asyncio.run(write()) == (b"x" * HELD_BYTES + b"the end", b"xxx", b"y")

@@ -36,10 +36,6 @@ def test_a_plain_endpoint_has_nothing_in_vain() -> None:
             {"MetricsConfig": {"EnableEnhancedMetrics": True, "EnableDetailedObservability": True}},
             "MetricsConfig, EnableDetailedObservability: what containers tell on a /metrics of their own is not read",
         ),
-        (
-            {"AsyncInferenceConfig": {"OutputConfig": {}}, "DataCaptureConfig": {"EnableCapture": True}},
-            "DataCaptureConfig: calls of an asynchronous endpoint are not captured",
-        ),
         ({"variant": {"VolumeSizeInGB": 5}}, 'variant "v", VolumeSizeInGB'),
         ({"variant": {"FieldOfTomorrow": {"A": 1}}}, 'variant "v", FieldOfTomorrow'),
     ],
@@ -52,7 +48,7 @@ def test_of_a_config(given: dict[str, Any], told: str) -> None:
     "given",
     [
         {"DataCaptureConfig": {"EnableCapture": True, "InitialSamplingPercentage": 1}},
-        {"AsyncInferenceConfig": {"OutputConfig": {}}, "DataCaptureConfig": {"EnableCapture": False}},
+        {"AsyncInferenceConfig": {"OutputConfig": {}}, "DataCaptureConfig": {"EnableCapture": True}},
         {"EnableNetworkIsolation": False},
         {"MetricsConfig": {"EnableEnhancedMetrics": True, "EnableDetailedObservability": False}},
         {"ShadowProductionVariants": []},

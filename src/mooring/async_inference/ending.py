@@ -85,7 +85,7 @@ class Ending:
         if isinstance(body, bytes):
             return body
         try:
-            return await self._tools.spool.read(answered.spool)
+            return await self._tools.spool.read(answered.spool, INCLUDED_BYTES)
         except OSError:
             return None
 

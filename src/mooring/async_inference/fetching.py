@@ -6,7 +6,7 @@ is bounded for all jobs together (`Budget`); a larger one is opened when the mod
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from mooring.async_inference import failures
@@ -49,6 +49,8 @@ class Input:
     download: Download | None = None
     reserved: int = 0
     budget: Budget | None = None
+    heard: Callable[[bytes], Awaitable[None]] | None = None
+    """Gets what a stream gives, piece by piece, before the model does."""
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The bytes. Raises `Away` when S3 ends in the middle."""
@@ -58,6 +60,8 @@ class Input:
         assert self.download is not None
         try:
             while piece := await self.download.read():
+                if self.heard is not None:
+                    await self.heard(piece)
                 yield piece
         except SourceError as error:
             raise Away(str(error)) from None

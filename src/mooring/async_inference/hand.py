@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mooring.async_inference.capturing import CapturedCall, Shelf
 from mooring.async_inference.counting import Counters
 from mooring.async_inference.delivering import Delivering
 from mooring.async_inference.dispatching import Lane, Seat
@@ -45,6 +46,8 @@ class Tools:
     """The process of a replica, by the replica's id; None where it has none."""
     owed: Callable[[], None]
     """Called when something is owed to a topic."""
+    shelf: Shelf
+    """For captured calls."""
     idle: Callable[[], None]
     """Called when a replica that has left its route has no call any more."""
 
@@ -65,6 +68,8 @@ class InHand:
     """Somebody else ends it: it is not claimed any more."""
     calling: bool = False
     waiting: asyncio.Future[Seat] | None = None
+    captured: CapturedCall | None = None
+    """Set while it is called, or answered, and that is captured."""
     task: asyncio.Task[None] | None = None
 
 

@@ -51,9 +51,9 @@ class Spool:
         """Where an answer lies."""
         return self._directory / name
 
-    async def read(self, name: str) -> bytes:
-        """A whole answer, of those that are small. Raises OSError."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self.path(name).read_bytes)
+    async def read(self, name: str, most: int) -> bytes:
+        """The first `most` bytes of an answer. Raises OSError."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _beginning, self.path(name), most)
 
     def remove(self, name: str) -> None:
         """The answer is in S3, or nobody wants it. Returns at once; what a death leaves goes at the next start."""
@@ -95,6 +95,14 @@ class SpoolFile:
         if self.length > SMALL_BYTES:
             return None
         return self._held[0] if len(self._held) == 1 else b"".join(self._held)
+
+    async def content(self) -> bytes:
+        """All that was written; nothing more is. Raises OSError."""
+        held = b"".join(self._held)
+        if self._descriptor is None:
+            return held
+        most = self.length - len(held)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _beginning, self._temporary, most) + held
 
     async def commit(self) -> None:
         """Have it survive a loss of power under its name. Raises OSError; then it is discarded."""
@@ -140,6 +148,11 @@ class SpoolFile:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _beginning(path: Path, most: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(most)
 
 
 def _remove(path: Path) -> None:

@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import replace
 
 from mooring.async_inference import failures
 from mooring.async_inference.calling import InstanceFailed, Unsent, call_model
+from mooring.async_inference.capturing import Capturing
 from mooring.async_inference.counting import MICROSECONDS, MILLISECONDS, NONE
 from mooring.async_inference.dispatching import Lane, Seat
 from mooring.async_inference.ending import Ending
@@ -24,6 +24,7 @@ from mooring.async_inference.failures import Away, Problem
 from mooring.async_inference.fetching import Input
 from mooring.async_inference.hand import FIRST_PAUSE_S, LONGEST_PAUSE_S, Endpoint, InHand, Tools
 from mooring.async_inference.inputs import Inputs
+from mooring.async_inference.keeping import Keeping
 from mooring.async_inference.orphans import is_gone
 from mooring.async_inference.seating import LaneGone, Seating, refuse
 from mooring.async_inference.spooling import SpoolFile
@@ -53,6 +54,8 @@ class EndpointWork:
         self._tools = tools
         self._ending = Ending(self.endpoint, tools)
         self._inputs = Inputs(self.endpoint, tools)
+        self._capturing = Capturing(tools.shelf)
+        self._keeping = Keeping(self.endpoint, tools)
         self._pools: dict[str, StreamPool] = {}
         self._in_hand: dict[str, InHand] = {}
         self._ended_elsewhere: set[str] = set()
@@ -82,6 +85,7 @@ class EndpointWork:
         named = {replica.id for variant in route.variants for replica in variant.replicas}
         for replica_id in [each for each in self._pools if each not in named]:
             self._pools.pop(replica_id).close()
+        self._capturing.follow(route)
         self.seating.follow(route.variants, asynchronous.concurrency)
         self.kick()
 
@@ -198,6 +202,8 @@ class EndpointWork:
             log.exception("job %s was not done; it is tried again", held.queued.job.id)
             again_s = await self._released(held, LONGEST_PAUSE_S)
         finally:
+            if held.captured is not None:
+                held.captured.close()
             self._leave(held)
             del self._in_hand[held.queued.job.id]
             if again_s is not None:
@@ -217,7 +223,7 @@ class EndpointWork:
             answered, file = await self._answered(held, given)
         except Problem as problem:
             self._leave(held)
-            await self._ending.fail(held, str(problem))
+            await self._failed(held, str(problem))
             return None
         except (Unsent, Away) as error:
             log.info("job %s waits again: %s", held.queued.job.id, str(error) or "its call was not taken")
@@ -270,17 +276,17 @@ class EndpointWork:
     async def _kept(self, held: InHand, answered: Answered, file: SpoolFile) -> float | None:
         """Have an answer on disk, and deliver it."""
         self._lost.pop(held.queued.job.id, None)
-        small = file.small()
-        if small is None:
-            try:
-                await file.commit()
-            except OSError as error:
-                return await self._not_kept(held, error)
-            answered = replace(answered, spool=file.name)
-        held.answered = True
-        await self.endpoint.persisted(lambda: self.queue.answered(held.queued.job.id, answered, small))
+        try:
+            answered, small = await self._keeping.keep(held, answered, file)
+        except OSError as error:
+            return await self._not_kept(held, error)
         await self._ending.deliver(held, answered, small)
         return None
+
+    async def _failed(self, held: InHand, reason: str) -> None:
+        if held.captured is not None:
+            await held.captured.failed()
+        await self._ending.fail(held, reason)
 
     async def _not_kept(self, held: InHand, error: OSError) -> float:
         """The disk has no room for an answer: the model is called again once there is."""
@@ -303,6 +309,7 @@ class EndpointWork:
         if pool is None:
             pool = self._pools[seat.replica.id] = StreamPool(seat.replica.address)
         job, endpoint, tools = held.queued.job, self.endpoint, self._tools
+        held.captured = self._capturing.begin(job, seat.replica.id, given)
         endpoint.count(held, "TimeInBacklog", MILLISECONDS, endpoint.age_s(job) * 1e3)
         try:
             answered, file = await call_model(pool, job, given, tools.spool, tools.limit)
@@ -320,9 +327,9 @@ class EndpointWork:
         gone = await is_gone(self._tools.identify(held.replica_id))
         lost = self._lost.pop(job_id, 0) + 1
         if not (gone or error.stale):
-            await self._ending.fail(held, error.reason)
+            await self._failed(held, error.reason)
         elif lost >= MOST_LOST:
-            await self._ending.fail(held, failures.lost(lost))
+            await self._failed(held, failures.lost(lost))
         else:
             self._lost[job_id] = lost
             log.warning(

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from mooring.async_inference import failures, orphans
+from mooring.async_inference.capturing import Shelf
 from mooring.async_inference.counting import COUNT, Counters, backlog_points
 from mooring.async_inference.delivering import Delivering
 from mooring.async_inference.fetching import Budget, Fetching
@@ -25,6 +26,7 @@ from mooring.control.async_outbox import AsyncOutbox
 from mooring.control.metering import Metering
 from mooring.control.publishing import RoutePublisher
 from mooring.control.topics import Topics
+from mooring.data_capture.observing import Capture
 from mooring.errors import MooringError, Unavailable
 from mooring.hosting.async_inference import AsyncRoute
 from mooring.hosting.async_jobs import JobState, OutcomeKind, Owed, QueuedJob
@@ -63,6 +65,7 @@ class AsyncWork:
         publisher: RoutePublisher,
         metering: Metering,
         topics: Topics,
+        capture: Capture,
     ) -> None:
         self._paths = paths
         self._store = store
@@ -72,6 +75,7 @@ class AsyncWork:
         self._metering = metering
         self._s3 = open_async_s3(settings, paths)
         self._spool = Spool(paths.async_spool)
+        self._capture = capture
         self._counters = Counters()
         self._outbox = AsyncOutbox(queue, topics, clock, self._not_told)
         limit = settings.async_inference.payload_limit_bytes
@@ -88,6 +92,7 @@ class AsyncWork:
             limit=limit,
             identify=self._identify,
             owed=self._outbox.owed,
+            shelf=Shelf(capture, self._spool, settings.capture.payload_limit_bytes),
             idle=self._idle,
         )
         self._works: dict[str, EndpointWork] = {}
@@ -121,6 +126,7 @@ class AsyncWork:
         self._metering.record(list(self._counters.drain(self._clock.wall())))
         self._s3.close()
         await asyncio.to_thread(self._spool.close)
+        self._capture.close()
         await self._queue.close()
 
     def arrived(self, uids: set[str]) -> None:

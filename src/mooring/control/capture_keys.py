@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import base64
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from mooring.clock import Clock
 from mooring.control.publishing import RoutePublisher
@@ -34,6 +36,8 @@ class CaptureKeys:
         self._publisher = publisher
         self._clock = clock
         self._elsewhere = s3_is_elsewhere
+        self.takers: list[Callable[[dict[str, Any]], None]] = []
+        """Who else than gateways seals records, and gets what they get."""
         self._given: set[tuple[str, str]] = set()
         self._refused: dict[tuple[str, str], float] = {}
         publisher.withdrawn.append(self._forget)
@@ -78,5 +82,7 @@ class CaptureKeys:
             "arn": made.key_arn,
         }
         self._publisher.publish_data_key(route_key, key_id, document)
+        for take in self.takers:
+            take({"route": route_key, "keys": {key_id: document}})
         self._given.add(wanted)
         return None

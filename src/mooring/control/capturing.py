@@ -35,6 +35,8 @@ LOOK_S = 1.0
 TOLD_AFTER_S = 10.0
 """How long S3 may refuse or be away before the endpoint's history tells of it."""
 PUT_TIMEOUT_S = 15.0
+OWN = "control"
+"""Among the incarnations of gateways, which are UUIDs."""
 
 
 @dataclass(slots=True)
@@ -112,6 +114,10 @@ class Capturing:
     def _heed(self, link: GatewayLink, message: dict[str, Any]) -> None:
         self._reports.setdefault(link.incarnation, {}).update(message["capture"])
 
+    def heed_own(self, message: dict[str, Any]) -> None:
+        """What control itself has captured, of the calls that it makes."""
+        self._reports.setdefault(OWN, {}).update(message["capture"])
+
     def _forget(self, route_key: str) -> None:
         """The endpoint is gone; one of its name begins anew."""
         self._told.pop(route_key, None)
@@ -122,7 +128,7 @@ class Capturing:
         """By the key of the endpoint's route, of every endpoint that captures or has captured."""
         found: dict[str, CaptureState] = {}
         for incarnation, report in self._reports.items():
-            here = self._publisher.is_connected(incarnation)
+            here = incarnation == OWN or self._publisher.is_connected(incarnation)
             for key, variants in report.items():
                 state = found.setdefault(key, CaptureState())
                 for numbers in variants.values():

@@ -18,6 +18,7 @@ from mooring.control.publishing import RoutePublisher
 from mooring.control.service import ControlService
 from mooring.control.surroundings import Surroundings
 from mooring.control.topics import Topics
+from mooring.data_capture.observing import Capture
 from mooring.engines.process import ProcessEngine
 from mooring.keys.master import open_master_key
 from mooring.paths import Paths
@@ -43,8 +44,11 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     capture_keys = CaptureKeys(kms, publisher, clock, s3_is_elsewhere=bool(settings.objects.endpoint_url))
     topics = Topics(neighbours, settings.neighbours.sns_url)
     around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, capture_keys, topics)
-    jobs = AsyncWork(settings, paths, store, asynchronous.queue, clock, publisher, metering, topics)
     capturing = Capturing(settings, paths, store, clock, publisher, capture_keys)
+    capture = Capture(paths.capture, settings.capture, capturing.heed_own)
+    capture_keys.takers.append(capture.take_keys)
+    publisher.withdrawn.append(capture.forget)
+    jobs = AsyncWork(settings, paths, store, asynchronous.queue, clock, publisher, metering, topics, capture)
     service = ControlService(around, neighbours, access, capturing, kms, metering, book, asynchronous, jobs)
     await service.adopt()
     return service

@@ -76,6 +76,15 @@ class Recorder:
         else:
             self._aside.do(lambda: self._record_slowly(writer, asked, answer), go)
 
+    @property
+    def takes_failed(self) -> bool:
+        """Whether calls that failed have records."""
+        return self._failed_too
+
+    def missed(self, problem: str) -> None:
+        """Count a record whose bodies are not at hand any more."""
+        self._counts.missed(problem)
+
     def failed(self, writer: StreamWriter, asked: Asked) -> None:
         """Of a call that failed the input is recorded, where that is wanted."""
         if self._failed_too:
@@ -159,9 +168,9 @@ class Capture:
         self._elsewhere: dict[tuple[str, str], dict[str, Any]] = {}
 
     def observer(self, route: Route, variant: RouteVariant) -> Recorder | None:
-        """The recorder of a production variant; None where nothing is captured."""
+        """The recorder of a production variant; None where nothing is captured here: jobs are, by control."""
         capture = variant.capture
-        if capture is None:
+        if capture is None or route.async_inference is not None:
             return None
         scope = route.scope
         stream = Stream(

@@ -76,8 +76,6 @@ def without_accelerator(config: Members) -> list[str]:
 def idle_in_config(config: Members) -> list[str]:
     """What of an endpoint config does nothing yet."""
     found = [_told(name, name) for name in _idle(config, OF_CONFIG)]
-    if "AsyncInferenceConfig" in config and (config.get("DataCaptureConfig") or {}).get("EnableCapture"):
-        found.append("DataCaptureConfig: calls of an asynchronous endpoint are not captured")
     metrics = config.get("MetricsConfig") or {}
     found += [_told(f"MetricsConfig, {name}", name) for name in _idle(metrics, OF_METRICS)]
     for variant in variants_of(config):
