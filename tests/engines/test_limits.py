@@ -20,7 +20,7 @@ from mooring.errors import StartFailure
 from mooring.processes import control_groups
 from mooring.processes.identity import ProcessIdentity, of
 
-ID = "i-0123456789abcdef0"
+ID = f"i-{os.getpid():017x}"  # control groups are the machine's, and so are those of other test runs
 TAKE = """
 import os, sys, time
 sys.stdin.readline()
