@@ -93,6 +93,22 @@ def test_a_log_that_is_cut_begins_again(tmp_path: Path) -> None:
     assert lines(group) == [("v/a", "new", 999_100)]
 
 
+def test_a_data_log_is_a_stream_behind_that_of_its_replica(tmp_path: Path) -> None:
+    group = LogGroup(tmp_path, SetClock())
+    append(tmp_path, "v/i-1", "printed\n", 998.0)
+    append(tmp_path, "v/i-1.data-log", "Completed\n", 999.0)
+    append(tmp_path, "v/data-log", "expired\n", 1000.0)
+    assert [stream.name for stream in group.streams()] == ["v/data-log", "v/i-1", "v/i-1/data-log"]
+    assert [(stream, text) for stream, text, _ in lines(group)] == [
+        ("v/i-1", "printed"), ("v/i-1/data-log", "Completed"), ("v/data-log", "expired")
+    ]  # fmt: skip
+    page = group.page("v/i-1/data-log", Wanted(), None, backwards=False)
+    assert [event.line.text for event in page.events] == ["Completed"]
+    for name in ("v/i-1.data-log", "v/i-1/data-log/", "v/i-1/data/log", "v/i-1/"):
+        with pytest.raises(NotFound):
+            group.page(name, Wanted(), None, backwards=False)
+
+
 @pytest.mark.parametrize("name", ["", "a", "/", "v/", "v/../a", "../x/a", "v/b", "v/a\0", "v/a.log"])
 def test_only_a_stream_is_read(tmp_path: Path, name: str) -> None:
     append(tmp_path / "uid", "v/a", "x\n", 999.0)

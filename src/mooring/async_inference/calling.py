@@ -22,6 +22,7 @@ JOINED_BYTES = 64 * 1024
 CONNECT_S = 2.0
 STALE_WITHIN_S = 1.0
 """A kept connection that is lost later than this after it was taken was not stale: the replica died on the call."""
+NO_CONTENT = 204
 LONGEST_HEADER = 1024
 """Of what a container says of its answer, the most that is kept (AWS's bound on CustomAttributes)."""
 
@@ -86,6 +87,7 @@ async def call_model(pool: StreamPool, job: Job, given: Input, spool: Spool, lim
         spool="",
         length=file.length,
         took_s=time.monotonic() - began,
+        unsized=status != NO_CONTENT and connection.header(b"content-length") is None,
     )
     pool.give_back(connection)
     return answered, file

@@ -13,7 +13,7 @@ import random
 import time
 from pathlib import Path
 
-from mooring.async_inference import counting, failures
+from mooring.async_inference import counting, data_log, failures
 from mooring.async_inference.counting import COUNT, MICROSECONDS, MILLISECONDS
 from mooring.async_inference.delivering import failure_body
 from mooring.async_inference.failures import Away, Problem
@@ -58,13 +58,13 @@ class Ending:
             return
         included = await self._included(OutcomeKind.COMPLETED, answered, body)
         outcome = Outcome(OutcomeKind.COMPLETED, None, location)
-        await self._done(held, Told(outcome, self._now(), answered.content_type, included))
+        await self._done(held, Told(outcome, self._now(), answered.content_type, included), answered)
 
     async def _model_error(self, held: InHand, answered: Answered, body: bytes | Path) -> None:
         outcome = Outcome(OutcomeKind.FAILED, failures.model_error(answered.status), None)
         outcome = await self._failure(held, outcome, body, answered.content_type)
         included = await self._included(OutcomeKind.FAILED, answered, body)
-        await self._done(held, Told(outcome, self._now(), answered.content_type, included))
+        await self._done(held, Told(outcome, self._now(), answered.content_type, included), answered)
 
     async def _failure(self, held: InHand, outcome: Outcome, body: bytes | Path, content_type: str | None) -> Outcome:
         """The outcome with where the failure was written; or, when S3 refuses it, with why it is nowhere."""
@@ -89,7 +89,7 @@ class Ending:
         except OSError:
             return None
 
-    async def _done(self, held: InHand, told: Told) -> None:
+    async def _done(self, held: InHand, told: Told, answered: Answered | None = None) -> None:
         endpoint, job, outcome = self._endpoint, held.queued.job, told.outcome
         route = endpoint.route
         owed = notifications(endpoint.asynchronous, route.scope.region, route.endpoint, job, told)
@@ -97,10 +97,20 @@ class Ending:
             return
         if owed:
             self._tools.owed()
+        self._log(held, told, answered)
         endpoint.count(held, counting.PROCESSED, COUNT, 1.0)
         endpoint.count(held, "InvocationFailures", COUNT, float(outcome.kind is OutcomeKind.FAILED))
         endpoint.count(held, "ExpiredRequests", COUNT, float(outcome.kind is OutcomeKind.EXPIRED))
         endpoint.count(held, "TotalProcessingTime", MILLISECONDS, endpoint.age_s(job) * 1e3)
+
+    def _log(self, held: InHand, told: Told, answered: Answered | None) -> None:
+        endpoint, job, claim = self._endpoint, held.queued.job, held.queued.claim
+        if not held.variant:
+            return  # the endpoint has gone, and its log group with it
+        replica_id = held.replica_id or ("" if claim is None else claim.replica_id)
+        instance = data_log.Instance(job.uid, held.variant, replica_id)
+        for text in data_log.texts(job, told.outcome, answered, held.read, endpoint.age_s(job)):
+            self._tools.data_logs.add(instance, data_log.line(told.at, job.inference_id, text))
 
     async def _put(self, held: InHand, location: str, body: bytes | Path, content_type: str | None) -> None:
         """Write an object, however long S3 is away. Raises `Problem` and OSError."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from mooring.async_inference.capturing import CapturedCall, Shelf
 from mooring.async_inference.counting import Counters
+from mooring.async_inference.data_log import DataLogs
 from mooring.async_inference.delivering import Delivering
 from mooring.async_inference.dispatching import Lane, Seat
 from mooring.async_inference.fetching import Fetching
@@ -39,6 +40,7 @@ class Tools:
     spool: Spool
     room: Room
     counters: Counters
+    data_logs: DataLogs
     clock: Clock
     limit: int
     """Of a payload, in bytes."""
@@ -62,6 +64,8 @@ class InHand:
     seat: Seat | None = None
     replica_id: str = ""
     """Of the last call."""
+    read: int | None = None
+    """How long the input was that it was called with."""
     claimed: bool = False
     answered: bool = False
     ending: bool = False

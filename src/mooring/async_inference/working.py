@@ -310,6 +310,7 @@ class EndpointWork:
             pool = self._pools[seat.replica.id] = StreamPool(seat.replica.address)
         job, endpoint, tools = held.queued.job, self.endpoint, self._tools
         held.captured = self._capturing.begin(job, seat.replica.id, given)
+        held.read = given.length
         endpoint.count(held, "TimeInBacklog", MILLISECONDS, endpoint.age_s(job) * 1e3)
         try:
             answered, file = await call_model(pool, job, given, tools.spool, tools.limit)

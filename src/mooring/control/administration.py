@@ -19,7 +19,7 @@ from mooring import __version__
 from mooring.control.capturing import CaptureState
 from mooring.control.endpoint_worker import EndpointWorker
 from mooring.engines.limits import Limits
-from mooring.engines.logs import read_after
+from mooring.engines.logs import read_after, stream_of
 from mooring.hosting.async_jobs import Backlog
 from mooring.hosting.capturing import capture_of
 from mooring.hosting.endpoints import EndpointRecord, VariantState
@@ -144,7 +144,7 @@ def log_lines(directory: Path, after: str | None) -> dict[str, Any]:
     for path in sorted(directory.glob("*/*.log"), key=lambda path: path.lstat().st_mtime):
         name = str(path.relative_to(directory))
         text, offsets[name] = read_after(path, offsets.get(name, 0), LOG_BYTES_A_CALL)
-        lines += [{"variant": path.parent.name, "replica": path.stem, "text": line} for line in text.splitlines()]
+        lines += [{"variant": path.parent.name, "replica": stream_of(path), "text": line} for line in text.splitlines()]
     token = base64.urlsafe_b64encode(json.dumps(offsets, separators=(",", ":")).encode()).decode()
     return {"lines": lines, "next": token}
 

@@ -15,6 +15,7 @@ from typing import Any
 from mooring.async_inference import failures, orphans
 from mooring.async_inference.capturing import Shelf
 from mooring.async_inference.counting import COUNT, Counters, backlog_points
+from mooring.async_inference.data_log import DataLogs
 from mooring.async_inference.delivering import Delivering
 from mooring.async_inference.fetching import Budget, Fetching
 from mooring.async_inference.hand import Tools
@@ -77,6 +78,7 @@ class AsyncWork:
         self._spool = Spool(paths.async_spool)
         self._capture = capture
         self._counters = Counters()
+        self._data_logs = DataLogs(paths.logs, settings.replicas.log_limit_bytes)
         self._outbox = AsyncOutbox(queue, topics, clock, self._not_told)
         limit = settings.async_inference.payload_limit_bytes
         self._room = Room(self._spool, self._tell_all)
@@ -88,6 +90,7 @@ class AsyncWork:
             spool=self._spool,
             room=self._room,
             counters=self._counters,
+            data_logs=self._data_logs,
             clock=clock,
             limit=limit,
             identify=self._identify,
@@ -113,6 +116,7 @@ class AsyncWork:
         self._publisher.follow(self)
         self._begin(self._outbox.run(), "notifications of jobs")
         self._begin(self._room.run(), "room for answers")
+        self._begin(self._data_logs.run(), "data-logs")
         self._begin(self._keep(), "queues of jobs")
 
     async def close(self) -> None:
@@ -125,6 +129,7 @@ class AsyncWork:
             await asyncio.wait(self._tasks)
         self._metering.record(list(self._counters.drain(self._clock.wall())))
         self._s3.close()
+        await self._data_logs.flush()
         await asyncio.to_thread(self._spool.close)
         self._capture.close()
         await self._queue.close()

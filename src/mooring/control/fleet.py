@@ -19,6 +19,7 @@ from pathlib import Path
 from mooring.clock import Clock
 from mooring.control.replica_life import PREPARATION, Place, ReplicaLife, ReplicaState
 from mooring.engines.log_times import SUFFIX
+from mooring.engines.logs import DATA_LOG, data_log_of, replica_of
 from mooring.engines.preparing import Prepared
 from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import VariantState
@@ -104,8 +105,10 @@ class Fleet:
     def written_logs(self) -> list[Path]:
         """Those that somebody may have written to since this was asked before."""
         growing = [*self._last_words, *(life.replica.log for life in self.lives if life.replica is not None)]
+        growing += map(data_log_of, growing[:])
         self._last_words.clear()
         for place, history in self._history.items():
+            growing.append(self._log(place.variant, DATA_LOG))
             if history.preparation is not None and not history.preparation.done():
                 growing.append(self._log(place.variant, PREPARATION))
         return growing
@@ -280,13 +283,15 @@ class Fleet:
 
     def _prune_logs(self, variant: str) -> None:
         """A replica that dies again and again leaves a log each time: the newest few are enough."""
-        living = {life.id for life in self.lives if life.state is not ReplicaState.GONE} | {PREPARATION}
+        kept = {life.id for life in self.lives if life.state is not ReplicaState.GONE} | {PREPARATION, DATA_LOG}
         with contextlib.suppress(OSError):
-            logs = [path for path in (self._logs / self._uid / variant).glob("*.log") if path.stem not in living]
+            logs = [path for path in (self._logs / self._uid / variant).glob("*.log") if replica_of(path) not in kept]
             logs.sort(key=lambda path: path.lstat().st_mtime)
-            for path in logs[:-LOGS_OF_THE_DEAD]:
-                path.unlink(missing_ok=True)
-                path.with_suffix(SUFFIX).unlink(missing_ok=True)
+            newest = list(dict.fromkeys(map(replica_of, reversed(logs))))[:LOGS_OF_THE_DEAD]
+            for path in logs:
+                if replica_of(path) not in newest:
+                    path.unlink(missing_ok=True)
+                    path.with_suffix(SUFFIX).unlink(missing_ok=True)
 
     def _count_failure(self, history: _VariantHistory, life: ReplicaLife) -> None:
         now = self._clock.monotonic()

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from mooring.clock import Clock
 from mooring.engines.log_events import Line, LogLines
 from mooring.engines.log_times import Marks, add_marks, last_mark
+from mooring.engines.logs import stream_of
 from mooring.errors import NotFound
 from mooring.hosting.filter_patterns import EVERYTHING, FilterPattern
 
@@ -80,7 +81,7 @@ class MergedPage:
 
 
 class LogGroup:
-    """The logs below one directory, `<variant>/<replica id>.log`. Any thread may use it."""
+    """The logs below one directory, `<variant>/<replica id>.log` and data-logs. Any thread may use it."""
 
     def __init__(self, directory: Path, clock: Clock) -> None:
         self._directory = directory
@@ -182,14 +183,15 @@ class LogGroup:
         return MergedPage(events, {**positions, **reached}, more)
 
     def _name(self, path: Path) -> str:
-        return f"{path.parent.name}/{path.stem}"
+        return f"{path.parent.name}/{stream_of(path)}"
 
     def _path(self, stream: str) -> Path:
         """Where a stream's log is. Raises FileNotFoundError for a name that cannot be one's."""
-        variant, _, replica = stream.partition("/")
-        if not variant or not replica or "/" in replica or variant.startswith(".") or "\0" in stream:
+        variant, _, name = stream.partition("/")
+        path = self._directory / variant / f"{name.replace('/', '.', 1)}.log"
+        if not variant or not name or variant.startswith(".") or "\0" in stream or self._name(path) != stream:
             raise FileNotFoundError(stream)
-        return self._directory / variant / f"{replica}.log"
+        return path
 
 
 def _edge(log: LogLines, wanted: Wanted, *, backwards: bool) -> int:

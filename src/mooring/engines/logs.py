@@ -12,14 +12,37 @@ from pathlib import Path
 from mooring.processes.log_files import open_log
 
 TAIL_BYTES = 4096
+DATA_LOG = "data-log"
+"""What Mooring writes itself of the jobs of an asynchronous endpoint, beside each replica's log."""
+
+
+def data_log_of(log: Path) -> Path:
+    """The data-log of the replica with this log. A replica's id has no dot."""
+    return log.with_suffix(f".{DATA_LOG}.log")
+
+
+def replica_of(log: Path) -> str:
+    """Whose log it is, also of a data-log."""
+    return log.stem.partition(".")[0]
+
+
+def stream_of(log: Path) -> str:
+    """A log's name within its variant, as AWS would have it: `<replica id>` or `<replica id>/data-log`."""
+    return log.stem.replace(".", "/", 1)
 
 
 def append_note(path: Path, text: str) -> None:
-    """Add a line of Mooring's own to a replica's log, whose last line may lack its end."""
+    """Add a line of Mooring's own to a replica's log."""
+    append_lines(path, f"[mooring] {text}\n".encode("utf-8", "replace"))
+
+
+def append_lines(path: Path, lines: bytes) -> None:
+    """Append whole lines to a log, whose last line may lack its end. Raises OSError, and then a part may be there."""
     descriptor = open_log(path)
     try:
-        begin = "" if _ends_with_a_line(path) else "\n"
-        os.write(descriptor, f"{begin}[mooring] {text}\n".encode("utf-8", "replace"))
+        data = memoryview(lines if _ends_with_a_line(path) else b"\n" + lines)
+        while data:
+            data = data[os.write(descriptor, data) :]
     finally:
         os.close(descriptor)
 

@@ -67,6 +67,8 @@ class Answered:
     length: int
     took_s: float = 0.0
     """The model's time."""
+    unsized: bool = False
+    """It came without a Content-Length, which SageMaker asks for."""
 
 
 @dataclass(frozen=True, slots=True)

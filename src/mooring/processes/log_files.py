@@ -17,9 +17,10 @@ _BLOCK = 4096
 
 
 def open_log(path: Path) -> int:
-    """A descriptor to append to `path`, private to this user."""
+    """A descriptor to append to `path`, private to this user. Never blocks, whatever a replica has put there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, 0o600)
 
 
 def bound_log(path: Path, limit_bytes: int) -> None:
