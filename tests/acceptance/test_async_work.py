@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -312,6 +314,22 @@ def test_an_endpoint_that_is_deleted_ends_its_jobs(jobs: Asynchronous) -> None:
     jobs.own.sagemaker.delete_endpoint(EndpointName="jobs")
     for answer in (running, waiting):
         assert "does not exist any more" in json.loads(jobs.failure(answer)["Body"])["failureReason"]
+
+
+@pytest.mark.timeout(120)
+def test_an_endpoint_may_answer_at_once_for_a_while(jobs: Asynchronous) -> None:
+    """An update ends the queue, and another one begins it anew."""
+    own = jobs.own
+    jobs.endpoint()
+    own.config("plain", own.variant("jobs"))
+    own.sagemaker.update_endpoint(EndpointName="jobs", EndpointConfigName="plain")
+    own.wait("jobs")
+    assert b"now" in own.runtime.invoke_endpoint(EndpointName="jobs", Body=b"now")["Body"].read()
+    own.sagemaker.update_endpoint(EndpointName="jobs", EndpointConfigName="jobs-config")
+    own.wait("jobs")
+    assert jobs.result(jobs.invoke(jobs.put("again", b"again")))["echo"] == "again"
+    os.kill(own.server.process("control"), signal.SIGKILL)
+    assert jobs.result(jobs.invoke(jobs.put("later", b"later")))["echo"] == "later"
 
 
 def memory_mib(pid: int) -> float:

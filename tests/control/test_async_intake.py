@@ -116,7 +116,11 @@ def test_a_segment_that_nobody_holds_is_taken_in_and_removed(tmp_path: Path) -> 
         scene.intake.start()
         await scene.eventually(lambda: _has(scene, 2))
         assert await scene.ids() == [left.id, torn.id]
-        assert [path.name for path in scene.paths.async_jobs.iterdir()] == ["2.open"]
+
+        async def are_removed() -> bool:
+            return [path.name for path in scene.paths.async_jobs.iterdir()] == ["2.open"]
+
+        await scene.eventually(are_removed)
         writing.close()
         scene.gateway.close()  # a gateway that leaves has it looked at once
         await scene.eventually(lambda: _has(scene, 3))
@@ -298,6 +302,41 @@ def test_jobs_of_an_endpoint_that_is_gone_are_ended_as_it_wanted(tmp_path: Path)
             ]
             for job in (early, late, other):
                 assert (await scene.queue.find(job.uid, job.id))[0].status == "Failed"
+        finally:
+            await store.close()
+
+    in_scene(tmp_path, script)
+
+
+def test_what_comes_late_for_a_queue_that_an_update_ended_ends_too(tmp_path: Path) -> None:
+    """The endpoint is there, and is not asynchronous any more; until it is again."""
+    late, later = a_job(), a_job()
+
+    async def script(scene: Scene) -> None:
+        ended: list[str] = []
+        store = await Store.open(scene.paths.state_db)
+        history = AsyncHistory(scene.queue, store, scene.publisher, Clocks(), 60.0)
+
+        async def end_gone(route: Route, asynchronous: AsyncRoute) -> None:
+            ended.append(route.endpoint)
+            for each in await scene.queue.end_endpoint(asynchronous.uid, "gone"):
+                await scene.queue.done(each.job.id, Outcome(OutcomeKind.FAILED, "gone"))
+
+        try:
+            record = replace(an_endpoint("e"), uid="u1")
+            await store.write(lambda connection: endpoints.insert(connection, record))
+            history.routed(a_route("u1"))
+            await history.look(end_gone)
+            assert await scene.queue.end_endpoint("u1", "updated") == []
+            await scene.queue.take_in([late])
+            await history.look(end_gone)
+            assert ended == ["e"]
+            assert await scene.queue.begin_endpoint("u1")
+            assert not await scene.queue.begin_endpoint("u1")
+            await scene.queue.take_in([later])
+            await history.look(end_gone)
+            assert ended == ["e"]
+            assert await scene.ids() == [later.id]
         finally:
             await store.close()
 

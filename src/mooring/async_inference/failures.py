@@ -13,7 +13,7 @@ BROKEN = (
     f"{_SEE}"
 )
 MALFORMED = f"ClientError: Received server error (0) from model: its response is not valid HTTP. {_SEE}"
-ENDED = "The endpoint does not exist any more."
+ENDED = "The endpoint does not exist any more, or takes no asynchronous invocations since an update."
 
 
 class Problem(MooringError):

@@ -103,9 +103,11 @@ class AsyncHistory:
             return
         backlog = await self._queue.backlog()
         wanted = [each for each in known.values() if each.ended is None or each.uid in backlog]
-        for each in await self._store.read(lambda connection: _gone(connection, wanted)):
+        gone = await self._store.read(lambda connection: _gone(connection, wanted))
+        for each in gone:
             await self._queue.end_endpoint(each.uid, GONE, 1)
-            if each.uid in backlog:
+        for each in wanted:  # one that an update made answer at once is there, and its queue has ended
+            if each.uid in backlog and (each in gone or each.ended is not None):
                 route = route_of(each)
                 assert route.async_inference is not None
                 await end_gone(route, route.async_inference)

@@ -159,7 +159,8 @@ class AsyncWork:
         self._by_key[route.key] = asynchronous.uid
         for queued in self._unfinished.pop(asynchronous.uid, []):
             self._go_on(work, queued)
-        work.start()
+        if asynchronous.uid not in self._ending:
+            self._begin(self._start(work), f"start of the queue of {route.key}")
 
     def dropped(self, key: str) -> None:
         """The endpoint is gone: what it was called for is not done any more."""
@@ -169,9 +170,16 @@ class AsyncWork:
         """Whether a call is outstanding there."""
         return any(work.uses(replica_id) for work in self._works.values())
 
+    async def _start(self, work: EndpointWork) -> None:
+        """Its queue may have ended, as updates may make an endpoint asynchronous again."""
+        await work.endpoint.persisted(lambda: self._queue.begin_endpoint(work.uid))
+        if self._works.get(work.uid) is work:
+            work.start()
+
     def _drop(self, key: str) -> None:
         uid = self._by_key.pop(key, None)
         if uid is not None:
+            self._ending.add(uid)
             self._begin(self._end_endpoint(self._works.pop(uid)), f"end of the queue of {key}")
 
     def _idle(self) -> None:
@@ -199,9 +207,14 @@ class AsyncWork:
 
     async def _end_endpoint(self, work: EndpointWork) -> None:
         """What runs is given up, and everything is ended that was not done."""
-        await work.close()
-        await self._publisher.idle_again()
-        await self._end_jobs(work)
+        try:
+            await work.close()
+            await self._publisher.idle_again()
+            await self._end_jobs(work)
+        finally:
+            self._ending.discard(work.uid)
+            if (returned := self._works.get(work.uid)) is not None:
+                self._begin(self._start(returned), f"start of the queue of {returned.endpoint.route.key}")
 
     async def end_gone(self, route: Route, asynchronous: AsyncRoute) -> None:
         """End what an endpoint has left that no route names any more."""
@@ -209,19 +222,17 @@ class AsyncWork:
             self._unfinished.pop(asynchronous.uid, None)
             self._ending.add(asynchronous.uid)
             work = EndpointWork(route, asynchronous, self._tools)
-            self._begin(self._end_jobs(work), f"end of the queue of {route.key}")
+            self._begin(self._end_endpoint(work), f"end of the queue of {route.key}")
 
     async def _end_jobs(self, work: EndpointWork) -> None:
-        """Of an endpoint that is gone: what its models answered is delivered, all else fails."""
-        self._ending.add(work.uid)
-        try:
-            await self._each(work.uid, JobState.ANSWERED, work.finish)
-            await self._each(work.uid, JobState.CALLING, lambda job: work.end(job, OutcomeKind.FAILED, failures.ENDED))
-            while found := await self._queue.end_endpoint(work.uid, failures.ENDED, ENDED_AT_ONCE):
-                for each in found:
-                    await work.end(each, OutcomeKind.FAILED, failures.ENDED)
-        finally:
-            self._ending.discard(work.uid)
+        """Of an endpoint that is gone: what its models answered is delivered, all else fails; until it is back."""
+        await self._each(work.uid, JobState.ANSWERED, work.finish)
+        await self._each(work.uid, JobState.CALLING, lambda job: work.end(job, OutcomeKind.FAILED, failures.ENDED))
+        while work.uid not in self._works and (
+            found := await self._queue.end_endpoint(work.uid, failures.ENDED, ENDED_AT_ONCE)
+        ):
+            for each in found:
+                await work.end(each, OutcomeKind.FAILED, failures.ENDED)
 
     async def _each(self, uid: str, state: JobState, end: Callable[[QueuedJob], Awaitable[None]]) -> None:
         after = 0

@@ -169,6 +169,13 @@ class Queue:
         await self._write(partial(queue_endpoints.end_endpoint, uid=uid, reason=reason))
         return await self.page(uid, JobState.WAITING.value, 0, limit)
 
+    async def begin_endpoint(self, uid: str) -> bool:
+        """Have the jobs of an endpoint be called again, if they were not any more; what was ended stays so."""
+        was_ended = self._read(partial(queue_finding.is_ended, uid=uid))
+        if was_ended:
+            await self._write(partial(queue_endpoints.begin_endpoint, uid=uid))
+        return was_ended
+
     async def forget(self, before: float) -> None:
         """Remove what was done, or given up, before a moment of the wall clock, a little at a time."""
         now = self._now()

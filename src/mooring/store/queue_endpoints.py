@@ -33,6 +33,11 @@ def end_endpoint(conn: Connection, uid: str, reason: str) -> None:
     conn.execute(update(endpoints).where(endpoints.c.uid == uid, endpoints.c.ended.is_(None)).values(ended=reason))
 
 
+def begin_endpoint(conn: Connection, uid: str) -> None:
+    """What was ended may be called again."""
+    conn.execute(update(endpoints).where(endpoints.c.uid == uid).values(ended=None))
+
+
 def forget_endpoints(conn: Connection) -> None:
     """Of those that are ended and have no job left in the history, nothing stays."""
     has_job = select(jobs.c.position).where(jobs.c.uid == endpoints.c.uid).exists()
