@@ -127,6 +127,20 @@ def test_s3_is_killed_while_jobs_finish(jobs: Asynchronous) -> None:
     assert sorted(Counter(jobs.calls()).values()) == [1] * 30, "S3 alone is no reason to call a model again"
 
 
+def test_nothing_is_written_of_what_was_cancelled_while_its_input_was_read(jobs: Asynchronous) -> None:
+    server = jobs.own.server
+    jobs.endpoint(concurrency=1)
+    jobs.invoke(None, Body=b"sleep 8")
+    jobs.wait_for_calls(1)
+    with server.frozen("objects"):
+        cancelled = jobs.invoke(f"s3://{BUCKET}/none", InferenceId="mine")
+        time.sleep(1)
+        said = server.command("async", "cancel", "jobs", "mine")
+        assert said.returncode == 0, said.stderr
+    jobs.result(jobs.invoke(), timeout=40)
+    assert jobs.found(cancelled["FailureLocation"]) is None
+
+
 @pytest.mark.timeout(120)
 def test_replicas_are_killed_while_they_work(jobs: Asynchronous) -> None:
     jobs.endpoint(count=2, concurrency=2)

@@ -30,7 +30,7 @@ from mooring.async_inference.seating import LaneGone, Seating, refuse
 from mooring.async_inference.spooling import SpoolFile
 from mooring.errors import Unavailable
 from mooring.hosting.async_inference import AsyncRoute
-from mooring.hosting.async_jobs import Answered, Claim, OutcomeKind, QueuedJob
+from mooring.hosting.async_jobs import Answered, Claim, JobState, OutcomeKind, QueuedJob
 from mooring.hosting.routes import Route
 from mooring.http1.streaming import StreamPool
 from mooring.store.queue import Queue
@@ -223,7 +223,8 @@ class EndpointWork:
             answered, file = await self._answered(held, given)
         except Problem as problem:
             self._leave(held)
-            await self._failed(held, str(problem))
+            if held.claimed or await self._waits(held):
+                await self._failed(held, str(problem))
             return None
         except (Unsent, Away) as error:
             log.info("job %s waits again: %s", held.queued.job.id, str(error) or "its call was not taken")
@@ -243,6 +244,10 @@ class EndpointWork:
         claiming = asyncio.create_task(self._claimed(held), name=f"claim of job {held.queued.job.id}")
         try:
             given = await self._inputs.now(held)
+        except (Problem, Away):
+            if await claiming:
+                raise
+            return None
         except BaseException:
             await asyncio.wait({claiming})
             raise
@@ -254,6 +259,11 @@ class EndpointWork:
             raise
         given.close()
         return None
+
+    async def _waits(self, held: InHand) -> bool:
+        """Whether a job that was not claimed is still to be done: nothing is written of one that was cancelled."""
+        found = await self.queue.find(held.queued.job.uid, held.queued.job.id)
+        return not held.ending and any(each.state is JobState.WAITING for each in found)
 
     async def _in_line(self, held: InHand) -> Input | None:
         """The input of a job, once it has its place and is claimed. None when it waits no more."""
