@@ -51,6 +51,22 @@ async def get(connection: StreamConnection) -> tuple[int, bytes]:
     return await connection.answered(), await connection.read_all(1 << 30)
 
 
+def test_a_second_answer_is_no_part_of_the_first(tmp_path: Path) -> None:
+    """Where both come at once: who declared the length of the first would send on what nobody accounts for."""
+    first = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: a\r\n\r\nhello"
+    second = b"HTTP/1.1 500 No\r\nContent-Length: 3\r\nContent-Type: b\r\n\r\nbad"
+
+    async def use(pool: StreamPool) -> None:
+        connection = await pool.take()
+        connection.begin(HEAD)
+        assert await connection.answered() == 200
+        assert await connection.read_all(100) == b"hello"
+        assert (connection.status, connection.header(b"content-type")) == (200, b"a")
+        assert not connection.reusable
+
+    asyncio.run(with_peer(tmp_path / "s", saying(first + second), use))
+
+
 @settings(max_examples=40, deadline=None)
 @given(body=st.binary(max_size=3000), cuts=st.lists(st.integers(1, 500), max_size=20), chunked=st.booleans())
 def test_a_body_arrives_as_it_was_sent_however_it_is_cut(

@@ -199,6 +199,10 @@ class StreamConnection(asyncio.Protocol):
 
     # The parser calls these.
 
+    def on_message_begin(self) -> None:
+        if self._whole:
+            raise ValueError("it answered what was not asked")  # fails the parsing, and with it the connection
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:  # else it is a trailer
             self.headers.append((name.lower(), value))
