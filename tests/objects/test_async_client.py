@@ -16,6 +16,7 @@ from mooring.paths import Paths
 from mooring.settings import Settings
 from tests.objects.conftest import ObjectsServer
 
+SKEWED = b"<Error><Code>RequestTimeTooSkewed</Code><Message>The clocks differ.</Message></Error>"
 Use = Callable[[AsyncS3], Awaitable[Any]]
 
 
@@ -118,6 +119,8 @@ def test_an_endpoint_that_is_down_is_away(server: ObjectsServer, tmp_path: Path)
     [
         (b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n", True, "S3 answered 503"),
         (b"HTTP/1.1 500 Oh\r\nContent-Length: 7\r\n\r\n<Error>", True, "S3 answered 500"),
+        (b"HTTP/1.1 429 Slow Down\r\nContent-Length: 0\r\n\r\n", True, "S3 answered 429"),
+        (b"HTTP/1.1 403 No\r\nContent-Length: %d\r\n\r\n%b" % (len(SKEWED), SKEWED), True, "RequestTimeTooSkewed"),
         (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", False, "access is denied"),
         (b"nonsense\r\n\r\n", True, "S3 cannot be reached"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", True, "S3 cannot be reached"),

@@ -34,7 +34,13 @@ CONTINUE_S = 1.0
 """How long a store may take to say that it wants a large body; then it gets it unasked."""
 _ERROR_BYTES = 64 * 1024
 _UNSIGNED = b"UNSIGNED-PAYLOAD"
-_AWAY_CODES = frozenset({"Unreachable", "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout"})
+_AWAY_CODES = frozenset(
+    {
+        "Unreachable", "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "408", "429",
+        "Throttling", "ThrottlingException", "TooManyRequests",
+        "RequestTimeTooSkewed",  # a clock is wrong, this machine's perhaps, and will be right again
+    }
+)  # fmt: skip
 
 
 def is_away(error: SourceError) -> bool:
