@@ -49,8 +49,9 @@ class AsyncOutbox:
             try:
                 while found := await self._queue.owed(AT_ONCE):
                     await self._publish_all(found)
-            except MooringError as error:
-                log.warning("notifications of asynchronous endpoints are not published: %s", error)
+            except Exception as error:
+                log.warning("notifications of asynchronous endpoints are not published: %s", error,
+                            exc_info=not isinstance(error, MooringError))  # fmt: skip
                 await asyncio.sleep(LOOK_S)
             try:
                 async with asyncio.timeout(LOOK_S):  # what was postponed is due with time alone
