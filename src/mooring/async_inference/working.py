@@ -201,6 +201,8 @@ class EndpointWork:
         except Exception:
             log.exception("job %s was not done; it is tried again", held.queued.job.id)
             again_s = await self._released(held, LONGEST_PAUSE_S)
+            while held.answered and not await self._delivered(held):
+                pass
         finally:
             if held.captured is not None:
                 held.captured.close()
@@ -209,6 +211,18 @@ class EndpointWork:
             if again_s is not None:
                 self._later(again_s)
             self.kick()
+
+    async def _delivered(self, held: InHand) -> bool:
+        """Whether an answer whose end was not reached is at it now, after a pause: nobody else would look for it."""
+        await asyncio.sleep(LONGEST_PAUSE_S)
+        try:
+            for each in await self.queue.find(held.queued.job.uid, held.queued.job.id):
+                if each.state is JobState.ANSWERED and each.answered is not None:
+                    await self._ending.deliver(held, each.answered)
+        except Exception:
+            log.exception("the answer of job %s waits again", held.queued.job.id)
+            return False
+        return True
 
     async def _called(self, held: InHand) -> float | None:
         """Bring a job to a model, and to its end. Returns when it is to be tried again, if it is."""

@@ -1,0 +1,79 @@
+"""One endpoint's jobs in hand, when a step fails in a way that nobody thought of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from mooring.async_inference import working
+from mooring.async_inference.counting import Counters
+from mooring.async_inference.delivering import Delivering
+from mooring.async_inference.hand import Tools
+from mooring.async_inference.room import Room
+from mooring.async_inference.spooling import Spool
+from mooring.async_inference.working import EndpointWork
+from mooring.hosting.async_inference import AsyncRoute
+from mooring.hosting.async_jobs import Answered, Claim
+from mooring.hosting.naming import Scope
+from mooring.hosting.routes import Route, Version
+from mooring.store.queue import Queue
+from tests.store.test_queue import Clocks, a_job
+
+ASYNCHRONOUS = AsyncRoute("u1", "s3://out", None)
+ROUTE = Route(Scope("0" * 12, "us-east-1"), "e", Version(1, 1), (), "InService", 1, 1.0, async_inference=ASYNCHRONOUS)
+
+
+class Failing:
+    """An S3 that fails twice as it never should."""
+
+    def __init__(self) -> None:
+        self.left = 2
+        self.put_at: list[tuple[str, bytes]] = []
+
+    async def put(self, location: str, body: bytes, content_type: str | None, key_id: str | None) -> None:
+        if self.left:
+            self.left -= 1
+            raise RuntimeError("nobody thought of this")
+        self.put_at.append((location, body))
+
+
+def identify(replica_id: str) -> Mapping[str, Any] | None:
+    return None
+
+
+def test_an_answer_is_delivered_after_an_error_that_nobody_thought_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on disk, its model is not asked again, and no look at the queue would find it."""
+    monkeypatch.setattr(working, "LONGEST_PAUSE_S", 0.01)
+    s3, job = Failing(), a_job()
+
+    async def run() -> None:
+        queue = await Queue.open(tmp_path / "queue.db", Clocks())
+        spool = Spool(tmp_path / "spool")
+        nothing = cast(Any, lambda *_: None)
+        tools = Tools(
+            queue=queue, fetching=nothing, delivering=cast(Delivering, s3), spool=spool, room=Room(spool, nothing),
+            counters=Counters(), clock=Clocks(), limit=1, identify=identify, owed=nothing, shelf=nothing, idle=nothing,
+        )  # fmt: skip
+        await queue.take_in([job])
+        await queue.claim([Claim(job.id, "r")])
+        await queue.answered(job.id, Answered(200, "text/csv", None, "", 3), b"yes")
+        work = EndpointWork(ROUTE, ASYNCHRONOUS, tools)
+        [found] = await queue.unfinished()
+        work.deliver(found)
+        try:
+            async with asyncio.timeout(20):
+                while (await queue.find("u1", job.id))[0].status != "Completed":
+                    await asyncio.sleep(0.01)
+        finally:
+            await work.close()
+            await queue.close()
+            spool.close()
+
+    asyncio.run(run())
+    assert s3.put_at == [(job.output_location, b"yes")]
