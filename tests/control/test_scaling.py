@@ -521,7 +521,8 @@ def test_datapoints_that_come_with_a_state_choose_the_step(tmp_path: Path) -> No
         await scene.put(replace(stepping(), config={"AdjustmentType": "ChangeInCapacity", "StepAdjustments": steps}))
         ringing = alarm("ok", "s", AlarmActions=[], OKActions=["arn:aws:autoscaling:s"])
         await scene.book.put(ringing, {})
-        await scene.book.move(ringing, State.OK, "a try", '{"recentDatapoints": [20.0]}', by_hand=True)
+        points = '{"recentDatapoints": [NaN, 1e308, 1e308, -Infinity, Infinity, 20.0]}'  # whoever may set it, writes it
+        await scene.book.move(ringing, State.OK, "a try", points, by_hand=True)
         await scene.scaling.look()
         assert await scene.count() == 6
         assert (await scene.activities())[0].cause == "monitor alarm ok in state OK triggered policy s"

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -271,7 +272,7 @@ def _given(reason_data: str) -> tuple[float, ...]:
     """`recentDatapoints` of a StateReasonData, which may be anything."""
     try:
         found = json.loads(reason_data)["recentDatapoints"]
-        return tuple(float(each) for each in found)
+        return tuple(value for each in found if math.isfinite(value := float(each)))
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return ()
 

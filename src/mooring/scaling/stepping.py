@@ -26,7 +26,12 @@ def aggregated(config: Config, values: Sequence[float]) -> float:
     kind = config.get("MetricAggregationType", "Average")
     if kind == "Minimum":
         return min(values)
-    return max(values) if kind == "Maximum" else statistics.fmean(values)
+    if kind == "Maximum":
+        return max(values)
+    try:
+        return statistics.fmean(values)
+    except OverflowError:  # of the sum only
+        return math.fsum(value / len(values) for value in values)
 
 
 def chosen(steps: Sequence[Step], above: float) -> Step | None:
