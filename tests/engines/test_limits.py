@@ -158,6 +158,47 @@ def test_what_left_its_process_group_is_killed_with_its_control_group(
     assert hidden.process.wait(timeout=20) == -signal.SIGKILL
 
 
+def test_what_is_in_a_group_inside_is_killed_with_it(tmp_path: Path, make_child: Callable[[int], Child]) -> None:
+    """As root a model can make groups of its own in its group, and its children can live there."""
+    if not _groups_can_be_made():
+        pytest.skip("no control groups here")
+    limits = Limits("cgroup", f"tests-{os.getpid()}")
+    run_dir, child, hidden = _run_dir(tmp_path), make_child(1), make_child(1)
+    limits.impose(ID, run_dir, child.identity, 128)
+    groups = _groups(run_dir)
+    for group in groups:
+        (group / "inner" / "most").mkdir(parents=True)
+        (group / "inner" / "most" / "cgroup.procs").write_text(str(hidden.process.pid))
+    limits.release(ID, run_dir)
+    limits.close()
+    assert hidden.process.wait(timeout=20) == -signal.SIGKILL
+    assert not [group for group in groups if group.exists()]
+
+
+def test_a_group_that_could_not_be_removed_in_time_is_removed_later(
+    tmp_path: Path, make_child: Callable[[int], Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not _groups_can_be_made():
+        pytest.skip("no control groups here")
+    limits = Limits("cgroup", f"tests-{os.getpid()}")
+    run_dir, child = _run_dir(tmp_path), make_child(1)
+    limits.impose(ID, run_dir, child.identity, 128)
+    groups = _groups(run_dir)
+    shares = [path for each in groups for name in ("cpu.max", "cpu.cfs_quota_us") if (path := each / name).exists()]
+    with monkeypatch.context() as kernel:
+        kernel.setattr(control_groups.os, "kill", lambda pid, number: None)  # which is slow to end what was killed
+        limits.release(ID, run_dir)
+        assert child.process.poll() is None
+        # To die takes processors: many with a small share of them would take long.
+        assert {share.read_text().split()[0] for share in shares} <= {"max", "-1"}
+    assert child.process.wait(timeout=20) == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while any(group.exists() for group in groups):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    limits.close()
+
+
 def test_a_group_that_cannot_be_made_is_watched_instead(
     tmp_path: Path, make_child: Callable[[int], Child], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,8 @@ class Limits:
         self._wanted = wanted
         self._name = name
         self._held: dict[str, _Held] = {}
+        self._left: list[ControlGroup] = []
+        """Groups of replicas that have gone, which could not be removed."""
         self._changed = threading.Condition()
         self._found: Found | None = None
         self._closed = False
@@ -152,7 +154,10 @@ class Limits:
             self._held.pop(replica_id, None)
         noted = _noted(replica_id, run_dir)
         if noted is not None and noted[1] is not None and not noted[1].end():
-            log.warning("the control group of replica %s cannot be removed", replica_id)
+            log.warning("the control group of replica %s cannot be removed yet", replica_id)
+            with self._changed:
+                self._left.append(noted[1])
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Stop watching. Control groups go on."""
@@ -176,15 +181,22 @@ class Limits:
             self._changed.notify_all()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._held)
+                self._changed.wait_for(lambda: self._closed or self._held or self._left)
                 self._changed.wait_for(lambda: self._closed, LOOK_S)
                 if self._closed:
                     return
-                held = list(self._held.items())
+                held, left = list(self._held.items()), list(self._left)
             try:
                 self._look(held)
+                self._end(left)
             except Exception:
                 log.exception("the memory of replicas cannot be watched")
+
+    def _end(self, left: list[ControlGroup]) -> None:
+        ended = [group for group in left if group.end(timeout_s=0)]
+        if ended:
+            with self._changed:
+                self._left = [group for group in self._left if group not in ended]
 
     def _look(self, held: list[tuple[str, _Held]]) -> None:
         self._looks += 1

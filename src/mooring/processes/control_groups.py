@@ -103,16 +103,25 @@ class ControlGroup:
         return None
 
     def end(self, timeout_s: float = END_TIMEOUT_S) -> bool:
-        """Kill what is still in it and remove it; False when it is still there after `timeout_s`."""
+        """Kill what is still in it, and in groups made inside, and remove it; False when it is there after `timeout_s`.
+
+        Each call kills at least once.
+        """
         deadline = time.monotonic() + timeout_s
         while True:
             left = [directory for directory in self.directories if not _removed(directory)]
-            if not left or time.monotonic() >= deadline:
-                return not left
+            if not left:
+                return True
+            for directory in left:  # to die takes processors too
+                _write_if_there(Path(directory) / "cpu.max", "max")
+                _write_if_there(Path(directory) / "cpu.cfs_quota_us", -1)
             for directory in left:
-                for pid in _members(directory):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                for each in _with_those_inside(directory):
+                    for pid in _members(each):
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+            if time.monotonic() >= deadline:
+                return False
             time.sleep(0.005)
 
     @property
@@ -217,11 +226,17 @@ def _members(directory: str) -> list[int]:
     return []
 
 
+def _with_those_inside(directory: str) -> list[str]:
+    """A group and the groups that its processes have made in it, the innermost first."""
+    return [name for name, _, _ in os.walk(directory, topdown=False)]
+
+
 def _removed(directory: str) -> bool:
     try:
-        Path(directory).rmdir()
+        for each in _with_those_inside(directory):
+            Path(each).rmdir()
     except FileNotFoundError:
-        return True
+        return not Path(directory).exists()
     except OSError:
         return False
     return True
