@@ -66,6 +66,14 @@ def test_tracking_scales_in_when_all_tracking_is_ready() -> None:
     assert decide(breach(low, 10.0), breach(other, 75.0), current=5).capacity == 4
 
 
+def test_an_asynchronous_endpoint_that_tells_no_invocations_is_not_taken_to_have_none() -> None:
+    calls, late = tracking(100.0), NOW + 10_000
+    found = decide(breach(calls), current=3, now=late, of=registered(0), zero_allowed=True)
+    assert found.capacity is None
+    assert "asynchronous" in found.details
+    assert decide(breach(calls), current=3, now=late).capacity == 1
+
+
 def test_step_scaling_in_does_not_wait_for_tracking() -> None:
     assert decide(breach(IN, -1.0), current=5, policies=[IN, tracking(100.0)]).capacity == 3
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mooring.scaling import stepping, tracking, wording
-from mooring.scaling.documents import Policy, ScalableTarget, ScheduledAction
+from mooring.scaling.documents import INSTANCES, Policy, ScalableTarget, ScheduledAction
 
 STEP, TRACKING = "StepScaling", "TargetTrackingScaling"
 COOLDOWN_S = 300
@@ -78,6 +78,11 @@ class _Asking:
     @property
     def least(self) -> int:
         return least_of(self.registered, zero_allowed=self.zero_allowed)
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether calls wait while there is no instance."""
+        return self.zero_allowed and self.registered.target.dimension == INSTANCES
 
     def suspended(self, what: str) -> bool:
         return self.registered.suspended.get(what, False)
@@ -170,6 +175,10 @@ def _in(asking: _Asking, breach: Breach, wanted: int) -> _Wish:
         return _Wish(breach, current, "Scaling in is suspended.")
     if policy.kind == TRACKING and policy.config.get("DisableScaleIn"):
         return _Wish(breach, current, f"Policy {policy.name} does not scale in.")
+    if _silent(breach) and not breach.values and asking.is_asynchronous:
+        return _Wish(
+            breach, current, "An asynchronous endpoint tells of no invocations, which is not that it has none."
+        )
     if _silent(breach) and asking.now < policy.created_at + tracking.LOW_WINDOW_S:
         return _Wish(breach, current, f"Policy {policy.name} has not seen {tracking.LOW_WINDOW_S} s yet.")
     if (details := _cooling(asking, policy)) is not None:
