@@ -1,6 +1,6 @@
 """Asynchronous jobs that are lost, or answered twice, while processes are killed: both must be 0.
 
-    python bench/async_kills.py [--jobs 20000] [--kills 50] [--workers 2] [--seed N]
+    python bench/async_kills.py [--jobs 20000] [--kills 50] [--workers 2] [--seed N] [--capture]
 
 One `mooring serve` on a free loopback port with an asynchronous endpoint of two replicas, whose answers go to the
 embedded store and whose notifications go to a topic of an SNS that this program plays and nobody kills. Clients that
@@ -9,8 +9,9 @@ SIGKILL: a gateway, control, a replica, the objects front, the supervisor, or al
 each call with something new, so that an output that was written twice differs from what was announced.
 
 At the end, each job that was accepted must have one output, which is the one that its notifications tell of, and at
-least one notification. Ends with an error otherwise. More than one notification is counted, and is no error: whether
-SNS has taken one cannot be told when control dies before its answer.
+least one notification. With `--capture` its output must be in one record of data capture. Ends with an error otherwise.
+More than one notification is counted, and is no error: whether SNS has taken one cannot be told when control dies
+before its answer. Nor are records of answers that nobody got, as control died before it had kept them.
 """
 
 from __future__ import annotations
@@ -46,6 +47,14 @@ ENDPOINT, BUCKET = "queued", "bench"
 INPUTS = 100
 TOPIC = "arn:aws:sns:us-east-1:000000000000:done"
 DONE_WITHIN_S = 300.0
+SHIPPED_WITHIN_S = 20.0
+CAPTURE = {
+    "EnableCapture": True,
+    "InitialSamplingPercentage": 100,
+    "DestinationS3Uri": f"s3://{BUCKET}/captured",
+    "CaptureOptions": [{"CaptureMode": "InputAndOutput"}],
+    "CaptureContentTypeHeader": {"CsvContentTypes": ["text/plain"]},
+}
 
 
 class Topic:
@@ -123,7 +132,7 @@ class Client(threading.Thread):
             time.sleep(self._pause_s)
 
 
-def deploy(at: Server) -> None:
+def deploy(at: Server, *, capture: bool) -> None:
     s3 = at.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     for number in range(INPUTS):
@@ -136,6 +145,7 @@ def deploy(at: Server) -> None:
             {"VariantName": "all", "ModelName": "model", "InitialInstanceCount": 2, "InstanceType": "ml.m5.large"}
         ],
         ExecutionRoleArn=ROLE,
+        **({"DataCaptureConfig": CAPTURE} if capture else {}),
         AsyncInferenceConfig={
             "OutputConfig": {
                 "S3OutputPath": f"s3://{BUCKET}/out",
@@ -189,8 +199,35 @@ def wait_until_told(topic: Topic, accepted: dict[str, str], at: Server) -> None:
         time.sleep(0.2)
 
 
-def counted(at: Server, topic: Topic, accepted: dict[str, str]) -> dict[str, int]:
+def objects(at: Server, prefix: str) -> list[str]:
+    pages = at.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+    return [each["Key"] for page in pages for each in page.get("Contents", [])]
+
+
+def recorded(at: Server, outputs: dict[str, bytes]) -> dict[str, int]:
+    """How many jobs have not one record of their output; more records than those are of answers that nobody got."""
+    s3, seen = at.client("s3"), Counter[tuple[str, bytes]]()
+    known: set[str] = set()
+    heard = time.monotonic()
+    while time.monotonic() - heard < SHIPPED_WITHIN_S:
+        for key in set(objects(at, "captured/")) - known:
+            known.add(key)
+            heard = time.monotonic()
+            for line in s3.get_object(Bucket=BUCKET, Key=key)["Body"].iter_lines():
+                record = json.loads(line)
+                output = record["captureData"]["endpointOutput"]["data"].encode()
+                seen[record["eventMetadata"]["inferenceId"], output] += 1
+        time.sleep(1)
+    return {
+        "records": seen.total(),
+        "outputs without a record": sum(not seen[pair] for pair in outputs.items()),
+        "records that are there twice": sum(times > 1 for times in seen.values()),
+    }
+
+
+def counted(at: Server, topic: Topic, accepted: dict[str, str], *, capture: bool) -> dict[str, int]:
     s3 = at.client("s3")
+    outputs: dict[str, bytes] = {}
     lost = differing = failed = repeated = 0
     for inference_id, location in accepted.items():
         told = topic.told.get(inference_id, [])
@@ -203,24 +240,22 @@ def counted(at: Server, topic: Topic, accepted: dict[str, str]) -> dict[str, int
         except ClientError:
             lost += not any(each["invocationStatus"] != "Completed" for each in told)
             continue
+        outputs[inference_id] = output
         announced = {base64.b64decode(each["responseBody"]["content"]) for each in completed}
         lost += not told
         differing += bool(announced - {output}) or len(announced) > 1
-    outputs = sum(
-        len(page.get("Contents", []))
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="out/")
-    )
     return {
-        "outputs in S3": outputs,
+        "outputs in S3": len(objects(at, "out/")),
         "jobs that failed (an answer of the model broke, or a replica died with it)": failed,
         "told more than once": repeated,
         "lost": lost,
         "answered twice": differing,
+        **(recorded(at, outputs) if capture else {}),
     }
 
 
 def measure(at: Server, topic: Topic, chosen: argparse.Namespace) -> dict[str, object]:
-    deploy(at)
+    deploy(at, capture=chosen.capture)
     ended = threading.Event()
     clients = [Client(at, number, ended, chosen.pause) for number in range(chosen.clients)]
     began = time.monotonic()
@@ -241,7 +276,7 @@ def measure(at: Server, topic: Topic, chosen: argparse.Namespace) -> dict[str, o
         "not accepted": sum(failures.values()),
         "kills": ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())),
         "seconds": round(took),
-        **counted(at, topic, accepted),
+        **counted(at, topic, accepted, capture=chosen.capture),
     }
 
 
@@ -253,12 +288,14 @@ def main() -> int:
     options.add_argument("--pause", type=float, default=0.01, help="seconds between two jobs of a client")
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--seed", type=int, default=None)
+    options.add_argument("--capture", action="store_true", help="with data capture")
     chosen = options.parse_args()
     seed = chosen.seed if chosen.seed is not None else random.randrange(1 << 32)
     random.seed(seed)
     print(f"{described_machine()}; seed {seed}", flush=True)
     topic = Topic()
     os.environ |= {"AWS_ACCESS_KEY_ID": "b", "AWS_SECRET_ACCESS_KEY": "b"}  # with which topics are told
+    os.environ |= {"MOORING_CAPTURE_FLUSH_INTERVAL_S": "1", "MOORING_CAPTURE_DISK_LIMIT_PERCENT": "100"}
     os.environ |= {"MOORING_NEIGHBOURS_SNS_URL": topic.url, "MOORING_WORKERS": str(chosen.workers)}
     at = Server()
     try:
@@ -270,7 +307,8 @@ def main() -> int:
     print("\n| figure | |\n| --- | --- |")
     for name, value in found.items():
         print(f"| {name} | {value} |")
-    return int(bool(found["lost"] or found["answered twice"]))
+    wrong = ("lost", "answered twice", "outputs without a record", "records that are there twice")
+    return int(any(found.get(name) for name in wrong))
 
 
 if __name__ == "__main__":
