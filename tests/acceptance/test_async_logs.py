@@ -215,6 +215,30 @@ def test_no_kill_breaks_a_line_or_tells_it_twice(own: Deployment) -> None:
     assert set(streams(jobs)) >= known
 
 
+@pytest.mark.timeout(120)
+def test_an_answer_of_before_is_told_of_where_it_was_given(own: Deployment) -> None:
+    """S3 is away when the model has answered; then control dies, and another one ends the job."""
+    jobs = Asynchronous(own)
+    own.model("jobs", COUNTING.format(calls=str(jobs.calls_file)))
+    variants = (own.variant("jobs", "Idle", InitialVariantWeight=0), own.variant("jobs", "Called"))
+    own.config("jobs-config", *variants, **jobs.config())
+    own.sagemaker.create_endpoint(EndpointName="jobs", EndpointConfigName="jobs-config")
+    own.wait("jobs")
+    answer = jobs.invoke(None, Body=b"sleep 6" + b" " * 40_000, InferenceId="before")
+    jobs.wait_for_calls(1)
+    with own.server.frozen("objects"):
+        wait_until(lambda: list((own.server.data / "async-spool").glob("*-*")), what="an answer in the spool")
+        time.sleep(0.5)
+        os.kill(own.server.process("control"), signal.SIGKILL)
+        wait_until(lambda: own.server.command("status").returncode == 0, what="another control")
+    jobs.object(answer["OutputLocation"], timeout=60)
+    [(stream, text)] = of(jobs, "before")
+    [log] = own.server.data.glob("logs/*/Called/i-*.data-log.log")
+    assert stream == f"Called/{log.name.partition('.')[0]}/data-log"
+    assert text.startswith("Completed: read the body of the call, the model answered 200")
+    assert len(jobs.calls()) == 1
+
+
 def test_a_log_that_cannot_be_written_fails_no_job(make_server: Callable[..., Server], tmp_path: Path) -> None:
     jobs = Asynchronous(Deployment(make_server().start()))
     jobs.endpoint()
