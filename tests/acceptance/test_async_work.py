@@ -85,6 +85,15 @@ def test_keys_beyond_ascii(echo: Asynchronous) -> None:
     assert f"s3://{BUCKET}/ü" in reason
 
 
+def test_a_key_may_begin_with_a_slash(echo: Asynchronous) -> None:
+    """Only one slash ends the bucket: the object is where its location says."""
+    echo.put("/in", b"behind a slash")
+    echo.put("in", b"another")
+    answer = echo.invoke(f"s3://{BUCKET}//in", S3OutputPathExtension="a//b")
+    assert echo.result(answer)["echo"] == "behind a slash"
+    assert "/a//b/" in answer["OutputLocation"]
+
+
 def test_an_inline_body(echo: Asynchronous) -> None:
     told = echo.result(echo.invoke(None, Body=b"inline", ContentType="text/x-mine"))
     assert (told["echo"], told["type"]) == ("inline", "text/x-mine")

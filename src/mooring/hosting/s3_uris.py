@@ -1,4 +1,7 @@
-"""Addresses of S3: `s3://bucket/key`, and the https form of the same."""
+"""Addresses of S3: `s3://bucket/key`, and the https form of the same.
+
+One slash ends the bucket; what follows is the key, which may begin with another.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ def bucket_and_key(url: str) -> tuple[str, str] | None:
     except ValueError:
         return None
     if parts.scheme == "s3":
-        return parts.netloc, url.removeprefix(f"s3://{parts.netloc}").lstrip("/")
+        return parts.netloc, url.removeprefix(f"s3://{parts.netloc}").removeprefix("/")
     host = _HOST.fullmatch(parts.netloc.lower())
     if parts.scheme not in ("http", "https") or host is None:
         return None
-    path = unquote(parts.path).lstrip("/")
+    path = unquote(parts.path).removeprefix("/")
     if host["bucket"]:
         return host["bucket"], path
     bucket, _, key = path.partition("/")
