@@ -16,8 +16,8 @@ from mooring.async_inference.hand import Tools
 from mooring.async_inference.room import Room
 from mooring.async_inference.spooling import Spool
 from mooring.async_inference.working import EndpointWork
-from mooring.hosting.async_inference import AsyncRoute
-from mooring.hosting.async_jobs import Answered, Claim
+from mooring.hosting.async_inference import AsyncRoute, Job
+from mooring.hosting.async_jobs import Answered, Claim, QueuedJob
 from mooring.hosting.naming import Scope
 from mooring.hosting.routes import Route, Version
 from mooring.store.queue import Queue
@@ -34,15 +34,41 @@ class Failing:
         self.left = 2
         self.put_at: list[tuple[str, bytes]] = []
 
-    async def put(self, location: str, body: bytes, content_type: str | None, key_id: str | None) -> None:
+    async def put(self, location: str, body: bytes | Path, content_type: str | None, key_id: str | None) -> None:
         if self.left:
             self.left -= 1
             raise RuntimeError("nobody thought of this")
-        self.put_at.append((location, body))
+        self.put_at.append((location, body if isinstance(body, bytes) else body.read_bytes()))
 
 
 def identify(replica_id: str) -> Mapping[str, Any] | None:
     return None
+
+
+async def delivered(directory: Path, s3: Failing, job: Job, answered: Answered, body: bytes | None) -> QueuedJob:
+    """The job at its end, of one that a former control had answered."""
+    queue = await Queue.open(directory / "queue.db", Clocks())
+    spool = Spool(directory / "spool")
+    nothing = cast(Any, lambda *_: None)
+    tools = Tools(
+        queue=queue, fetching=nothing, delivering=cast(Delivering, s3), spool=spool, room=Room(spool, nothing),
+        counters=Counters(), clock=Clocks(), limit=1, identify=identify, owed=nothing, shelf=nothing, idle=nothing,
+    )  # fmt: skip
+    await queue.take_in([job])
+    await queue.claim([Claim(job.id, "r")])
+    await queue.answered(job.id, answered, body)
+    work = EndpointWork(ROUTE, ASYNCHRONOUS, tools)
+    [found] = await queue.unfinished()
+    work.deliver(found)
+    try:
+        async with asyncio.timeout(20):
+            while (found := (await queue.find("u1", job.id))[0]).outcome is None:
+                await asyncio.sleep(0.01)
+    finally:
+        await work.close()
+        await queue.close()
+        spool.close()
+    return found
 
 
 def test_an_answer_is_delivered_after_an_error_that_nobody_thought_of(
@@ -51,29 +77,19 @@ def test_an_answer_is_delivered_after_an_error_that_nobody_thought_of(
     """It is on disk, its model is not asked again, and no look at the queue would find it."""
     monkeypatch.setattr(working, "LONGEST_PAUSE_S", 0.01)
     s3, job = Failing(), a_job()
-
-    async def run() -> None:
-        queue = await Queue.open(tmp_path / "queue.db", Clocks())
-        spool = Spool(tmp_path / "spool")
-        nothing = cast(Any, lambda *_: None)
-        tools = Tools(
-            queue=queue, fetching=nothing, delivering=cast(Delivering, s3), spool=spool, room=Room(spool, nothing),
-            counters=Counters(), clock=Clocks(), limit=1, identify=identify, owed=nothing, shelf=nothing, idle=nothing,
-        )  # fmt: skip
-        await queue.take_in([job])
-        await queue.claim([Claim(job.id, "r")])
-        await queue.answered(job.id, Answered(200, "text/csv", None, "", 3), b"yes")
-        work = EndpointWork(ROUTE, ASYNCHRONOUS, tools)
-        [found] = await queue.unfinished()
-        work.deliver(found)
-        try:
-            async with asyncio.timeout(20):
-                while (await queue.find("u1", job.id))[0].status != "Completed":
-                    await asyncio.sleep(0.01)
-        finally:
-            await work.close()
-            await queue.close()
-            spool.close()
-
-    asyncio.run(run())
+    found = asyncio.run(delivered(tmp_path, s3, job, Answered(200, "text/csv", None, "", 3), b"yes"))
+    assert found.status == "Completed"
     assert s3.put_at == [(job.output_location, b"yes")]
+
+
+def test_an_answer_that_is_not_on_the_disk_any_more_fails_and_tells_no_path(tmp_path: Path) -> None:
+    s3, job = Failing(), a_job(failure_location="s3://out/failure")
+    s3.left = 0
+    found = asyncio.run(delivered(tmp_path, s3, job, Answered(200, "text/csv", None, "removed", 3), None))
+    assert found.outcome is not None
+    assert found.status == "Failed"
+    assert "cannot be read from the disk any more" in (found.outcome.reason or "")
+    assert str(tmp_path) not in (found.outcome.reason or "")
+    [(location, failure)] = s3.put_at
+    assert location == "s3://out/failure"
+    assert str(tmp_path).encode() not in failure

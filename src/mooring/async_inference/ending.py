@@ -53,8 +53,12 @@ class Ending:
         location = held.queued.job.output_location
         try:
             await self._put(held, location, body, answered.content_type)
-        except (Problem, OSError) as problem:
+        except Problem as problem:
             await self.fail(held, failures.not_written(location, str(problem)))
+            return
+        except OSError as error:  # its words name a path of this machine
+            log.error("the answer of job %s cannot be read: %s", held.queued.job.id, error)
+            await self.fail(held, failures.not_written(location, "it cannot be read from the disk any more"))
             return
         included = await self._included(OutcomeKind.COMPLETED, answered, body)
         outcome = Outcome(OutcomeKind.COMPLETED, None, location)
