@@ -6,6 +6,7 @@ is bounded for all jobs together (`Budget`); a larger one is opened when the mod
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from mooring.objects.async_client import AsyncS3, Download, is_away
 from mooring.objects.client import SourceError
 
 SMALL_BYTES = 256 * 1024
+SMALL_S = 60.0
+"""For a small object: a place at a replica may wait for it, which no other bound ends."""
 BUDGET_BYTES = 64 * 1024 * 1024
 
 
@@ -123,7 +126,11 @@ class Fetching:
         if length > SMALL_BYTES or not self._budget.reserve(length):
             return Input(content_type, length, None, download)
         try:
-            body = await _all_of(download)
+            async with asyncio.timeout(SMALL_S):
+                body = await _all_of(download)
+        except TimeoutError:
+            self._budget.give_back(length)
+            raise Away(f"{location} comes too slowly") from None
         except BaseException:
             self._budget.give_back(length)
             raise
