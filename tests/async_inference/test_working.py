@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import MagicMock
 
 import pytest
 
 from mooring.async_inference import working
 from mooring.async_inference.counting import Counters
+from mooring.async_inference.fetching import Budget, Fetching
 from mooring.async_inference.hand import Tools
 from mooring.async_inference.room import Room
 from mooring.async_inference.spooling import Spool
@@ -20,8 +23,11 @@ from mooring.async_inference.working import EndpointWork
 from mooring.hosting.async_inference import AsyncRoute, Job
 from mooring.hosting.async_jobs import Answered, Claim, QueuedJob
 from mooring.hosting.naming import Scope
-from mooring.hosting.routes import Route, Version
+from mooring.hosting.routes import Route, RouteReplica, RouteVariant, Version
+from mooring.objects.async_client import AsyncS3
+from mooring.objects.client import SourceError
 from mooring.store.queue import Queue
+from mooring.store.queue_schema import POSTPONED
 from tests.store.test_queue import Clocks, a_job
 
 ASYNCHRONOUS = AsyncRoute("u1", "s3://out", None)
@@ -92,3 +98,61 @@ def test_an_answer_that_is_not_on_the_disk_any_more_fails_and_tells_no_path(tmp_
     [(location, failure)] = s3.put_at
     assert location == "s3://out/failure"
     assert str(tmp_path).encode() not in failure
+
+
+class Breaking:
+    """A large object whose bytes end in the middle, every time, and the S3 that has it."""
+
+    length, content_type = 1_000_000, "text/csv"
+
+    def __init__(self) -> None:
+        self.pieces = [b"x"]
+
+    async def get(self, bucket: str, key: str) -> Breaking:
+        self.pieces = [b"x"]
+        return self
+
+    async def read(self) -> bytes:
+        if not self.pieces:
+            raise SourceError("Unreachable", "s3://in/put", "it broke")
+        return self.pieces.pop()
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_input_that_breaks_off_is_read_again_without_haste(tmp_path: Path) -> None:
+    """The model is called each time, and each time for nothing."""
+    job = a_job()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def run() -> float:
+        queue, spool, clocks = await Queue.open(tmp_path / "queue.db", Clocks()), Spool(tmp_path / "spool"), Clocks()
+        socket = tmp_path / "r"
+        server = await asyncio.start_unix_server(serve, socket)
+        parts: dict[str, Any] = {each.name: MagicMock() for each in fields(Tools)}
+        fetching = Fetching(cast(AsyncS3, Breaking()), 10_000_000, Budget())
+        parts.update(queue=queue, fetching=fetching, spool=spool, room=Room(spool, lambda _: None))
+        tools = Tools(**{**parts, "clock": clocks, "limit": 1, "identify": identify, "counters": Counters()})
+        await queue.take_in([job])
+        variant = RouteVariant("v", 1.0, (RouteReplica("r", str(socket)),))
+        work = EndpointWork(replace(ROUTE, variants=(variant,)), ASYNCHRONOUS, tools)
+        work.start()
+        try:
+            async with asyncio.timeout(20):
+                while True:
+                    with contextlib.closing(sqlite3.connect(tmp_path / "queue.db")) as database:
+                        [(status, not_before)] = database.execute("SELECT status, not_before FROM jobs").fetchall()
+                    if status == POSTPONED:
+                        return float(not_before) - clocks.up
+                    await asyncio.sleep(0.01)
+        finally:
+            await work.close()
+            server.close()
+            await queue.close()
+            spool.close()
+
+    assert asyncio.run(run()) >= working.AFTER_TROUBLE_S

@@ -240,9 +240,12 @@ class EndpointWork:
             if held.claimed or await self._waits(held):
                 await self._failed(held, str(problem))
             return None
-        except (Unsent, Away) as error:
-            log.info("job %s waits again: %s", held.queued.job.id, str(error) or "its call was not taken")
+        except Unsent:
+            log.info("job %s waits again: its call was not taken", held.queued.job.id)
             return await self._released(held, FIRST_PAUSE_S)
+        except Away as error:
+            log.info("job %s waits again: %s", held.queued.job.id, error)
+            return await self._released(held, AFTER_TROUBLE_S)
         except InstanceFailed as error:
             return await self._instance_failed(held, error)
         except OSError as error:
