@@ -52,3 +52,48 @@ def test_an_unknown_error_ends_no_telling(tmp_path: Path, monkeypatch: pytest.Mo
 
     asyncio.run(run())
     assert topics.told == ["told"]
+
+
+class Hanging:
+    """One topic that takes for ever, and others that do not."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.asked = 0
+
+    async def publish(self, topic: str, message: str, notice_id: str, subject: str | None = None) -> None:
+        if topic == "hangs":
+            self.asked += 1
+            await asyncio.Event().wait()
+        self.told.append(message)
+
+
+def test_a_topic_that_hangs_holds_up_nothing_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(async_outbox, "LOOK_S", 0.01)
+    topics = Hanging()
+    jobs = [a_job() for _ in range(3 * async_outbox.AT_ONCE)]
+
+    async def run() -> None:
+        queue = await Queue.open(tmp_path / "queue.db", Clocks())
+        await queue.take_in(jobs)
+        for job in jobs[:-2]:
+            await queue.done(job.id, Outcome(OutcomeKind.FAILED, "it broke"), [Notification("hangs", "never")])
+        outbox = AsyncOutbox(queue, cast(Topics, topics), Clocks(), lambda owed: None)
+        running = asyncio.create_task(outbox.run())
+        try:
+            async with asyncio.timeout(20):
+                while not topics.asked:
+                    await asyncio.sleep(0.01)
+                for job in jobs[-2:]:
+                    await queue.done(job.id, Outcome(OutcomeKind.FAILED, "it broke"), [Notification("fine", job.id)])
+                outbox.owed()
+                while len(topics.told) < 2:
+                    await asyncio.sleep(0.01)
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            await queue.close()
+
+    asyncio.run(run())
+    assert sorted(topics.told) == sorted(job.id for job in jobs[-2:])
+    assert topics.asked == async_outbox.AT_ONCE

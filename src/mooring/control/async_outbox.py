@@ -1,7 +1,8 @@
 """Notifications of asynchronous endpoints: what is owed to topics, published until they have it.
 
-On its own, so that a topic which fails holds nothing up but what is owed to itself. A notification whose topic refuses
-it (there is no such topic) is tried a few times too, as a topic may be made again; then it is given up, and counted.
+On its own, and each topic by itself, so that one which fails or hangs holds nothing up but what is owed to it. A
+notification whose topic refuses it (there is no such topic) is tried a few times too, as a topic may be made again;
+then it is given up, and counted.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from mooring.store.queue import Queue
 log = logging.getLogger("mooring.control")
 
 AT_ONCE = 32
+"""Notifications of a topic."""
+MOST_TOPICS = 64
+"""Topics that are told something at a time; those that hang leave room for so many others."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 300.0
 LOOK_S = 1.0
+UNPUBLISHED = "notifications of asynchronous endpoints are not published"
 REFUSALS = 5
 """Tries of what a topic refuses."""
 TRIES = 200
@@ -37,6 +42,8 @@ class AsyncOutbox:
         self._clock = clock
         self._failed = failed
         self._wake = asyncio.Event()
+        self._telling: dict[str, asyncio.Task[None]] = {}
+        """By topic: each has its own turn, so that one which hangs holds up nothing but what is owed to itself."""
 
     def owed(self) -> None:
         """There is something new."""
@@ -44,26 +51,47 @@ class AsyncOutbox:
 
     async def run(self) -> None:
         """Publish until cancelled."""
-        while True:
-            self._wake.clear()
-            try:
-                while found := await self._queue.owed(AT_ONCE):
-                    await self._publish_all(found)
-            except Exception as error:
-                log.warning("notifications of asynchronous endpoints are not published: %s", error,
-                            exc_info=not isinstance(error, MooringError))  # fmt: skip
-                await asyncio.sleep(LOOK_S)
-            try:
-                async with asyncio.timeout(LOOK_S):  # what was postponed is due with time alone
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    await self._begin()
+                except Exception as error:
+                    log.warning("%s: %s", UNPUBLISHED, error, exc_info=not isinstance(error, MooringError))
+                try:
+                    async with asyncio.timeout(LOOK_S):  # what was postponed is due with time alone
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            telling = list(self._telling.values())
+            for task in telling:
+                task.cancel()
+            await asyncio.gather(*telling, return_exceptions=True)
 
-    async def _publish_all(self, found: list[Owed]) -> None:
-        told = await asyncio.gather(*(self._is_told(each) for each in found))
-        done = [each.id for each, is_told in zip(found, told, strict=True) if is_told]
-        if done:
-            await self._queue.told(done)
+    async def _begin(self) -> None:
+        while len(self._telling) < MOST_TOPICS and (found := await self._queue.owed(AT_ONCE, tuple(self._telling))):
+            by_topic: dict[str, list[Owed]] = {}
+            for each in found:
+                by_topic.setdefault(each.notification.topic, []).append(each)
+            for topic, owed in by_topic.items():
+                self._telling[topic] = asyncio.create_task(self._tell(topic, owed), name=f"telling {topic}")
+
+    async def _tell(self, topic: str, owed: list[Owed]) -> None:
+        try:
+            outcomes = await asyncio.gather(*(self._is_told(each) for each in owed), return_exceptions=True)
+            done = [each.id for each, outcome in zip(owed, outcomes, strict=True) if outcome is True]
+            if done:
+                await self._queue.told(done)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+        except Exception as error:
+            log.warning("%s: %s", UNPUBLISHED, error, exc_info=not isinstance(error, MooringError))
+            await asyncio.sleep(LOOK_S)
+        finally:
+            del self._telling[topic]
+            self._wake.set()
 
     async def _is_told(self, owed: Owed) -> bool:
         notification = owed.notification

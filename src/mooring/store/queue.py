@@ -187,9 +187,10 @@ class Queue:
 
     # Notifications
 
-    async def owed(self, limit: int) -> list[Owed]:
-        """Up to `limit` notifications to publish now."""
-        return self._read(partial(queue_outbox.owed, uptime=self._clock.uptime(), limit=limit))
+    async def owed(self, limit: int, without: Iterable[str] = ()) -> list[Owed]:
+        """Up to `limit` notifications to publish now, none of the topics `without`."""
+        uptime = self._clock.uptime()
+        return self._read(partial(queue_outbox.owed, uptime=uptime, limit=limit, without=without))
 
     async def told(self, ids: Sequence[int]) -> None:
         """Their topics have them."""

@@ -14,7 +14,11 @@ from mooring.store.queue_schema import is_owed, outbox
 
 _OWED = (
     select(outbox)
-    .where(is_owed, outbox.c.not_before <= bindparam("uptime"))
+    .where(
+        is_owed,
+        outbox.c.not_before <= bindparam("uptime"),
+        outbox.c.topic.not_in(bindparam("without", expanding=True)),
+    )
     .order_by(outbox.c.not_before, outbox.c.id)
     .limit(bindparam("most"))
 )
@@ -40,9 +44,9 @@ def owe(conn: Connection, job_id: str, uid: str, notifications: Iterable[Notific
         conn.execute(insert(outbox), {"job_id": job_id, "uid": uid, "topic": each.topic, "message": each.message})
 
 
-def owed(conn: Connection, uptime: float, limit: int) -> list[Owed]:
-    """What is to be told now, the oldest first."""
-    rows = conn.execute(_OWED, {"uptime": uptime, "most": limit})
+def owed(conn: Connection, uptime: float, limit: int, without: Iterable[str] = ()) -> list[Owed]:
+    """What is to be told now to other topics than these, the oldest first."""
+    rows = conn.execute(_OWED, {"uptime": uptime, "most": limit, "without": list(without)})
     return [Owed(row.id, row.job_id, row.uid, Notification(row.topic, row.message), row.attempts) for row in rows]
 
 
