@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from mooring.async_inference import failures, orphans
@@ -231,14 +231,12 @@ class AsyncWork:
         while work.uid not in self._works and (
             found := await self._queue.end_endpoint(work.uid, failures.ENDED, ENDED_AT_ONCE)
         ):
-            for each in found:
-                await work.end(each, OutcomeKind.FAILED, failures.ENDED)
+            await _together(work.end(each, OutcomeKind.FAILED, failures.ENDED) for each in found)
 
     async def _each(self, uid: str, state: JobState, end: Callable[[QueuedJob], Awaitable[None]]) -> None:
         after = 0
         while found := await self._queue.page(uid, state.value, after, ENDED_AT_ONCE):
-            for each in found:
-                await end(each)
+            await _together(end(each) for each in found)
             after = found[-1].position
 
     # By the clock.
@@ -344,3 +342,10 @@ class AsyncWork:
 
 def _is_answered(queued: QueuedJob) -> bool:
     return queued.state is JobState.ANSWERED and queued.answered is not None
+
+
+async def _together(ends: Iterable[Awaitable[None]]) -> None:
+    """A page at a time, so that they share what the disk and S3 take. What one raises is raised after all of them."""
+    for outcome in await asyncio.gather(*ends, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
