@@ -28,7 +28,7 @@ OF_METRICS = frozenset({"EnableEnhancedMetrics", "MetricPublishFrequencyInSecond
 OF_VARIANT = frozenset(
     {
         "VariantName", "ModelName", "InitialInstanceCount", "InstanceType", "InitialVariantWeight", "RoutingConfig",
-        "ServerlessConfig",        "ModelDataDownloadTimeoutInSeconds", "ContainerStartupHealthCheckTimeoutInSeconds",
+        "ServerlessConfig", "ModelDataDownloadTimeoutInSeconds", "ContainerStartupHealthCheckTimeoutInSeconds",
     }
 )  # fmt: skip
 OF_MODEL = frozenset({"ModelName", "PrimaryContainer", "Containers", "ExecutionRoleArn", "Tags"})
