@@ -154,6 +154,14 @@ def test_an_output_that_s3_refuses_is_a_failure(shared: Asynchronous) -> None:
     shared.endpoint("nowhere", output={"S3OutputPath": "s3://no-such-bucket-here/out"})
     reason = json.loads(shared.failure(shared.invoke(endpoint="nowhere"))["Body"])["failureReason"]
     assert reason.startswith("ClientError: Failed to upload the response of the model to s3://no-such-bucket-here/out")
+    shared.failure(shared.invoke(endpoint="nowhere"))
+
+    def told() -> str:
+        said: str = shared.own.server.command("endpoints", "events", "nowhere").stdout
+        return said if "cannot be written" in said else ""
+
+    wait_until(told, what="the history to tell of it")
+    assert " ".join(told().split()).count("cannot be written to s3://no-such-bucket-here: there is no such bucket") == 1
 
 
 def test_a_failure_that_s3_refuses_too_is_told_with_its_reason(shared: Asynchronous) -> None:

@@ -20,6 +20,7 @@ from mooring.async_inference.failures import Away, Problem
 from mooring.async_inference.hand import FIRST_PAUSE_S, LONGEST_PAUSE_S, Endpoint, InHand, Tools
 from mooring.async_inference.notifying import INCLUDED_BYTES, Told, includes_response, notifications
 from mooring.hosting.async_jobs import Answered, Outcome, OutcomeKind
+from mooring.hosting.s3_uris import bucket_and_key
 
 log = logging.getLogger("mooring.control")
 
@@ -30,6 +31,8 @@ class Ending:
     def __init__(self, endpoint: Endpoint, tools: Tools) -> None:
         self._endpoint = endpoint
         self._tools = tools
+        self._refused: set[str] = set()
+        """Buckets whose refusal the endpoint's history tells of."""
 
     async def deliver(self, held: InHand, answered: Answered, small: bytes | None = None) -> None:
         """Write what the model said, and end the job. `small` is an answer that is in no file, where it is at hand."""
@@ -128,12 +131,30 @@ class Ending:
                 log.info("the result of job %s waits for S3: %s", held.queued.job.id, error)
                 await asyncio.sleep(pause * random.uniform(0.75, 1.25))
                 pause = min(pause * 2, LONGEST_PAUSE_S)
-            except Problem:
+            except Problem as problem:
                 endpoint.count(held, "ResponseUploadFailures", COUNT, 1.0)
+                self._note_refusal(location, str(problem))
                 raise
             else:
+                if self._refused:
+                    self._refused.discard(_bucket(location))
                 endpoint.count(held, "ResponseUploadLatency", MICROSECONDS, (time.monotonic() - began) * 1e6)
                 return
 
+    def _note_refusal(self, location: str, why: str) -> None:
+        """Once, until the bucket takes something again: the endpoint is in service, and nobody gets an answer."""
+        bucket = _bucket(location)
+        if bucket not in self._refused:
+            self._refused.add(bucket)
+            self._tools.note(
+                self._endpoint.asynchronous.uid,
+                f"What asynchronous jobs come to cannot be written to s3://{bucket}: {why}. `mooring async list "
+                f"{self._endpoint.route.endpoint} --status failed` shows the jobs, and `retry` repeats one.",
+            )
+
     def _now(self) -> float:
         return self._tools.clock.wall()
+
+
+def _bucket(location: str) -> str:
+    return (bucket_and_key(location) or ("", ""))[0]

@@ -48,6 +48,8 @@ class Tools:
     """The process of a replica, by the replica's id; None where it has none."""
     owed: Callable[[], None]
     """Called when something is owed to a topic."""
+    note: Callable[[str, str], None]
+    """Has the history of an endpoint, by its uid, say something."""
     shelf: Shelf
     """For captured calls."""
     idle: Callable[[], None]

@@ -81,7 +81,7 @@ class AsyncWork:
         self._data_logs = DataLogs(paths.logs, settings.replicas.log_limit_bytes)
         self._outbox = AsyncOutbox(queue, topics, clock, self._not_told)
         limit = settings.async_inference.payload_limit_bytes
-        self._room = Room(self._spool, self._tell_all)
+        self._room = Room(self._spool, lambda text: self._note(list(self._works), text))
         self._room.there_is = self._roomy
         self._tools = Tools(
             queue=queue,
@@ -95,6 +95,7 @@ class AsyncWork:
             limit=limit,
             identify=self._identify,
             owed=self._outbox.owed,
+            note=lambda uid, text: self._note([uid], text),
             shelf=Shelf(capture, self._spool, settings.capture.payload_limit_bytes),
             idle=self._idle,
         )
@@ -312,10 +313,9 @@ class AsyncWork:
             variant = route.variants[0].name if route.variants else ""
             self._counters.add(route.scope, route.endpoint, variant, "NotificationFailures", COUNT, 1.0)
 
-    def _tell_all(self, text: str) -> None:
-        """Have the history of every asynchronous endpoint say something."""
+    def _note(self, uids: list[str], text: str) -> None:
+        """Have the histories of endpoints say something."""
         told = event(round(self._clock.wall(), 3), EventKind.QUEUE, text)
-        uids = list(self._works)
 
         def write(connection: Connection) -> None:
             for uid in uids:

@@ -32,7 +32,7 @@ class EventKind(StrEnum):
     CAPTURE = "capture"
     """Captured records cannot be taken or shipped; or can be again."""
     QUEUE = "queue"
-    """Asynchronous jobs are not begun for now, or are again."""
+    """Asynchronous jobs are not begun for now, or are again; or what they come to cannot be written."""
     SCALING = "scaling"
     """Capacity was changed by Application Auto Scaling, or was not, and why."""
     NO_EFFECT = "no effect yet"
