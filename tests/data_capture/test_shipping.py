@@ -139,7 +139,9 @@ def test_what_is_refused_is_told_and_holds_up_nobody_else(tmp_path: Path) -> Non
     store = Choosy()
     written(tmp_path, replace(STREAM, bucket="absent"), [b"1\n"], 1e9)
     written(tmp_path, STREAM, [b"2\n"], 1e9)
-    shipper = ship(tmp_path, store, until=lambda it: len(store.objects) == 1 and any(w.problem for w in it.waiting()))
+    shipper = ship(
+        tmp_path, store, until=lambda it: bool(store.objects) and [bool(w.problem) for w in it.waiting()] == [True]
+    )
     (waiting,) = shipper.waiting()
     assert (waiting.stream.bucket, waiting.segments, waiting.bytes) == ("absent", 1, 2)
     assert waiting.problem == "s3://absent: there is no such bucket"

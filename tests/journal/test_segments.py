@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import signal
@@ -38,6 +39,29 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
     (tmp_path / "two.new").touch()
     with pytest.raises(FileExistsError):
         Segment.create(tmp_path, "two")
+
+
+@pytest.mark.parametrize("moment", ["before it is locked", "while it is locked"])
+def test_one_that_is_taken_for_abandoned_while_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    locked, tries = fcntl.flock, 0
+
+    def flock(descriptor: int, operation: int) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            if moment == "while it is locked":
+                raise BlockingIOError  # the one who looks for abandoned ones has it for a moment
+            (tmp_path / "one.new").unlink()
+        locked(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    segment = Segment.create(tmp_path, "one")
+    segment.append(b"kept\n")
+    segment.close()
+    assert seal(tmp_path) == 1
+    assert [path.read_bytes() for path in sealed(tmp_path)] == [b"kept\n"]
 
 
 def test_one_that_was_never_written_goes(tmp_path: Path) -> None:

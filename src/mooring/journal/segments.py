@@ -19,6 +19,8 @@ from pathlib import Path
 
 NEW, OPEN, SEALED = ".new", ".open", ".sealed"
 _sync = getattr(os, "fdatasync", os.fsync)
+_MOST_TRIES = 20
+"""Of making one, while others look for abandoned ones."""
 _MOST_PIECES = 512
 """Of one writev; the kernel takes 1,024."""
 
@@ -40,6 +42,14 @@ class Segment:
     @classmethod
     def create(cls, directory: Path, name: str) -> Segment:
         """Make `name` in `directory`, which exists; the name is given once only. Raises OSError."""
+        for _ in range(_MOST_TRIES):
+            with contextlib.suppress(BlockingIOError, FileNotFoundError):
+                return cls._create(directory, name)
+        return cls._create(directory, name)
+
+    @classmethod
+    def _create(cls, directory: Path, name: str) -> Segment:
+        """Raises FileNotFoundError or BlockingIOError when somebody took it for abandoned before it was locked."""
         made = directory / (name + NEW)
         descriptor = os.open(
             made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
