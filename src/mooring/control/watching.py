@@ -9,7 +9,7 @@ from mooring.control.alarm_actions import AlarmActions
 from mooring.control.alarm_book import AlarmBook
 from mooring.control.alarm_evaluation import AlarmEvaluation
 from mooring.control.census import Census
-from mooring.control.concurrency import Concurrency
+from mooring.control.concurrent_requests import ConcurrentRequests
 from mooring.control.endpoint_workers import EndpointWorkers
 from mooring.control.instance_metrics import InstanceMetrics
 from mooring.control.metering import Metering
@@ -45,7 +45,7 @@ class Watching:
         census = Census(around.store, workers.by_uid, book)
         census.tell(metering.registry, started_at)
         self._workers = workers
-        self._concurrency = Concurrency(around.store, around.publisher, metering.record, around.clock)
+        self._concurrent = ConcurrentRequests(around.store, around.publisher, metering.record, around.clock)
         used = around.engine.limits.used
         self._instances = InstanceMetrics(census.living, metering.record, around.clock, around.paths.root, used)
 
@@ -54,7 +54,7 @@ class Watching:
         settings = self._around.settings.metrics
         yield asyncio.create_task(self._instances.run(settings.instances_interval_s), name="instances")
         yield asyncio.create_task(self._keep_recording_executions(), name="executions of serverless variants")
-        yield asyncio.create_task(self._concurrency.run(), name="calls at a time")
+        yield asyncio.create_task(self._concurrent.run(), name="calls at a time")
         yield asyncio.create_task(self._evaluation.run(), name="alarms")
         yield asyncio.create_task(self._actions.run(), name="actions of alarms")
         yield asyncio.create_task(self._scaling.run(), name="scaling")

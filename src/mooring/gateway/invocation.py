@@ -111,10 +111,7 @@ class Invocation(Call):
     def invoke(self, target: bytes | None, chosen: Variant | None = None) -> None:
         """Send the request to a replica of the variant that was `chosen`, that the client names, or that is drawn."""
         pipeline = self._pipeline
-        variant = chosen
-        if variant is None:
-            choose = pipeline.choose if target is None else pipeline.by_name.get(target)
-            variant = choose() if choose is not None else None
+        variant = pipeline.drawn(target) if chosen is None else chosen
         if variant is None:
             self._refuse(without_variant(pipeline, target))
             return

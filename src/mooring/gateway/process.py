@@ -26,13 +26,13 @@ from mooring.clock import SystemClock
 from mooring.data_capture.observing import Capture
 from mooring.gateway import headers
 from mooring.gateway.asynchronous import Asynchronous
-from mooring.gateway.concurrency import Concurrency
 from mooring.gateway.counting import Counting
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.front import Front, FrontConnection
 from mooring.gateway.guarding import Guard, GuardedConnection
 from mooring.gateway.handover import Handover
 from mooring.gateway.instruments import Instruments
+from mooring.gateway.outstanding import Outstanding
 from mooring.gateway.reporting import Reporter
 from mooring.gateway.route_channel import RouteChannel
 from mooring.gateway.routes import RouteTable
@@ -121,7 +121,7 @@ class Gateway:
             self._channel.replica_idle,
             self._instruments,
         )
-        self._concurrency = Concurrency(self._routes.outstanding, self._channel.tell)
+        self._outstanding = Outstanding(self._routes.outstanding, self._channel.tell)
         self._reporter = Reporter(self._instruments.registry, self._channel.tell, [self._instruments.counting.drain])
         self._channel.greeted.append(self._reporter.greet)
         self._channel.heeded["counted"] = lambda message: self._reporter.ledger.acknowledged(int(message["counted"]))
@@ -239,7 +239,7 @@ class Gateway:
             await asyncio.sleep(TELL_EVERY_S)
             self._tell_of_shadows(all_of_them=False)
             self._admission.report()
-            self._concurrency.report()
+            self._outstanding.report()
 
     def _tell_of_shadows(self, *, all_of_them: bool) -> None:
         """What was counted of them; all of it to a control that has only just come."""

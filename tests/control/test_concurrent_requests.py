@@ -6,9 +6,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
-from mooring.control.concurrency import STALE_S, Concurrency
+from mooring.control.concurrent_requests import STALE_S, ConcurrentRequests
 from mooring.control.publishing import GatewayLink, RoutePublisher
-from mooring.gateway.concurrency import Concurrency as OfGateway
+from mooring.gateway.outstanding import Outstanding
 from mooring.hosting.endpoints import EndpointStatus
 from mooring.hosting.routes import route_key
 from tests.store.making import HERE, an_endpoint
@@ -32,7 +32,7 @@ def serving(count: int, **members: Any) -> Any:
 def test_gateways_are_added_up_and_quiet_is_zero() -> None:
     clock = Clock()
     publisher = SimpleNamespace(heeded={}, left=[])
-    metric = Concurrency(cast(Any, None), cast(RoutePublisher, publisher), lambda _: None, clock)
+    metric = ConcurrentRequests(cast(Any, None), cast(RoutePublisher, publisher), lambda _: None, clock)
     key = route_key(HERE, "e")
     one, two = (cast(GatewayLink, object()) for _ in range(2))
     say = publisher.heeded["outstanding"]
@@ -61,7 +61,7 @@ def test_a_gateway_says_once_that_nobody_calls() -> None:
         told.append(message)
         return True
 
-    concurrency = OfGateway(lambda: busy, tell)
+    concurrency = Outstanding(lambda: busy, tell)
     concurrency.report()
     busy.clear()
     for _ in range(3):

@@ -37,7 +37,7 @@ _Key = tuple[str, str]
 """Route and variant."""
 
 
-class Concurrency:
+class ConcurrentRequests:
     """`run` is the one task."""
 
     def __init__(
