@@ -11,20 +11,20 @@ import itertools
 import sys
 from pathlib import Path
 
-from mooring.settings import topics, variable_name
+from mooring.settings import edge, recording, running, topics, variable_name
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 HEAD = """# Settings
 
 Every setting is an environment variable of `mooring serve`; those of the first table are also its flags. Times are in
-seconds, sizes in bytes. This page is written by `scripts/settings_page.py` from `mooring/settings/topics.py`.
+seconds, sizes in bytes. This page is written by `scripts/settings_page.py` from `mooring/settings/`.
 """
 
 
 def page() -> str:
     """The page as it should be."""
-    module = ast.parse(inspect.getsource(topics))
-    classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
+    trees = (ast.parse(inspect.getsource(module)) for module in (topics, edge, running, recording))
+    classes = {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
     parts = [HEAD]
     for field in classes["Settings"].body:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 import hypothesis
 import pytest
@@ -15,186 +12,35 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from mooring.control import scaling_moves
-from mooring.control.alarm_book import AlarmBook
-from mooring.control.alarm_evaluation import AlarmEvaluation
-from mooring.control.metering import Metering
-from mooring.control.scaling import Scaling
 from mooring.control.scaling_clocks import SteadyTimes
 from mooring.errors import Refused
 from mooring.hosting import transitions
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus
-from mooring.hosting.resources import Resource
-from mooring.metrics.alarms import METRIC, Alarm, Owed
-from mooring.metrics.distributions import Distribution
+from mooring.metrics.alarms import Owed
 from mooring.metrics.evaluating import State
-from mooring.metrics.series import Point, Series, dimensions
-from mooring.scaling import schedules
-from mooring.scaling import tracking as rules_of_tracking
-from mooring.scaling.deciding import STEP, TRACKING
 from mooring.scaling.documents import (
     FAILED,
     IN_PROGRESS,
-    INSTANCES,
     OVERRIDDEN,
     PENDING,
     SUCCESSFUL,
-    Activity,
-    Policy,
-    ScalableTarget,
-    ScheduledAction,
-    Target,
 )
 from mooring.settings import QuotaSettings, Settings
-from mooring.store import Store, endpoint_configs, endpoints, events, scaling, scaling_activities
-from mooring.store.metric_data import Retention
-from mooring.store.metric_store import MetricStore
-from tests.store.making import HERE, an_endpoint
-
-START = 1_800_000_000.0
-DAY = 86_400.0
-TARGET = Target(HERE, "e", "v", INSTANCES)
-CALLS = Series(
-    HERE.account, HERE.region, "AWS/SageMaker", "InvocationsPerInstance",
-    dimensions({"EndpointName": "e", "VariantName": "v"}), "None",
-)  # fmt: skip
-LOAD = Series(HERE.account, HERE.region, "N", "m", (), "None")
-NAMES = rules_of_tracking.alarm_names(TARGET, "0" * 36, "1" * 36)
-
-
-class TwoClocks:
-    """One jumps, one does not."""
-
-    def __init__(self) -> None:
-        self.steady = 0.0
-        self.ahead = START
-
-    def wall(self) -> float:
-        return self.steady + self.ahead
-
-    def monotonic(self) -> float:
-        return self.steady
-
-
-class Scene:
-    def __init__(self, store: Store, metrics: MetricStore, clock: TwoClocks, book: AlarmBook) -> None:
-        self.store, self.metrics, self.clock, self.book = store, metrics, clock, book
-        self.settings = Settings()
-        self.woken: list[str] = []
-        self.begin()
-
-    def begin(self) -> None:
-        """A control that has only just come."""
-        metering = cast(Metering, self.metrics)
-        self.evaluation = AlarmEvaluation(self.book, metering, self.clock)
-        self.scaling = Scaling(self.settings, self.store, self.clock, metering, self.book, self.woken.append)
-
-    async def restart(self) -> None:
-        self.book = await AlarmBook.open(self.store, self.clock)
-        self.begin()
-
-    async def write(self, change: Callable[..., Any], *arguments: Any) -> Any:
-        return await self.store.write(lambda conn: change(conn, *arguments))
-
-    async def endpoint(self, count: int = 1, **members: Any) -> None:
-        record = an_endpoint(status=EndpointStatus.IN_SERVICE)
-        variants = tuple(replace(each, current_weight=1.0, current_count=count, desired_count=count)
-                         for each in record.variants)  # fmt: skip
-        await self.write(endpoints.insert, replace(record, variants=variants, **members))
-        config = {"EndpointConfigName": "c", "ProductionVariants": [{"VariantName": "v"}]}
-        await self.write(endpoint_configs.insert, Resource("endpoint-config", HERE, "c", config, 1.0))
-
-    async def register(self, least: int = 1, most: int = 10, **suspended: bool) -> None:
-        held = ScalableTarget(TARGET, "id", least, most, self.clock.wall(), "role", suspended)
-        await self.write(scaling.targets.save, held)
-        await self.write(scaling_moves.move_inside, held, self.clock.wall())
-        await self.scaling.follow()
-
-    async def put(self, policy: Policy) -> None:
-        await self.write(scaling.policies.save, policy)
-        await self.scaling.follow()
-
-    async def schedule(self, name: str, text: str, **action: int) -> None:
-        now = self.clock.wall()
-        due_at = schedules.next_due(text, "UTC", now, created_at=now)
-        made = ScheduledAction(TARGET, name, f"arn:{name}", text, "UTC", action, now, due_at=due_at)
-        await self.write(scaling.actions.save, made)
-        await self.scaling.follow()
-
-    async def record(self) -> EndpointRecord:
-        found = await self.store.read(lambda conn: endpoints.get(conn, HERE, "e"))
-        assert found is not None
-        return found
-
-    async def count(self) -> int:
-        return (await self.record()).variants[0].desired_count
-
-    async def settle(self) -> None:
-        """What the endpoint's worker does."""
-        record = await self.record()
-        if record.status in (EndpointStatus.UPDATING, EndpointStatus.ROLLING_BACK):
-            await self.write(endpoints.save, transitions.settled(record, self.clock.wall()))
-
-    async def look(self) -> None:
-        await self.evaluation.look()
-        await self.scaling.look()
-
-    async def pass_time(self, seconds: int, series: Series = LOAD, value: float | None = None, each: int = 5) -> None:
-        """Time goes on, the metric has that value, alarms are judged, and what is begun settles."""
-        for _ in range(seconds // each):
-            self.clock.steady += each
-            if value is not None:
-                at = int(self.clock.wall())
-                self.metrics.record([Point(series, at, Distribution.of([value]))])
-            await self.look()
-            await self.settle()
-            await self.scaling.look()
-
-    async def activities(self, *, not_scaled: bool = False) -> list[Activity]:
-        def read(conn: Any) -> list[Activity]:
-            return scaling_activities.page(conn, HERE, 50, 0.0, not_scaled=not_scaled)[0]
-
-        return await self.store.read(read)
-
-    async def told(self) -> list[str]:
-        found = await self.store.read(lambda conn: events.after(conn, "uid-e"))
-        return [each.text for _, each in found if each.kind == "scaling"]
-
-
-def played(path: Path, script: Callable[[Scene], Awaitable[None]]) -> None:
-    async def run() -> None:
-        clock = TwoClocks()
-        store = await Store.open(path / "state.db")
-        retention = Retention({1: 10_800, 60: 1e6, 300: 1e6, 3600: 1e6}, 100)
-        metrics = await MetricStore.open(path / "metrics.db", retention, clock.wall)
-        await script(Scene(store, metrics, clock, await AlarmBook.open(store, clock)))
-        await metrics.close()
-        await store.close()
-
-    asyncio.run(run())
-
-
-def tracking(clock: TwoClocks, **config: Any) -> Policy:
-    metric = {"PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}}
-    given = {"TargetValue": 60.0, **metric, **config}
-    return Policy(TARGET, "t", "arn:aws:autoscaling:t", TRACKING, given, clock.wall(), NAMES)
-
-
-def stepping(name: str = "s", by: int = 1, cooldown: int = 300) -> Policy:
-    config = {
-        "AdjustmentType": "ChangeInCapacity",
-        "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": by}],
-        "Cooldown": cooldown,
-    }
-    return Policy(TARGET, name, f"arn:aws:autoscaling:{name}", STEP, config, START)
-
-
-def alarm(name: str, policy: str, **members: Any) -> Alarm:
-    definition: dict[str, Any] = {
-        "AlarmName": name, "AlarmActions": [f"arn:aws:autoscaling:{policy}"], "Namespace": "N", "MetricName": "m",
-        "Statistic": "Maximum", "Period": 10, "EvaluationPeriods": 1, "Threshold": 5.0,
-        "ComparisonOperator": "GreaterThanThreshold", **members,
-    }  # fmt: skip
-    return Alarm(HERE.account, HERE.region, f"arn:{name}", METRIC, definition, START)
+from mooring.store import endpoints, scaling
+from tests.control.scaling_scene import (
+    CALLS,
+    DAY,
+    NAMES,
+    START,
+    TARGET,
+    Scene,
+    TwoClocks,
+    alarm,
+    played,
+    stepping,
+    tracking,
+)
+from tests.store.making import HERE
 
 
 def test_tracking_scales_out_by_the_load_and_in_after_it(tmp_path: Path) -> None:
@@ -526,87 +372,5 @@ def test_datapoints_that_come_with_a_state_choose_the_step(tmp_path: Path) -> No
         await scene.scaling.look()
         assert await scene.count() == 6
         assert (await scene.activities())[0].cause == "monitor alarm ok in state OK triggered policy s"
-
-    played(tmp_path, script)
-
-
-def test_missed_schedules_run_once_and_in_order(tmp_path: Path) -> None:
-    async def script(scene: Scene) -> None:
-        await scene.endpoint()
-        await scene.register()
-        await scene.schedule("often", "rate(1 minute)", MinCapacity=2)
-        await scene.schedule("later", "rate(2 hours)", MinCapacity=4)
-        await scene.scaling.look()
-        assert await scene.count() == 1
-        scene.clock.steady += 7500  # nobody was there
-        await scene.restart()
-        await scene.scaling.look()
-        await scene.scaling.look()
-        # `often` was due first, at its first minute; `later` came after it.
-        assert await scene.count() == 4
-        runs = [text for text in await scene.told() if text.startswith("Scheduled action")]
-        assert [text.split()[2] for text in runs] == ["often", "later"]
-        assert (await scene.activities())[0].cause == (
-            "scheduled action name later was triggered: minimum capacity was set to 4"
-        )
-        (held,) = [each for each in await scene.store.read(scaling.actions.all) if each.name == "often"]
-        assert held.due_at == START + 7560
-
-    played(tmp_path, script)
-
-
-def test_schedules_that_are_due_at_the_same_moment_all_run(tmp_path: Path) -> None:
-    async def script(scene: Scene) -> None:
-        await scene.endpoint()
-        await scene.register()
-        await scene.schedule("most", "at(2027-01-15T09:00:00)", MaxCapacity=8)
-        await scene.schedule("least", "at(2027-01-15T09:00:00)", MinCapacity=3)
-        await scene.pass_time(3700, each=60)
-        runs = [text.split()[2] for text in await scene.told() if text.startswith("Scheduled action")]
-        assert sorted(runs) == ["least", "most"]
-        (held,) = await scene.store.read(scaling.targets.all)
-        assert (held.least, held.most) == (3, 8)
-        assert await scene.count() == 3
-
-    played(tmp_path, script)
-
-
-def test_a_clock_that_is_set_back_brings_schedules_back(tmp_path: Path) -> None:
-    async def script(scene: Scene) -> None:
-        await scene.endpoint()
-        await scene.register()
-        await scene.schedule("hourly", "cron(0 * * * ? *)", MinCapacity=2)
-        scene.clock.ahead += 30 * DAY
-        await scene.scaling.look()
-        await scene.scaling.look()
-        assert await scene.count() == 2
-        for killed in (False, True):
-            (held,) = await scene.store.read(scaling.actions.all)
-            far = replace(held, due_at=scene.clock.wall() + 30 * DAY)
-            await scene.write(scaling.actions.save, far)
-            if killed:
-                await scene.restart()
-            else:
-                await scene.scaling.follow()
-                scene.clock.ahead -= 30 * DAY
-            await scene.scaling.look()
-            (held,) = await scene.store.read(scaling.actions.all)
-            assert held.due_at is not None
-            assert 0 < held.due_at - scene.clock.wall() <= 3600
-
-    played(tmp_path, script)
-
-
-def test_a_suspended_schedule_changes_nothing(tmp_path: Path) -> None:
-    async def script(scene: Scene) -> None:
-        await scene.endpoint()
-        await scene.register(1, 4, ScheduledScalingSuspended=True)
-        await scene.schedule("up", "rate(1 minute)", MinCapacity=3)
-        await scene.pass_time(150, each=10)
-        assert await scene.count() == 1
-        (held,) = await scene.store.read(scaling.targets.all)
-        assert held.least == 1
-        assert await scene.activities() == []
-        assert "Scheduled action up of variant v is suspended." in await scene.told()
 
     played(tmp_path, script)

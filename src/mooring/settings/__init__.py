@@ -8,31 +8,36 @@ so every process of one Mooring agrees, whatever the environment says by then.
 
 from __future__ import annotations
 
-from mooring.settings.loading import LOG_LEVELS, RESOLVED, data_directory, load, variable_name, variable_names
-from mooring.settings.topics import (
+from mooring.settings.edge import (
     AccessSettings,
     AccountSettings,
     ApiSettings,
-    ArtifactSettings,
-    AsyncSettings,
     AuditSettings,
-    CapacitySettings,
-    CaptureSettings,
-    DeploymentSettings,
     GatewaySettings,
+    ServerSettings,
+    TlsSettings,
+)
+from mooring.settings.loading import LOG_LEVELS, RESOLVED, data_directory, load, variable_name, variable_names
+from mooring.settings.recording import (
+    AsyncSettings,
+    CaptureSettings,
+    MetricsSettings,
+    NeighbourSettings,
+    ObjectSettings,
+    ShadowSettings,
+    TraceSettings,
+)
+from mooring.settings.running import (
+    ArtifactSettings,
+    CapacitySettings,
+    DeploymentSettings,
     HostingSettings,
     ImageSettings,
-    MetricsSettings,
-    ObjectSettings,
     QuotaSettings,
     ReplicaSettings,
     ServerlessSettings,
-    ServerSettings,
-    Settings,
-    ShadowSettings,
-    TlsSettings,
-    TraceSettings,
 )
+from mooring.settings.topics import Settings
 
 __all__ = [
     "LOG_LEVELS",
@@ -50,6 +55,7 @@ __all__ = [
     "HostingSettings",
     "ImageSettings",
     "MetricsSettings",
+    "NeighbourSettings",
     "ObjectSettings",
     "QuotaSettings",
     "ReplicaSettings",
