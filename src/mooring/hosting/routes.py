@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from mooring.hosting.async_inference import AsyncRoute
 from mooring.hosting.capturing import CaptureRoute
+from mooring.hosting.explaining import ExplainerRoute
 from mooring.hosting.naming import Scope
 from mooring.hosting.serverless import ServerlessRoute
 
@@ -82,6 +83,8 @@ class RouteVariant:
     shadow: RouteShadow | None = None
     serverless: ServerlessRoute | None = None
     """Set for a variant that may have no replica, and gets one when it is called."""
+    explainer: ExplainerRoute | None = None
+    """Set for a variant whose answers are explained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ class Route:
                 capture=CaptureRoute.from_document(variant.get("capture")),
                 shadow=RouteShadow.from_document(variant["shadow"]) if variant.get("shadow") else None,
                 serverless=ServerlessRoute.from_document(variant.get("serverless")),
+                explainer=ExplainerRoute.from_document(variant.get("explainer")),
             )
             for variant in document["variants"]
         )

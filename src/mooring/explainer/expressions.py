@@ -1,0 +1,41 @@
+"""EnableExplanations and the attributes of InferenceConfig: JMESPath, compiled once, with errors that say where.
+
+Shared by control (an endpoint is not created with an expression that does not compile), by gateways (a header) and by
+the solver process, which alone evaluates them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError, ParseError
+
+from mooring.errors import BadInput
+
+KEPT = 256
+"""Compiled expressions that are kept; a caller may send another with each call."""
+
+
+class BadExpression(BadInput):
+    """It does not compile; the message says where and why, on one line."""
+
+
+@lru_cache(maxsize=KEPT)
+def compiled(expression: str) -> Any:
+    """`compiled(expression).search(value)` evaluates it, and may raise anything. Raises `BadExpression`."""
+    try:
+        return jmespath.compile(expression)
+    except ParseError as error:
+        position = getattr(error, "lex_position", None)
+        where = "" if position is None or position < 0 else f" at position {position}"
+        raise BadExpression(f"{expression!r} is not a JMESPath expression{where}: {_reason(error)}") from None
+    except JMESPathError as error:
+        raise BadExpression(f"{expression!r} is not a JMESPath expression: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    # The text of a ParseError repeats the whole expression, with a line that points into it.
+    said = getattr(error, "msg", None) or getattr(error, "message", None) or str(error)
+    return " ".join(str(said).split())

@@ -1,0 +1,1 @@
+"""Exact and sampled Shapley values of games given as numbers."""
