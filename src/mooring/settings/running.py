@@ -126,6 +126,22 @@ class ServerlessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ExplainerSettings:
+    """Variants with an ExplainerConfig: see [explanations.md](explanations.md). Bounds are of one gateway."""
+
+    solver_idle_s: float = 600.0
+    """The process that explains is stopped when no call has been explained for so many seconds; the next one starts it
+    again."""
+    queue_bytes: int = 268_435_456
+    """Requests and answers of calls that are being explained; a call that finds no room is refused."""
+    batch_ms: float = 20.0
+    """How long one synthetic request should keep a model busy, in milliseconds: ordinary calls wait for no more than
+    this. Longer ones cost less in all."""
+    baseline_limit_bytes: int = 67_108_864
+    """Largest object that ShapBaselineUri may name."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentSettings:
     """How endpoints are updated: see [updates.md](updates.md)."""
 

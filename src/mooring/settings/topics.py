@@ -29,6 +29,7 @@ from mooring.settings.running import (
     ArtifactSettings,
     CapacitySettings,
     DeploymentSettings,
+    ExplainerSettings,
     HostingSettings,
     ImageSettings,
     QuotaSettings,
@@ -57,6 +58,7 @@ class Settings:
     images: ImageSettings = field(default_factory=ImageSettings)
     replicas: ReplicaSettings = field(default_factory=ReplicaSettings)
     serverless: ServerlessSettings = field(default_factory=ServerlessSettings)
+    explainer: ExplainerSettings = field(default_factory=ExplainerSettings)
     deployments: DeploymentSettings = field(default_factory=DeploymentSettings)
     artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     capture: CaptureSettings = field(default_factory=CaptureSettings)
