@@ -27,7 +27,7 @@ def config(*variants: dict[str, Any], **members: Any) -> dict[str, Any]:
 def clarify(
     inference: dict[str, Any] | None = None, baseline: dict[str, Any] | None = None, **shap: Any
 ) -> dict[str, Any]:
-    shap_config = {"ShapBaselineConfig": baseline or {}, **shap}
+    shap_config = {"ShapBaselineConfig": {"ShapBaseline": "1,2"} if baseline is None else baseline, **shap}
     return {
         "ExplainerConfig": {"ClarifyExplainerConfig": {"InferenceConfig": inference or {}, "ShapConfig": shap_config}}
     }
@@ -130,8 +130,20 @@ REFUSED = {
         "Only one of ShapBaseline and ShapBaselineUri",
     ),
     "a_baseline_is_of_a_known_type": (
-        config(**clarify(baseline={"MimeType": "text/plain"})),
+        config(**clarify(baseline={"ShapBaseline": "1", "MimeType": "text/plain"})),
         "enum value set: [text/csv, application/jsonlines]",
+    ),
+    "a_baseline_is_in_s3": (
+        config(**clarify(baseline={"ShapBaselineUri": "https://example.com/b/k"})),
+        'ShapBaselineUri "https://example.com/b/k" is no address of an object in S3',
+    ),
+    "a_template_has_a_place_for_the_features": (
+        config(**clarify({"ContentTemplate": '{"data":1}'})),
+        "must contain the placeholder $features exactly once, and no other.",
+    ),
+    "inference_components_are_not_explained": (
+        config(COMPONENTS, ExecutionRoleArn="r", **clarify()),
+        "ExplainerConfig is not supported for inference component endpoints.",
     ),
     "feature_types_are_for_text": (
         config(**clarify({"FeatureTypes": ["numerical"]})),
@@ -177,6 +189,16 @@ MORE_REFUSED = [
         ),
         "must lie between MinInstanceCount and MaxInstanceCount",
     ),
+    (config(**clarify(baseline={})), "One of ShapBaseline and ShapBaselineUri must be specified."),
+    (config(**clarify(baseline={"MimeType": "text/csv"})), "One of ShapBaseline and ShapBaselineUri must be"),
+    (config(ExplainerConfig={"ClarifyExplainerConfig": {"EnableExplanations": "a"}}), "One of ShapBaseline and"),
+    (config(**clarify(baseline={"ShapBaselineUri": "s3://bucket"})), '"s3://bucket" is no address of an object'),
+    (config(**clarify(baseline={"ShapBaselineUri": "s3://bucket/folder/"})), "is no address of an object in S3"),
+    (config(**clarify({"ContentTemplate": "[$features,$features]"})), "exactly once"),
+    (config(**clarify({"ContentTemplate": "$features_kvp"})), "exactly once"),
+    (config(**clarify({"ContentTemplate": "[$features_kvp,$features]"})), "exactly once"),
+    (config(SERVERLESS, **clarify()), "ExplainerConfig is not supported for serverless endpoints."),
+    (config(**clarify({"LabelIndex": 1, "ProbabilityAttribute": "p"})), "LabelIndex and ProbabilityAttribute"),
     (config(**clarify({"FeatureTypes": ["text"]})), "TextConfig must be specified"),
     (
         config(**clarify({"FeatureTypes": ["text"], "FeatureHeaders": ["a", "b"]}, TextConfig={})),
@@ -239,6 +261,14 @@ TAKEN = [
                 "LabelIndex": 0,
             },
             TextConfig={},
+        )
+    ),
+    config(ExplainerConfig={}),
+    config(**clarify(baseline={"ShapBaselineUri": "https://b.s3.eu-west-1.amazonaws.com/some/k.csv"})),
+    config(**clarify(baseline={"ShapBaselineUri": "https://s3.amazonaws.com/b/k.csv"})),
+    config(
+        **clarify(
+            {"ContentTemplate": '{"myfeatures":$features}', "FeaturesAttribute": "f", "ProbabilityAttribute": "p"}
         )
     ),
     config(MetricsConfig={"MetricPublishFrequencyInSeconds": 300}),

@@ -10,6 +10,7 @@ from mooring.errors import Refused
 from mooring.hosting import effects
 from mooring.hosting.config_rules import completed_config
 from mooring.hosting.model_rules import completed_model
+from mooring.wire.service_models import service_model
 
 
 def config(**more: Any) -> dict[str, Any]:
@@ -36,6 +37,11 @@ def test_a_plain_endpoint_has_nothing_in_vain() -> None:
             {"MetricsConfig": {"EnableEnhancedMetrics": True, "EnableDetailedObservability": True}},
             "MetricsConfig, EnableDetailedObservability: what containers tell on a /metrics of their own is not read",
         ),
+        (
+            {"ExplainerConfig": {"ClarifyExplainerConfig": {"ShapConfig": {"OfTomorrow": 1, "Seed": 2}}}},
+            "ExplainerConfig, ClarifyExplainerConfig, ShapConfig, OfTomorrow",
+        ),
+        ({"ExplainerConfig": {"OtherExplainerConfig": {"A": 1}}}, "ExplainerConfig, OtherExplainerConfig"),
         ({"variant": {"VolumeSizeInGB": 5}}, 'variant "v", VolumeSizeInGB'),
         ({"variant": {"FieldOfTomorrow": {"A": 1}}}, 'variant "v", FieldOfTomorrow'),
     ],
@@ -50,6 +56,7 @@ def test_of_a_config(given: dict[str, Any], told: str) -> None:
         {"DataCaptureConfig": {"EnableCapture": True, "InitialSamplingPercentage": 1}},
         {"AsyncInferenceConfig": {"OutputConfig": {}}, "DataCaptureConfig": {"EnableCapture": True}},
         {"EnableNetworkIsolation": False},
+        {"ExplainerConfig": {"ClarifyExplainerConfig": {"EnableExplanations": "a", "ShapConfig": {"UseLogit": True}}}},
         {"MetricsConfig": {"EnableEnhancedMetrics": True, "EnableDetailedObservability": False}},
         {"ShadowProductionVariants": []},
         {"variant": {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 5}, "VolumeSizeInGB": 5}},
@@ -58,6 +65,14 @@ def test_of_a_config(given: dict[str, Any], told: str) -> None:
 )
 def test_what_asks_for_nothing_is_not_named(given: dict[str, Any]) -> None:
     assert effects.idle_in_config(config(**given)) == []
+
+
+def test_every_member_of_an_explainer_that_botocore_knows_has_an_effect() -> None:
+    def members(shape: Any) -> Any:
+        below = getattr(shape, "members", None)
+        return None if below is None else {name: members(each.shape) for name, each in below.items()}
+
+    assert members(service_model("sagemaker").shapes.structure("ExplainerConfig")) == effects.OF_EXPLAINER
 
 
 def test_of_models_and_of_the_request() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mooring.errors import Refused
-from mooring.hosting import encryption_rules, feature_rules, variant_rules
+from mooring.hosting import encryption_rules, explainer_rules, feature_rules, variant_rules
 from mooring.hosting.rules import Members, refuse_unless
 from mooring.hosting.variant_rules import variants_of
 
 SERVERLESS_VOLUME_GB = 5
-RULES = (*variant_rules.RULES, *feature_rules.RULES, *encryption_rules.RULES)
+RULES = (*variant_rules.RULES, *feature_rules.RULES, *explainer_rules.RULES, *encryption_rules.RULES)
 
 
 def check_config(config: Members) -> None:

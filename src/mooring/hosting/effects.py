@@ -8,7 +8,7 @@ machine is in the documentation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from mooring.errors import Refused
@@ -21,10 +21,30 @@ from mooring.hosting.variant_rules import variants_of
 OF_CONFIG = frozenset(
     {
         "EndpointConfigName", "ProductionVariants", "ShadowProductionVariants", "Tags", "ExecutionRoleArn",
-        "DataCaptureConfig", "MetricsConfig", "AsyncInferenceConfig",
+        "DataCaptureConfig", "MetricsConfig", "AsyncInferenceConfig", "ExplainerConfig",
     }
 )  # fmt: skip
 OF_METRICS = frozenset({"EnableEnhancedMetrics", "MetricPublishFrequencyInSeconds"})
+OF_EXPLAINER: dict[str, Any] = {
+    "ClarifyExplainerConfig": {
+        "EnableExplanations": None,
+        "InferenceConfig": dict.fromkeys(
+            (
+                "FeaturesAttribute", "ContentTemplate", "MaxRecordCount", "MaxPayloadInMB", "ProbabilityIndex",
+                "LabelIndex", "ProbabilityAttribute", "LabelAttribute", "LabelHeaders", "FeatureHeaders",
+                "FeatureTypes",
+            )
+        ),
+        "ShapConfig": {
+            "ShapBaselineConfig": dict.fromkeys(("MimeType", "ShapBaseline", "ShapBaselineUri")),
+            "NumberOfSamples": None,
+            "UseLogit": None,
+            "Seed": None,
+            "TextConfig": dict.fromkeys(("Language", "Granularity")),
+        },
+    }
+}  # fmt: skip
+"""Of a structure, its members; None for what is no structure."""
 OF_VARIANT = frozenset(
     {
         "VariantName", "ModelName", "InitialInstanceCount", "InstanceType", "InitialVariantWeight", "RoutingConfig",
@@ -45,7 +65,6 @@ OWN_KEYS = frozenset({"DataCaptureConfig", "AsyncInferenceConfig"})
 
 MEANWHILE = {
     "EnableDetailedObservability": "what containers tell on a /metrics of their own is not read",
-    "ExplainerConfig": "nothing is explained",
     "KmsKeyId": "the model's files lie unencrypted on this machine's disk while it is served",
     "EnableNetworkIsolation": "replicas reach the network",
     "VpcConfig": "replicas share this machine's network",
@@ -78,6 +97,7 @@ def idle_in_config(config: Members) -> list[str]:
     found = [_told(name, name) for name in _idle(config, OF_CONFIG)]
     metrics = config.get("MetricsConfig") or {}
     found += [_told(f"MetricsConfig, {name}", name) for name in _idle(metrics, OF_METRICS)]
+    found += _idle_below(config.get("ExplainerConfig") or {}, OF_EXPLAINER, "ExplainerConfig")
     for variant in variants_of(config):
         where = f'variant "{variant["VariantName"]}"'
         # A serverless variant is completed with a volume that nobody asked for.
@@ -117,7 +137,15 @@ def refuse_unprotected(members: Members) -> None:
             )
 
 
-def _idle(members: Members, effective: frozenset[str] | set[str]) -> Iterator[str]:
+def _idle_below(members: Members, effective: Members, where: str) -> list[str]:
+    found = [_told(f"{where}, {name}", name) for name in _idle(members, effective)]
+    for name, below in effective.items():
+        if below is not None and members.get(name):
+            found += _idle_below(members[name], below, f"{where}, {name}")
+    return found
+
+
+def _idle(members: Members, effective: Container[str]) -> Iterator[str]:
     return (name for name, value in members.items() if value and name not in effective)
 
 

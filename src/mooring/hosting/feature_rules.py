@@ -8,7 +8,6 @@ from mooring.hosting.s3_uris import bucket_and_key
 from mooring.hosting.variant_rules import instance_types_of, not_in_set, variants_of
 
 PUBLISH_FREQUENCIES_S = (10, 30, 60, 120, 180, 240, 300)
-BASELINE_TYPES = ("text/csv", "application/jsonlines")
 
 
 def a_serverless_endpoint_has_no_instance_features(config: Members) -> str | None:
@@ -88,43 +87,9 @@ def captured_data_goes_to_s3(config: Members) -> str | None:
     return f'DestinationS3Uri "{uri}" is no address of S3: s3://bucket/prefix is needed.'
 
 
-def a_baseline_is_given_once(config: Members) -> str | None:
-    baseline = _shap(config).get("ShapBaselineConfig", {})
-    if "ShapBaseline" in baseline and "ShapBaselineUri" in baseline:
-        return "Only one of ShapBaseline and ShapBaselineUri can be specified."
-    return None
-
-
-def a_baseline_is_of_a_known_type(config: Members) -> str | None:
-    kind = _shap(config).get("ShapBaselineConfig", {}).get("MimeType", BASELINE_TYPES[0])
-    if kind in BASELINE_TYPES:
-        return None
-    where = "explainerConfig.clarifyExplainerConfig.shapConfig.shapBaselineConfig.mimeType"
-    return not_in_set(kind, where, BASELINE_TYPES)
-
-
-def feature_types_are_for_text(config: Members) -> str | None:
-    inference = _clarify(config).get("InferenceConfig", {})
-    types = inference.get("FeatureTypes")
-    if types is None:
-        return None
-    if "text" not in types:
-        return "FeatureTypes must include at least one 'text' feature."
-    if "TextConfig" not in _shap(config):
-        return "TextConfig must be specified when FeatureTypes has a 'text' feature."
-    headers = inference.get("FeatureHeaders")
-    if headers is not None and len(headers) != len(types):
-        return f"FeatureTypes has {len(types)} entries and FeatureHeaders {len(headers)}: they must be as many."
-    return None
-
-
-def a_model_output_is_read_in_one_way(config: Members) -> str | None:
-    """An index is for CSV, an attribute for JSON Lines."""
-    inference = _clarify(config).get("InferenceConfig", {})
-    indices = [name for name in ("ProbabilityIndex", "LabelIndex") if name in inference]
-    attributes = [name for name in ("ProbabilityAttribute", "LabelAttribute") if name in inference]
-    if indices and attributes:
-        return f"{indices[0]} and {attributes[0]} cannot both be specified."
+def inference_components_are_not_explained(config: Members) -> str | None:
+    if "ExplainerConfig" in config and not _names_models(config):
+        return "ExplainerConfig is not supported for inference component endpoints."
     return None
 
 
@@ -138,10 +103,7 @@ RULES = (
     metrics_are_published_at_a_known_pace,
     captured_types_are_of_one_kind,
     captured_data_goes_to_s3,
-    a_baseline_is_given_once,
-    a_baseline_is_of_a_known_type,
-    feature_types_are_for_text,
-    a_model_output_is_read_in_one_way,
+    inference_components_are_not_explained,
 )
 
 
@@ -184,13 +146,3 @@ def _unsupported_hardware(config: Members, feature: str) -> str | None:
         if any(each.startswith("ml.inf1.") for each in instance_types_of(variant)):
             return f"{feature} is not supported with Inf1 instances."
     return None
-
-
-def _clarify(config: Members) -> Members:
-    found: Members = config.get("ExplainerConfig", {}).get("ClarifyExplainerConfig", {})
-    return found
-
-
-def _shap(config: Members) -> Members:
-    found: Members = _clarify(config).get("ShapConfig", {})
-    return found
