@@ -1,0 +1,97 @@
+"""The baseline: one or more records of features only, that stand for features which are absent.
+
+Read without NumPy, for control reads it too: an endpoint whose baseline cannot be used is not created.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from mooring.explainer import csv_records, json_records
+from mooring.explainer.faults import Unexplainable, shown
+from mooring.explainer.formats import CSV, JSON_LINES, text_of
+from mooring.explainer.json_records import Number
+from mooring.explainer.literals import number_of
+
+NUMERICAL, CATEGORICAL, TEXT = "numerical", "categorical", "text"
+
+
+class Baseline(NamedTuple):
+    """Rows of equally many values: text, from CSV, and any JSON value with `Number` for numbers, from JSON Lines."""
+
+    form: str
+    """`formats.CSV` or `formats.JSON_LINES`."""
+    rows: list[list[Any]]
+
+    @property
+    def columns(self) -> int:
+        """How many features a record has."""
+        return len(self.rows[0])
+
+
+def baseline_of(config: dict[str, Any], stored: bytes | None, features: Any | None) -> Baseline:
+    """Of a ClarifyExplainerConfig. `stored` is what ShapBaselineUri names, `features` FeaturesAttribute, compiled."""
+    wanted = config.get("ShapConfig", {}).get("ShapBaselineConfig", {})
+    inline = wanted.get("ShapBaseline")
+    whose = "The baseline of ShapBaselineUri" if inline is None else "ShapBaseline"
+    content = stored if inline is None else inline.encode("utf-8", "surrogatepass")
+    if content is None:
+        raise Unexplainable("There is no baseline: ShapBaselineConfig needs ShapBaseline or ShapBaselineUri.")
+    form = wanted.get("MimeType", CSV).lower()
+    text = text_of(content, whose, "explainer")
+    if form == JSON_LINES:
+        rows = [_features(line, f"{whose}: record {i}", features) for i, line in enumerate(json_records.rows_of(text))]
+    else:
+        rows = [csv_records.cells_of(row) for row in csv_records.rows_of(text, whose, "explainer")]
+    if not rows:
+        raise Unexplainable(f"{whose} has no records; it needs one or more, of features only, without a header row.")
+    _refuse_unlike(rows, whose)
+    return Baseline(form, rows)
+
+
+def _refuse_unlike(rows: list[list[Any]], whose: str) -> None:
+    usual = len(rows[0])
+    for i, row in enumerate(rows):
+        if len(row) != usual:
+            raise Unexplainable(f"{whose}: record {i} has {len(row)} features and record 0 has {usual}.")
+        if not row:
+            raise Unexplainable(f"{whose}: record {i} has no features.")
+
+
+def _features(line: str, where: str, features: Any | None) -> list[Any]:
+    return features_of(json_records.value_of(line, where, "explainer"), where, features, "explainer")
+
+
+def features_of(value: Any, where: str, features: Any | None, fault: str) -> list[Any]:
+    """The list of features in the value of a JSON Lines record."""
+    if features is not None:
+        try:
+            found = features.search(value)
+        except Exception as error:  # noqa: BLE001 - JMESPath raises anything: functions and values are the caller's
+            raise Unexplainable(f"{where}: FeaturesAttribute {features.expression!r} fails: {error}", fault) from None
+        named = f"FeaturesAttribute {features.expression!r} gives {shown(found)}"
+    else:
+        found, named = value, f"it is {shown(value)}, there is no FeaturesAttribute,"
+    if isinstance(found, list):
+        return found
+    raise Unexplainable(f"{where}: {named} and not a list of features.", fault)
+
+
+def inferred_types(baseline: Baseline, has_text: bool) -> list[str]:
+    """The types of features without FeatureTypes: what is no number is text where there is a TextConfig."""
+    return [
+        _inferred([_kind(row[column], baseline.form) for row in baseline.rows], has_text)
+        for column in range(baseline.columns)
+    ]
+
+
+def _inferred(kinds: list[str], has_text: bool) -> str:
+    if kinds.count(NUMERICAL) == len(kinds):
+        return NUMERICAL
+    return TEXT if has_text and CATEGORICAL not in kinds else CATEGORICAL
+
+
+def _kind(value: Any, form: str) -> str:
+    if isinstance(value, str):
+        return NUMERICAL if form == CSV and number_of(value) is not None else TEXT
+    return NUMERICAL if isinstance(value, Number) else CATEGORICAL

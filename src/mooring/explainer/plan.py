@@ -1,0 +1,125 @@
+"""A plan: what an ExplainerConfig wants, compiled once with its baseline and used for every call.
+
+Making one is also how control checks a configuration before there is an endpoint, so nothing here knows NumPy.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mooring.explainer.baseline import TEXT, Baseline, baseline_of, inferred_types
+from mooring.explainer.expressions import BadExpression, compiled
+from mooring.explainer.faults import Unexplainable
+from mooring.explainer.rendering import rendered, text_in
+from mooring.hosting.explaining import ExplainerRoute
+
+PLACEHOLDER = "$features"
+BEYOND = 2048
+"""Coalitions of a record by default, besides two for each feature."""
+MEGABYTE = 1 << 20
+DEFAULT_PAYLOAD_MB = 6
+
+
+class Plan:
+    """An `ExplainerRoute`, compiled. Immutable."""
+
+    def __init__(self, route: ExplainerRoute, baseline: bytes | None) -> None:
+        """`baseline` is the content of the file that the route names. Raises `Unexplainable` and `BadExpression`."""
+        config = route.config
+        inference = config.get("InferenceConfig", {})
+        shap = config.get("ShapConfig", {})
+        self.model = route.model
+        self.expression = _compiled(config, "EnableExplanations")
+        """Compiled; None to explain all."""
+        self.features = _compiled(inference, "FeaturesAttribute")
+        self.probability = _compiled(inference, "ProbabilityAttribute")
+        self.label = _compiled(inference, "LabelAttribute")
+        self.probability_index: int | None = inference.get("ProbabilityIndex")
+        self.label_index: int | None = inference.get("LabelIndex")
+        self.label_headers: list[str] | None = inference.get("LabelHeaders")
+        self.feature_headers: list[str] | None = inference.get("FeatureHeaders")
+        self.template = _template(inference.get("ContentTemplate"))
+        """What stands before and after the features of a JSON Lines record."""
+        self.max_records: int | None = inference.get("MaxRecordCount")
+        self.max_bytes: int = inference.get("MaxPayloadInMB", DEFAULT_PAYLOAD_MB) * MEGABYTE
+        self.seed: int | None = shap.get("Seed")
+        self.use_logit: bool = shap.get("UseLogit", False)
+        self.wanted_samples: int | None = shap.get("NumberOfSamples")
+        self.text: dict[str, str] | None = shap.get("TextConfig")
+        self.baseline: Baseline = baseline_of(config, baseline, self.features)
+        self.types: list[str] = inference.get("FeatureTypes") or inferred_types(self.baseline, self.text is not None)
+        """Of the features."""
+        self._absent: dict[str, list[list[bytes]]] = {}
+
+    @property
+    def baseline_rows(self) -> int:
+        """How many records the baseline has."""
+        return len(self.baseline.rows)
+
+    def samples(self, players: int) -> int:
+        """How many coalitions of so many features are asked for, with each row of the baseline."""
+        wanted = 2 * players + BEYOND if self.wanted_samples is None else self.wanted_samples
+        # 2^d is a long number where d is; nobody wants as many as 2^63 coalitions.
+        return wanted if players > 62 else min(wanted, 2**players - 2)
+
+    def absent(self, form: str) -> list[list[bytes]]:
+        """For each feature, what stands for it in a format where it is absent, from each row of the baseline."""
+        if form not in self._absent:
+            self.refuse_other_counts()
+            self._absent[form] = [
+                [self._rendered(row[column], form, column, i) for i, row in enumerate(self.baseline.rows)]
+                for column in range(self.baseline.columns)
+            ]
+        return self._absent[form]
+
+    def replacements(self, column: int) -> list[str]:
+        """What stands for one unit of a text that is absent, from each row of the baseline."""
+        return [text_in(row[column], _where(i, column)) for i, row in enumerate(self.baseline.rows)]
+
+    def refuse_other_counts(self) -> None:
+        """Headers and types must be as many as features."""
+        for name, given in (("FeatureHeaders", self.feature_headers), ("FeatureTypes", self.types)):
+            if given is not None and len(given) != self.baseline.columns:
+                raise Unexplainable(
+                    f"{name} has {len(given)} entries and there are {self.baseline.columns} features in the baseline: "
+                    "they must be as many."
+                )
+
+    def _rendered(self, value: Any, form: str, column: int, row: int) -> bytes:
+        return rendered(value, form, self.baseline.form, self.is_text(column), _where(row, column))
+
+    def is_text(self, column: int) -> bool:
+        """Whether a feature is divided into units."""
+        return self.text is not None and self.types[column] == TEXT
+
+
+def _where(row: int, column: int) -> str:
+    return f"The baseline, record {row}, feature {column}"
+
+
+def _compiled(members: dict[str, Any], name: str) -> Any | None:
+    expression = members.get(name)
+    if expression is None:
+        return None
+    try:
+        return compiled(expression)
+    except BadExpression as error:
+        raise BadExpression(f"{name}: {error}") from None
+
+
+def _template(template: str | None) -> tuple[str, str] | None:
+    if template is None:
+        return None
+    times = template.count(PLACEHOLDER)
+    if times != 1:
+        raise Unexplainable(f"ContentTemplate {template!r} has {PLACEHOLDER} {times} times; it must have it once.")
+    before, _, after = template.partition(PLACEHOLDER)
+    try:
+        json.loads(f"{before}[]{after}")
+    except (ValueError, RecursionError):
+        raise Unexplainable(
+            f"ContentTemplate {template!r} is not JSON where {PLACEHOLDER} is a list, such as "
+            f'{{"features":{PLACEHOLDER}}} is.'
+        ) from None
+    return before, after
