@@ -92,6 +92,11 @@ class Paths:
         return self.root / "artifacts"
 
     @property
+    def baselines(self) -> Path:
+        """What ShapBaselineUri named, as it was loaded: `<endpoint uid>/<generation>/baseline`."""
+        return self.root / "baselines"
+
+    @property
     def environments(self) -> Path:
         """Python environments of models, a directory a hash."""
         return self.root / "environments"
@@ -242,6 +247,7 @@ class Paths:
             self.capture,
             self.async_jobs,
             self.artifacts,
+            self.baselines,
             self.environments,
             self.hub,
             self.sockets,

@@ -196,6 +196,7 @@ MORE_REFUSED = [
     (config(**clarify(baseline={"ShapBaselineUri": "s3://bucket/folder/"})), "is no address of an object in S3"),
     (config(**clarify({"ContentTemplate": "[$features,$features]"})), "exactly once"),
     (config(**clarify({"ContentTemplate": "$features_kvp"})), "exactly once"),
+    (config(**clarify({"ContentTemplate": '{"a":$features'})), "must be JSON where $features is a list."),
     (config(**clarify({"ContentTemplate": "[$features_kvp,$features]"})), "exactly once"),
     (config(SERVERLESS, **clarify()), "ExplainerConfig is not supported for serverless endpoints."),
     (config(**clarify({"LabelIndex": 1, "ProbabilityAttribute": "p"})), "LabelIndex and ProbabilityAttribute"),

@@ -36,6 +36,7 @@ _PROGRAMS = {
     b"mooring.objects": "objects",
     b"mooring.shadow.copier": "copier",
     b"mooring.traces.exporter": "exporter",
+    b"mooring.explainer.process": "solver",
 }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mooring.control.elasticity import Elasticity
+from mooring.control.explainers import Explainers
 from mooring.control.fleet import Fleet
 from mooring.control.replica_life import Place, ReplicaLife, ReplicaState
 from mooring.control.routing import Routed, route_of
@@ -58,9 +59,10 @@ class Reached:
 class Convergence:
     """The moves of one endpoint's worker."""
 
-    def __init__(self, fleet: Fleet, elasticity: Elasticity, around: Surroundings) -> None:
+    def __init__(self, fleet: Fleet, elasticity: Elasticity, explainers: Explainers, around: Surroundings) -> None:
         self._fleet = fleet
         self._elasticity = elasticity
+        self._explainers = explainers
         self._around = around
 
     def grow(self, record: EndpointRecord) -> Grown:
@@ -82,6 +84,7 @@ class Convergence:
         `shrink_if_whole`: let nothing go before everything that is missing is there.
         """
         grown = self.grow(record)
+        self._explainers.look(record)
         kept, routed = self._chosen(record)
         route = route_of(record, routed, self._around.settings.gateway, self._around.settings.serverless)
         keyless_s = await self._around.capture_keys.provide(route)
@@ -136,7 +139,8 @@ class Convergence:
                 kept.update(life.id for life in lives)
                 healthy = [life for life in lives if life.state is ReplicaState.HEALTHY]
                 most = len(healthy) if each.elastic and each.routed else each.routed
-                routed.append(Routed(each, healthy[:most], fleet.generation, capture))
+                explainer = self._explainers.route(record, fleet.generation, each.variant)
+                routed.append(Routed(each, healthy[:most], fleet.generation, capture, explainer))
         return kept, routed
 
     def _leaving(self, kept: set[str]) -> list[ReplicaLife]:

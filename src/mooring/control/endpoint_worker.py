@@ -14,11 +14,13 @@ from collections.abc import Iterable
 from mooring.control.alarms import AlarmWatch
 from mooring.control.converging import RETRY_S, Convergence
 from mooring.control.elasticity import Elasticity
+from mooring.control.explainers import Explainers
 from mooring.control.fleet import Fleet
 from mooring.control.replica_life import Place
 from mooring.control.rollout import RolloutDriver
 from mooring.control.surroundings import Surroundings
-from mooring.control.topic_trials import NOTHING_TO_TRY, TopicTrials
+from mooring.control.topic_trials import TopicTrials
+from mooring.control.trials import NOTHING_TO_TRY, Trials, creation, scaling
 from mooring.errors import Unavailable
 from mooring.hosting import transitions
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Rollout, VariantState
@@ -46,10 +48,12 @@ class EndpointWorker:
         """Set at the next change of the stored record, and then another one takes its place."""
         self._around = around
         self.elasticity = Elasticity(uid, self.fleet, around.settings, around.clock, around.publisher)
-        self._convergence = Convergence(self.fleet, self.elasticity, around)
+        self._explainers = Explainers(uid, around.baselines, around.clock, self.note)
+        self._convergence = Convergence(self.fleet, self.elasticity, self._explainers, around)
         interval_s = around.settings.deployments.alarm_interval_s
         self._alarms = AlarmWatch(around.cloudwatch, around.clock, interval_s, self.wake)
-        self._trials = TopicTrials(around.topics, around.clock, self.wake)
+        topics = TopicTrials(around.topics, around.clock)
+        self._trials = Trials([topics.attempt, self._explainers.attempt], self.wake)
         self._rollouts = RolloutDriver(self.fleet, self._convergence, self._alarms, self._trials, around)
         self._wake = asyncio.Event()
         self._wake.set()
@@ -135,7 +139,7 @@ class EndpointWorker:
 
     async def _create(self, record: EndpointRecord) -> None:
         grown = self._convergence.grow(record)
-        trial = self._trials.of(("create", record.generation), record.config, record.variants)
+        trial = self._trials.of(creation(record))
         if failure := self._failure(record, record.variants) or trial.failure:
             await self._fail(record, failure)
             return
@@ -165,7 +169,7 @@ class EndpointWorker:
         growing = [each for each in record.variants if transitions.grows(each)]
         trial = NOTHING_TO_TRY
         if not undoing:
-            trial = self._trials.of(("scale", record.modified_at), record.config, record.variants)
+            trial = self._trials.of(scaling(record))
         if failure := self._failure(record, growing) or trial.failure:
             log.warning("endpoint %s keeps its capacity: %s", record.name, failure)
             await self._replace(record, transitions.unchanged(record, failure_reason(failure), self._now()))
@@ -199,6 +203,7 @@ class EndpointWorker:
         self.elasticity.forget(wanted.__contains__)
         for generation in set(range(1, record.last_generation + 1)) - wanted:
             await self._around.engine.artifacts.forget(f"{self.uid}/{generation}")
+            await self._explainers.forget(generation)
         self._tidied = state
 
     async def _delete(self, record: EndpointRecord) -> None:
@@ -212,6 +217,7 @@ class EndpointWorker:
         self._alarms.forget()
         await self._wait_for_end(drained)
         await self._around.engine.artifacts.forget(self.uid)
+        await self._explainers.forget()
         await self._around.store.write(lambda connection: endpoints.delete(connection, self.uid))
         self._tell()
         log.info("endpoint %s is deleted", record.name)

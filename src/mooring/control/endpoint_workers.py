@@ -77,6 +77,7 @@ class EndpointWorkers:
                 adopted.setdefault(replica.owner["endpoint_uid"], []).append(replica)
         await asyncio.gather(*(engine.stop(replica) for replica in strays))
         await engine.artifacts.keep_only(lambda uid: uid in by_uid)
+        await self._around.baselines.keep_only(lambda uid: uid in by_uid)
         await asyncio.to_thread(prune_logs, self._around.paths.logs, set(by_uid))
         for record in records:
             worker = self._begin(record.uid)

@@ -14,7 +14,7 @@ from mooring.control.converging import Convergence, Reached
 from mooring.control.fleet import Fleet
 from mooring.control.replica_life import Place
 from mooring.control.surroundings import Surroundings
-from mooring.control.topic_trials import TopicTrials
+from mooring.control.trials import Trials, update
 from mooring.hosting.endpoints import EndpointRecord, Phase, Rollout
 from mooring.hosting.rollout import rollouts
 from mooring.hosting.rollout.rollouts import Heard, Seen
@@ -36,7 +36,7 @@ class RolloutDriver:
     """Drives the rollouts of one endpoint."""
 
     def __init__(
-        self, fleet: Fleet, convergence: Convergence, alarms: AlarmWatch, trials: TopicTrials, around: Surroundings
+        self, fleet: Fleet, convergence: Convergence, alarms: AlarmWatch, trials: Trials, around: Surroundings
     ) -> None:
         self._fleet = fleet
         self._convergence = convergence
@@ -57,7 +57,7 @@ class RolloutDriver:
 
     def _seen(self, record: EndpointRecord, rollout: Rollout, reached: Reached, now: float) -> Seen:
         complete = reached.grown.complete
-        trial = self._trials.of(("update", rollout.generation), rollout.config, rollout.variants)
+        trial = self._trials.of(update(rollout))
         return Seen(
             old_complete=all(whole for generation, whole in complete.items() if generation != rollout.generation),
             new_complete=complete.get(rollout.generation, False) and trial.over,

@@ -9,6 +9,7 @@ from mooring.control.replica_life import ReplicaLife
 from mooring.hosting.async_inference import async_route_of
 from mooring.hosting.capturing import CaptureRoute
 from mooring.hosting.endpoints import EndpointRecord
+from mooring.hosting.explaining import ExplainerRoute
 from mooring.hosting.rollout.targets import VariantTarget
 from mooring.hosting.routes import Route, RouteReplica, RouteShadow, RouteVariant, Version
 from mooring.hosting.serverless import BODY_LIMIT_BYTES, ServerlessRoute, is_serverless, max_concurrency, provisioned
@@ -25,6 +26,8 @@ class Routed:
     """Of the fleet."""
     capture: CaptureRoute | None = None
     """As the fleet's config wants it."""
+    explainer: ExplainerRoute | None = None
+    """The same."""
 
 
 def route_of(
@@ -107,6 +110,7 @@ def _of_one_name(
             capture=each.capture,
             shadow=mirrors.get(each.generation),
             serverless=_serverless(record.uid, each, hold_s),
+            explainer=each.explainer,
         )
 
 

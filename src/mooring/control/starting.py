@@ -20,6 +20,7 @@ from mooring.control.surroundings import Surroundings
 from mooring.control.topics import Topics
 from mooring.data_capture.observing import Capture
 from mooring.engines.process import ProcessEngine
+from mooring.explainer.baselines import BaselineStore
 from mooring.keys.master import open_master_key
 from mooring.paths import Paths
 from mooring.settings import Settings
@@ -43,7 +44,8 @@ async def start(settings: Settings, paths: Paths, store: Store, clock: Clock) ->
     cloudwatch = CloudWatch(book, settings.deployments.cloudwatch_url, clock)
     capture_keys = CaptureKeys(kms, publisher, clock, s3_is_elsewhere=bool(settings.objects.endpoint_url))
     topics = Topics(neighbours, settings.neighbours.sns_url)
-    around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, capture_keys, topics)
+    baselines = BaselineStore(paths, settings)
+    around = Surroundings(settings, paths, store, clock, engine, publisher, cloudwatch, capture_keys, topics, baselines)
     capturing = Capturing(settings, paths, store, clock, publisher, capture_keys)
     capture = Capture(paths.capture, settings.capture, capturing.heed_own)
     capture_keys.takers.append(capture.take_keys)

@@ -10,6 +10,7 @@ from mooring.control.capture_keys import CaptureKeys
 from mooring.control.publishing import RoutePublisher
 from mooring.control.topics import Topics
 from mooring.engines.process import ProcessEngine
+from mooring.explainer.baselines import BaselineStore
 from mooring.paths import Paths
 from mooring.settings import Settings
 from mooring.store import Store
@@ -28,3 +29,4 @@ class Surroundings:
     cloudwatch: CloudWatch
     capture_keys: CaptureKeys
     topics: Topics
+    baselines: BaselineStore

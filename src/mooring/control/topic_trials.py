@@ -1,19 +1,18 @@
 """Trying out the topics of an asynchronous endpoint before a change of it takes effect, as AWS does.
 
 Each topic gets a test notification at CreateEndpoint, UpdateEndpoint and UpdateEndpointWeightsAndCapacities. One that
-cannot be told fails the change. A control that starts in the middle of a change tries again.
+cannot be told fails the change.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 from mooring.async_inference.notifying import TEST_MESSAGE
 from mooring.clock import Clock
 from mooring.control.topics import Topics
+from mooring.control.trials import Change, Outcome
 from mooring.errors import MooringError, Refused
 from mooring.hosting.async_inference import topics_of
 from mooring.hosting.endpoints import VariantState
@@ -25,45 +24,17 @@ PATIENCE_S = 60.0
 PAUSE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """How far it is."""
-
-    over: bool = True
-    failure: str | None = None
-
-
-NOTHING_TO_TRY = Trial()
-UNDER_WAY = Trial(over=False)
-
-
 class TopicTrials:
     """Of one endpoint."""
 
-    def __init__(self, topics: Topics, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(self, topics: Topics, clock: Clock) -> None:
         self._topics = topics
         self._clock = clock
-        self._wake = wake
-        self._change: Any = None
-        self._task: asyncio.Task[str | None] | None = None
 
-    def of(self, change: Any, config: Members, variants: Sequence[VariantState]) -> Trial:
-        """The trial for a change, which is told apart from others by `change`; begun when it is asked for first."""
-        wanted = topics_of(config)
-        if not wanted:
-            return NOTHING_TO_TRY
-        if self._task is None or self._change != change:
-            self.forget()
-            self._change = change
-            self._task = asyncio.create_task(self._failure(wanted, _role(config, variants)), name="topics")
-            self._task.add_done_callback(lambda _: self._wake())
-        return Trial(failure=self._task.result()) if self._task.done() else UNDER_WAY
-
-    def forget(self) -> None:
-        """The change is over."""
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-        self._task = None
+    def attempt(self, change: Change) -> Outcome | None:
+        """Tell every topic of the change's config."""
+        wanted = topics_of(change.config)
+        return self._failure(wanted, _role(change.config, change.variants)) if wanted else None
 
     async def _failure(self, topics: list[str], role: str) -> str | None:
         until = self._clock.monotonic() + PATIENCE_S

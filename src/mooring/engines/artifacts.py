@@ -10,30 +10,20 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mooring.engines.children import run
+from mooring.engines.children import reading_environment, run
 from mooring.engines.containers import Container, FetchJob, ObjectSource
 from mooring.errors import ArtifactError
 from mooring.paths import Paths
 from mooring.processes.files import write_atomically
-from mooring.settings import RESOLVED, Settings
+from mooring.settings import Settings
 
 FETCHER = (sys.executable, "-P", "-m", "mooring.engines.fetching")
-_PASSED = (
-    "PATH",
-    "TMPDIR",  # where the sockets of a deep data directory lie
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +91,10 @@ class ArtifactStore:
         """Fetch into `target`; returns what made the model, as far as its files tell."""
         root = str(self._paths.root)
         job = FetchJob(source.bucket, source.key, source.archive, source.prefix, str(target), root, framework)
-        environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        environment[RESOLVED] = self._settings.without_master_key().to_json()
         finished = await run(
             FETCHER,
             stdin=json.dumps(dataclasses.asdict(job)).encode(),
-            environment=environment,
+            environment=reading_environment(self._settings),
             timeout_s=timeout_s,
             stderr=log,
         )

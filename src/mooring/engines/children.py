@@ -14,7 +14,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mooring.settings import RESOLVED, Settings
+
 OUTPUT_LIMIT_BYTES = 1024 * 1024
+_READING = (
+    "PATH",
+    "TMPDIR",  # where the sockets of a deep data directory lie
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,12 @@ class Finished:
     returncode: int
     output: bytes
     timed_out: bool
+
+
+def reading_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a child of Mooring's own that reads S3."""
+    passed = {name: os.environ[name] for name in _READING if name in os.environ}
+    return {**passed, RESOLVED: settings.without_master_key().to_json()}
 
 
 async def run(

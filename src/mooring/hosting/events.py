@@ -33,6 +33,8 @@ class EventKind(StrEnum):
     """Captured records cannot be taken or shipped; or can be again."""
     QUEUE = "queue"
     """Asynchronous jobs are not begun for now, or are again; or what they come to cannot be written."""
+    EXPLAINER = "explainer"
+    """A baseline was loaded, or cannot be; or why nothing can be explained as configured."""
     SCALING = "scaling"
     """Capacity was changed by Application Auto Scaling, or was not, and why."""
     NO_EFFECT = "no effect yet"

@@ -6,6 +6,7 @@ fails.
 
 from __future__ import annotations
 
+import json
 import re
 
 from mooring.hosting.rules import Members
@@ -73,9 +74,13 @@ def a_model_output_is_read_in_one_way(config: Members) -> str | None:
 def a_template_has_a_place_for_the_features(config: Members) -> str | None:
     """`$features_kvp` and the like are of processing jobs."""
     template = _inference(config).get("ContentTemplate")
-    if template is None or (template.count(PLACEHOLDER) == 1 and _PLACEHOLDER.search(template)):
+    if template is None:
         return None
-    return f'ContentTemplate "{template}" must contain the placeholder {PLACEHOLDER} exactly once, and no other.'
+    if template.count(PLACEHOLDER) != 1 or not _PLACEHOLDER.search(template):
+        return f'ContentTemplate "{template}" must contain the placeholder {PLACEHOLDER} exactly once, and no other.'
+    if not _is_json(template.replace(PLACEHOLDER, "[]")):
+        return f'ContentTemplate "{template}" must be JSON where {PLACEHOLDER} is a list.'
+    return None
 
 
 RULES = (
@@ -86,6 +91,14 @@ RULES = (
     a_model_output_is_read_in_one_way,
     a_template_has_a_place_for_the_features,
 )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _clarify(config: Members) -> Members:

@@ -26,6 +26,14 @@ def topic_refused(role: str, topic: str, detail: str) -> str:
     )
 
 
+def baseline_refused(uri: str, detail: str) -> str:
+    """A baseline in S3 that cannot be had."""
+    return (
+        f'Failed to load the SHAP baseline from URL: "{uri}". Please ensure that there is an object located at the URL '
+        f"and that the role passed to CreateModel has permissions to download the object. ({detail})"
+    )
+
+
 def with_last_lines(failure: str, lines: Sequence[str]) -> str:
     """A failure, and behind it as many of the last lines of the replica's log as FailureReason has room for."""
     told = ""
