@@ -280,3 +280,35 @@ def test_retirement_waits_for_the_last_call(path: Path) -> None:
         assert idle == ["r1"]
 
     play(path, slow, body)
+
+
+def test_retirement_waits_for_who_holds_it_and_calls_again(path: Path) -> None:
+    async def body(scene: Scene) -> None:
+        idle: list[str] = []
+        scene.replica.hold()
+        scene.replica.hold()
+        assert scene.replica.retire(lambda replica: idle.append(replica.id))
+        assert await scene.call() == [(200, b"ok")]
+        scene.replica.let_go()
+        assert idle == []
+        call = Recorded()
+        scene.replica.begin(call)
+        scene.replica.let_go()
+        assert idle == [], "a call is under way"
+        await call.done.wait()
+        assert idle == ["r1"]
+
+    play(path, polite, body)
+
+
+def test_a_replica_that_is_let_go_in_its_route_stays(path: Path) -> None:
+    async def body(scene: Scene) -> None:
+        idle: list[str] = []
+        scene.replica.hold()
+        assert scene.replica.retire(lambda replica: idle.append(replica.id))
+        scene.replica.reinstate()
+        scene.replica.let_go()
+        assert idle == []
+        assert await scene.call() == [(200, b"ok")]
+
+    play(path, polite, body)

@@ -2,7 +2,8 @@
 
 Connections are reused last in, first out, so that a quiet time lets the surplus expire. A replica that does not accept
 connections is *ejected* for a while that doubles with every failure; routing passes it over unless nothing else is
-left. When a replica is retired (it left its route), its owner is told once nothing is outstanding on it.
+left. When a replica is retired (it left its route), its owner is told once nothing is outstanding on it and nobody
+holds it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Replica:
         "connect_timeout_s",
         "ejected",
         "failed_at",
+        "held",
         "id",
         "idle_s",
         "may_retry",
@@ -70,6 +72,8 @@ class Replica:
         self.may_retry = may_retry
         self.stream_within_s = stream_within_s
         self.outstanding = 0
+        self.held = 0
+        """By those who are still to call, though nothing of theirs is outstanding now."""
         self.ejected = False
         self.failed_at = 0.0
         self._until = 0.0
@@ -115,7 +119,7 @@ class Replica:
             call.replica = None
             self.outstanding -= 1
             if self._on_idle is not None and not self.outstanding:
-                self._retired()
+                self._retire_if_let_go()
 
     def free(self, connection: ReplicaConnection, call: Call) -> None:
         """`connection` has done `call` and can be used again."""
@@ -124,7 +128,17 @@ class Replica:
         connection.rest(self.ticker.now + self.idle_s)
         self._idle.append(connection)
         if self._on_idle is not None and not self.outstanding:
-            self._retired()
+            self._retire_if_let_go()
+
+    def hold(self) -> None:
+        """Stay, though it may leave its route: whoever called here will call again. `let_go` follows."""
+        self.held += 1
+
+    def let_go(self) -> None:
+        """The inverse of `hold`."""
+        self.held -= 1
+        if self._on_idle is not None and not self.outstanding:
+            self._retire_if_let_go()
 
     def lost(self, connection: ReplicaConnection) -> None:
         """`connection` is closed."""
@@ -133,8 +147,10 @@ class Replica:
             self._idle.remove(connection)
 
     def retire(self, on_idle: Callable[[Replica], None]) -> bool:
-        """No call will begin here any more. True where calls are outstanding: `on_idle` follows the last."""
-        if self.outstanding:
+        """No call will begin here any more, but of those who hold it. True where calls are outstanding, or it is held:
+        `on_idle` follows the last.
+        """
+        if self.outstanding or self.held:
             self._on_idle = on_idle
             return True
         self._retired()
@@ -155,6 +171,10 @@ class Replica:
         """Close what is idle, at the end of the process."""
         for connection in self._idle:
             connection.abort()
+
+    def _retire_if_let_go(self) -> None:
+        if not self.held:
+            self._retired()
 
     def _retired(self) -> None:
         on_idle, self._on_idle = self._on_idle, None
