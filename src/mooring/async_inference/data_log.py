@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from mooring.engines.logs import DATA_LOG, append_lines, data_log_of
+from mooring.engines.logs import DATA_LOG, data_log_of
 from mooring.hosting.async_inference import Job
 from mooring.hosting.async_jobs import Answered, Outcome, OutcomeKind
-from mooring.processes.log_files import bound_log
+from mooring.processes.log_files import append_lines, bound_log
 
 log = logging.getLogger("mooring.control")
 

@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 
-from mooring.processes.log_files import open_log
+from mooring.processes.log_files import append_lines
 
 TAIL_BYTES = 4096
 DATA_LOG = "data-log"
@@ -34,26 +34,6 @@ def stream_of(log: Path) -> str:
 def append_note(path: Path, text: str) -> None:
     """Add a line of Mooring's own to a replica's log."""
     append_lines(path, f"[mooring] {text}\n".encode("utf-8", "replace"))
-
-
-def append_lines(path: Path, lines: bytes) -> None:
-    """Append whole lines to a log, whose last line may lack its end. Raises OSError, and then a part may be there."""
-    descriptor = open_log(path)
-    try:
-        data = memoryview(lines if _ends_with_a_line(path) else b"\n" + lines)
-        while data:
-            data = data[os.write(descriptor, data) :]
-    finally:
-        os.close(descriptor)
-
-
-def _ends_with_a_line(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        size = os.fstat(descriptor).st_size
-        return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
-    finally:
-        os.close(descriptor)
 
 
 def read_after(path: Path, offset: int, limit_bytes: int) -> tuple[str, int]:

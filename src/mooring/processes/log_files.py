@@ -23,6 +23,26 @@ def open_log(path: Path) -> int:
     return os.open(path, flags, 0o600)
 
 
+def append_lines(path: Path, lines: bytes) -> None:
+    """Append whole lines to a log, whose last line may lack its end. Raises OSError, and then a part may be there."""
+    descriptor = open_log(path)
+    try:
+        data = memoryview(lines if _ends_with_a_line(path) else b"\n" + lines)
+        while data:
+            data = data[os.write(descriptor, data) :]
+    finally:
+        os.close(descriptor)
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        size = os.fstat(descriptor).st_size
+        return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
+    finally:
+        os.close(descriptor)
+
+
 def bound_log(path: Path, limit_bytes: int) -> None:
     """Give back all but the newest half of `limit_bytes` when the file takes more than that on the disk."""
     found = path.lstat()
