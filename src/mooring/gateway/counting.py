@@ -9,7 +9,8 @@ once-a-second `drain` is long. The names are AWS's: `InvocationModelErrors` are 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from math import isfinite
 
 from mooring.hosting.routes import Route
 from mooring.metrics.distributions import Distribution
@@ -28,8 +29,8 @@ _Key = tuple[str, str, str | None]
 class VariantCounters:
     """What one gateway saw of one variant since it was last drained. Times are in seconds."""
 
-    __slots__ = ("_latency", "_overhead", "errors_4xx", "errors_5xx", "instances", "invocations", "latencies",
-                 "model_errors", "overheads", "provisioned", "spilled")  # fmt: skip
+    __slots__ = ("_latency", "_overhead", "errors", "errors_4xx", "errors_5xx", "explained_records", "instances",
+                 "invocations", "latencies", "model_errors", "overheads", "provisioned", "spilled")  # fmt: skip
 
     def __init__(self) -> None:
         self.invocations = 0
@@ -40,6 +41,9 @@ class VariantCounters:
         """Calls of a serverless variant with provisioned replicas that went to one of these."""
         self.spilled = 0
         """And those that did not."""
+        self.explained_records = 0
+        self.errors: list[float] = []
+        """Estimates of the relative errors of their attributions."""
         self.instances = 0
         """Replicas that take its calls; set when a route is compiled."""
         self.latencies: list[float] = []
@@ -67,6 +71,11 @@ class VariantCounters:
         if model is not None:
             self.latencies.append(model)
 
+    def explained(self, records: int, errors: Iterable[float]) -> None:
+        """So many records of a call were explained; `errors` are what is estimated of their attributions' errors."""
+        self.explained_records += records
+        self.errors.extend(error for error in errors if isfinite(error))
+
     def drain(self) -> Iterator[tuple[str, str, Distribution]]:
         """(metric, unit, what was seen) since the last time."""
         self._fold()
@@ -88,10 +97,19 @@ class VariantCounters:
         for name, calls in (("Invocations", served), ("SpilloverInvocations", spilled)):
             if calls:
                 yield f"ServerlessProvisionedConcurrency{name}", "Count", Distribution.repeated(1.0, calls)
+        yield from self._explanations()
         for name, seen in (("ModelLatency", self._latency), ("OverheadLatency", self._overhead)):
             if seen.count:
                 yield name, "Microseconds", seen
         self._latency, self._overhead = Distribution(), Distribution()
+
+    def _explanations(self) -> Iterator[tuple[str, str, Distribution]]:
+        records, self.explained_records = self.explained_records, 0
+        errors, self.errors = self.errors, []
+        if records and self.instances:
+            yield "ExplanationsPerInstance", "None", Distribution.repeated(1.0 / self.instances, records)
+        if errors:
+            yield "ExplanationRelativeError", "None", Distribution.of(errors)
 
     def _fold(self) -> None:
         for seconds, seen in ((self.latencies, self._latency), (self.overheads, self._overhead)):

@@ -86,6 +86,29 @@ def no_components(endpoint: str) -> Response:
     return validation_error(message, "INFERENCE_COMPONENT_NAME_NOT_SUPPORTED")
 
 
+def no_explainer(endpoint: str) -> Response:
+    """EnableExplanations was given for an endpoint that explains nothing."""
+    return validation_error(
+        f"Endpoint {endpoint} has no ExplainerConfig and does not support the EnableExplanations header. Give it an"
+        " endpoint config with a ClarifyExplainerConfig, or leave EnableExplanations out."
+    )
+
+
+def too_many_explained() -> Response:
+    """So many calls are being explained that the answer to another could not be; SDKs try again on this one."""
+    return busy_explaining("Too many calls are being explained at the moment. Try again later.")
+
+
+def busy_explaining(message: str) -> Response:
+    """A call cannot be explained right now; SDKs try again on this one."""
+    return fault(503, "ServiceUnavailable", {"Message": message})
+
+
+def internal_failure(message: str) -> Response:
+    """What went wrong is Mooring's own."""
+    return fault(500, "InternalFailure", {"Message": message})
+
+
 def no_such_session(session: str, endpoint: str) -> Response:
     """A SessionId that is nobody's."""
     return validation_error(
@@ -240,6 +263,11 @@ def model_error(route: Route, container: str, status: int, body: bytes | None) -
 def no_answer(route: Route, container: str, reason: str) -> Response:
     """The container did not answer: status 0."""
     return _model_error(route, container, 0, reason.format(container=container))
+
+
+def unexplained(route: Route, container: str, status: int, text: str) -> Response:
+    """An answer cannot be explained for what the model says, to the caller's own request or to a synthetic one."""
+    return _model_error(route, container, status, text)
 
 
 def not_started(route: Route, container: str, reason: str) -> Response:

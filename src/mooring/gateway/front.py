@@ -18,11 +18,21 @@ from mooring.gateway import faults
 from mooring.gateway.asynchronous import Asynchronous
 from mooring.gateway.forwarding import API_BODY_LIMIT_BYTES, Forwarder
 from mooring.gateway.handover import Handover
-from mooring.gateway.headers import ASYNC, AUTHORIZATION, INVOKE, SESSION_ID, STREAM, TARGET_VARIANT, Api, unfit
+from mooring.gateway.headers import (
+    ASYNC,
+    AUTHORIZATION,
+    ENABLE_EXPLANATIONS,
+    INVOKE,
+    SESSION_ID,
+    STREAM,
+    TARGET_VARIANT,
+    Api,
+    unfit,
+)
 from mooring.gateway.invocation import Client, Invocation
+from mooring.gateway.kinds import kind_of
 from mooring.gateway.pipeline import Pipeline
 from mooring.gateway.routes import RouteTable
-from mooring.gateway.serverless import kind_of
 from mooring.gateway.sessions import InSession, Sessions
 from mooring.gateway.streaming import EventStream
 from mooring.gateway.targets import NOT_YET, SERVED, begins_invocation, endpoint_and_api
@@ -135,7 +145,7 @@ class FrontConnection(ServerConnection):
         self._invocation: Invocation | None = None
         self._known: dict[bytes, bytes] = {}  # of the last invocation: clients repeat their headers
         self._api = INVOKE  # of the last invocation
-        self._special = False  # it was a stream, or in a session
+        self._special = False  # it was a stream, in a session, or says what is to be explained
         self._events: EventStream | None = None  # the last stream
         self._head = INVOKE.container_head({})
         self._leaving = False  # being handed over
@@ -245,7 +255,7 @@ class FrontConnection(ServerConnection):
                 self.respond_with(refusal)
                 return
             self._known, self._api = known, api
-            self._special = api is STREAM or SESSION_ID in known
+            self._special = api is STREAM or SESSION_ID in known or ENABLE_EXPLANATIONS in known
             self._head = api.container_head(known)
         kind = Invocation if pipeline.plain else kind_of(pipeline)
         trace = b"" if said is known and self._front.tracing is None else self._trace(said, said is not known)
@@ -260,8 +270,11 @@ class FrontConnection(ServerConnection):
     def _invoke_specially(
         self, kind: type[Invocation], pipeline: Pipeline, head: bytes, body: bytes, said: dict[bytes, bytes]
     ) -> None:
-        """A call whose answer is a stream, or that is in a session."""
+        """A call whose answer is a stream, that is in a session, or that says what of it is to be explained."""
         known, api = self._known, self._api
+        if ENABLE_EXPLANATIONS in known and not pipeline.explained:
+            self.respond_with(faults.no_explainer(pipeline.route.endpoint))
+            return
         client: Client = self
         if api is STREAM:
             client = self._events = EventStream(self)

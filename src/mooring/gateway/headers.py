@@ -18,7 +18,9 @@ from mooring.wire.recognition import SAGEMAKER_RUNTIME
 from mooring.wire.service_models import service_model
 
 AUTHORIZATION = b"authorization"
+ENABLE_EXPLANATIONS = b"x-amzn-sagemaker-enable-explanations"
 INFERENCE_COMPONENT = b"x-amzn-sagemaker-inference-component"
+INFERENCE_ID = b"x-amzn-sagemaker-inference-id"
 SESSION_ID = b"x-amzn-sagemaker-session-id"
 TARGET_CONTAINER = b"x-amzn-sagemaker-target-container-hostname"
 TARGET_MODEL = b"x-amzn-sagemaker-target-model"
@@ -29,7 +31,7 @@ _UNFIT = {TARGET_MODEL: no_target_model, TARGET_CONTAINER: no_target_container, 
 _ALIKE = {
     b"content-type": b"Content-Type: %b\r\n",
     b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
-    b"x-amzn-sagemaker-inference-id": b"X-Amzn-SageMaker-Inference-Id: %b\r\n",
+    INFERENCE_ID: b"X-Amzn-SageMaker-Inference-Id: %b\r\n",
     SESSION_ID: b"X-Amzn-SageMaker-Session-Id: %b\r\n",
 }
 

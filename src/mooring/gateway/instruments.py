@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from mooring.explainer.explanation import Explainer, Explaining
 from mooring.gateway.counting import Counting
 from mooring.hosting.routes import Route, RouteVariant
 from mooring.metrics.registry import Registry
 from mooring.serverless.admission import Admission
 from mooring.upstream.observing import Feature, Observer
+from mooring.upstream.replica import Replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,8 @@ class Instruments:
     features: tuple[Feature, ...] = ()
     admission: Admission | None = None
     """Of serverless variants' calls."""
+    explaining: Explaining | None = None
+    """Of calls whose answers are explained; without it none are."""
     registry: Registry = field(default_factory=Registry)
     """What this process tells of itself on `/metrics`."""
 
@@ -27,10 +32,16 @@ class Instruments:
         found = (feature.observer(route, variant) for feature in self.features)
         return tuple(observer for observer in found if observer is not None)
 
+    def explainer(self, route: Route, variant: RouteVariant, replicas: Sequence[Replica]) -> Explainer | None:
+        """What explains the answers of a variant, which has these replicas."""
+        return None if self.explaining is None else self.explaining.explainer(route, variant, replicas)
+
     def forget(self, route_key: str) -> None:
         """The endpoint is gone."""
         self.counting.forget(route_key)
         if self.admission is not None:
             self.admission.forget(route_key)
+        if self.explaining is not None:
+            self.explaining.forget(route_key)
         for feature in self.features:
             feature.forget(route_key)

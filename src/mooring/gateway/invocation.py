@@ -17,7 +17,7 @@ from mooring.gateway.request_ids import new_request_id
 from mooring.http1.listening import Listening
 from mooring.http1.messages import Headers, Response
 from mooring.upstream.call import Call, Failure
-from mooring.upstream.observing import ReplyHeaders
+from mooring.upstream.observing import ModelAnswer, ReplyHeaders
 from mooring.upstream.replica import Replica
 
 ATTEMPTS = 3
@@ -82,6 +82,9 @@ class Invocation(Call):
         "request_id",
         "sent",
     )
+
+    model_answer: ModelAnswer | None = None
+    """Where the client gets another."""
 
     def __init__(
         self,

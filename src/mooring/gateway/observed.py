@@ -48,7 +48,7 @@ class ObservedInvocation(Invocation):
             super().replied(status, headers, body)
             return
         self.body = b""
-        answer = Answer(status, headers, body, len(body))
+        answer = Answer(status, headers, body, len(body), self.model_answer)
         self._conclude(answer, lambda: super(ObservedInvocation, self).replied(status, headers, body))
 
     def reply_began(self, status: int, headers: ReplyHeaders, length: int | None) -> None:
@@ -103,7 +103,7 @@ class ObservedInvocation(Invocation):
         observations, self._observations = self._observations, []
         if observations:
             reason = f"status {status}" if failure is None else failure.value
-            failed = Failed(status, reason, headers, body)
+            failed = Failed(status, reason, headers, body, self.model_answer)
             for observation in observations:
                 observation.failed(failed)
         super()._fail(response, status, failure, headers, body)

@@ -14,6 +14,7 @@ from itertools import accumulate
 from math import inf
 from random import random, randrange
 
+from mooring.explainer.explanation import Explainer
 from mooring.gateway.counting import VariantCounters
 from mooring.gateway.instruments import Instruments
 from mooring.hosting.routes import Route, RouteVariant
@@ -51,7 +52,17 @@ class Turnstile:
 class Variant:
     """One production variant: its replicas, and the head of its successful answers."""
 
-    __slots__ = ("answer_head", "container", "counters", "name", "observers", "pick", "replicas", "turnstile")
+    __slots__ = (
+        "answer_head",
+        "container",
+        "counters",
+        "explainer",
+        "name",
+        "observers",
+        "pick",
+        "replicas",
+        "turnstile",
+    )
 
     def __init__(
         self,
@@ -60,6 +71,7 @@ class Variant:
         counters: VariantCounters,
         observers: tuple[Observer, ...],
         turnstile: Turnstile | None = None,
+        explainer: Explainer | None = None,
     ) -> None:
         self.name = variant.name
         self.counters = counters
@@ -68,6 +80,8 @@ class Variant:
         self.replicas = replicas
         self.turnstile = turnstile
         """Set for a serverless variant."""
+        self.explainer = explainer
+        """Set for one whose answers are explained."""
         self.pick: Pick = _picker(variant.strategy, replicas) if turnstile is None else turnstile.pick
         self.answer_head = (
             b"HTTP/1.1 200 OK\r\nx-Amzn-Invoked-Production-Variant: %b\r\nx-amzn-RequestId: " % variant.name.encode()
@@ -88,6 +102,7 @@ class Pipeline:
         "body_limit",
         "by_name",
         "choose",
+        "explained",
         "observed",
         "plain",
         "response_limit",
@@ -102,22 +117,15 @@ class Pipeline:
         self.body_limit = route.body_limit_bytes
         self.timeout_s = route.invocation_timeout_s
         self.response_limit = float(route.response_limit_bytes or inf)
-        self.variants = tuple(
-            Variant(
-                each,
-                tuple(replicas[replica.id] for replica in each.replicas),
-                instruments.counting.of(route.key, each.name, each.config),
-                instruments.observers(route, each),
-                _turnstile(route, each, instruments),
-            )
-            for each in route.variants
-        )
+        self.variants = tuple(_variant(route, each, replicas, instruments) for each in route.variants)
         instruments.counting.follow(route)
         self.observed = any(variant.observers for variant in self.variants)
         """Whether its calls are of the kind that tells of itself."""
         self.serverless = any(variant.turnstile is not None for variant in self.variants)
         """Whether its calls are of the kind that needs a slot."""
-        self.plain = not self.observed and not self.serverless
+        self.explained = any(variant.explainer is not None for variant in self.variants)
+        """Whether its calls are of the kind that is explained."""
+        self.plain = not self.observed and not self.serverless and not self.explained
         both = list(zip(self.variants, route.variants, strict=True))
         self.choose = _chooser([(variant, v.weight) for variant, v in both])
         self.by_name = {
@@ -135,6 +143,14 @@ class Pipeline:
     def serves(self) -> bool:
         """Whether invocations know this endpoint."""
         return self.route.status not in NOT_IN_SERVICE or any(variant.replicas for variant in self.variants)
+
+
+def _variant(route: Route, variant: RouteVariant, replicas: Mapping[str, Replica], instruments: Instruments) -> Variant:
+    own = tuple(replicas[replica.id] for replica in variant.replicas)
+    counters = instruments.counting.of(route.key, variant.name, variant.config)
+    observers = instruments.observers(route, variant)
+    turnstile, explainer = _turnstile(route, variant, instruments), instruments.explainer(route, variant, own)
+    return Variant(variant, own, counters, observers, turnstile, explainer)
 
 
 def _turnstile(route: Route, variant: RouteVariant, instruments: Instruments) -> Turnstile | None:

@@ -24,6 +24,7 @@ from mooring.access.modes import keys_are_needed
 from mooring.async_inference.handing import AcceptedJobs
 from mooring.clock import SystemClock
 from mooring.data_capture.observing import Capture
+from mooring.explainer.explanation import Explaining
 from mooring.gateway import headers
 from mooring.gateway.asynchronous import Asynchronous
 from mooring.gateway.counting import Counting
@@ -113,7 +114,8 @@ class Gateway:
         self._admission = Admission(SlotLocks(paths.serverless_slots), self._channel.tell)
         self._channel.greeted.append(self._admission.greet)
         self._channel.heeded["unstarted"] = self._admission.unstarted
-        self._instruments = Instruments(counting, tuple(features), self._admission)
+        self._explaining = Explaining(settings.explainer, self._ticker, paths.logs, settings.replicas.log_limit_bytes)
+        self._instruments = Instruments(counting, tuple(features), self._admission, self._explaining)
         self._routes = RouteTable(
             paths.gateway_routes(inherited.index),
             settings.account.id,
@@ -212,7 +214,8 @@ class Gateway:
         await self._drain()
         self._capture.close()
         self._accepted.close()
-        await asyncio.gather(*(each.finish() for each in (self._mirroring, self._tracing) if each is not None))
+        finishing = (self._mirroring, self._tracing, self._explaining)
+        await asyncio.gather(*(each.finish() for each in finishing if each is not None))
         self._tell_of_shadows(all_of_them=False)
         self._reporter.report()
         for task in (channel, *kept):

@@ -19,7 +19,7 @@ from mooring.upstream.observing import ReplyHeaders
 from mooring.upstream.replica import Replica
 
 
-class _Admitted(Invocation):
+class Admitted(Invocation):
     """What needs a slot; `ServerlessInvocation` and `ObservedServerlessInvocation` are the whole.
 
     During an update of an endpoint from serverless to instances some of its calls need none.
@@ -152,20 +152,13 @@ class _Admitted(Invocation):
         self._refuse(response)
 
 
-class ServerlessInvocation(_Admitted):
+class ServerlessInvocation(Admitted):
     """Of an endpoint one of whose variants is serverless."""
 
     __slots__ = ("_concurrency", "_target", "slot", "until")
 
 
-class ObservedServerlessInvocation(_Admitted, ObservedInvocation):
+class ObservedServerlessInvocation(Admitted, ObservedInvocation):
     """The same where features watch."""
 
     __slots__ = ("_concurrency", "_target", "slot", "until")
-
-
-def kind_of(pipeline: Pipeline) -> type[Invocation]:
-    """What the calls of an endpoint are."""
-    if pipeline.serverless:
-        return ObservedServerlessInvocation if pipeline.observed else ServerlessInvocation
-    return ObservedInvocation if pipeline.observed else Invocation

@@ -22,7 +22,7 @@ from mooring.settings import ShadowSettings
 from mooring.shadow.frames import COPY, DATA_KEYS, ORIGINAL, SHADOW
 from mooring.shadow.tally import Tally
 from mooring.upstream.call import Failure
-from mooring.upstream.observing import Answer, Asked, Failed
+from mooring.upstream.observing import Answer, Asked, Failed, ModelAnswer
 
 INFERENCE_ID = b"x-amzn-sagemaker-inference-id"
 COPIED = frozenset({"InvokeEndpoint"})
@@ -56,17 +56,17 @@ class Pair:
         self._sent = sent
 
     def answered(self, answer: Answer, go: Callable[[], None]) -> None:
-        seconds = perf_counter() - self._sent
+        replied = perf_counter()
         go()
-        content_type = b""
-        for name, value in answer.headers:
-            if name == b"content-type":
-                content_type = value
-        body = answer.body if answer.size <= self._limit and self._child.has_room else None
-        frame = (ORIGINAL, self._lane, self._number, answer.status, None, seconds, content_type, body)
-        self._child.say(frame, answer.size + _FRAME_BYTES)
+        if answer.model is not None:
+            self._tell(answer.model, len(answer.model.body))
+        else:
+            self._tell(ModelAnswer(answer.headers, answer.body, replied), answer.size, answer.status)
 
     def failed(self, failed: Failed) -> None:
+        if failed.model is not None:
+            self._tell(failed.model, len(failed.model.body))
+            return
         seconds = perf_counter() - self._sent
         failure = None if failed.status else _FAILURES.get(failed.reason, Failure.BROKEN).name
         frame = (ORIGINAL, self._lane, self._number, failed.status, failure, seconds, b"", None)
@@ -74,6 +74,12 @@ class Pair:
 
     def abandoned(self) -> None:
         self._child.say((ORIGINAL, self._lane, self._number, 0, None, None, b"", None), _FRAME_BYTES)
+
+    def _tell(self, answer: ModelAnswer, size: int, status: int = 200) -> None:
+        content_type = next((value for name, value in reversed(answer.headers) if name == b"content-type"), b"")
+        body = answer.body if size <= self._limit and self._child.has_room else None
+        frame = (ORIGINAL, self._lane, self._number, status, None, answer.at - self._sent, content_type, body)
+        self._child.say(frame, (0 if body is None else size) + _FRAME_BYTES)
 
 
 class Mirror:

@@ -33,8 +33,17 @@ class Asked(NamedTuple):
     """As the caller gets it in `x-amzn-RequestId`, if the call succeeds."""
 
 
+class ModelAnswer(NamedTuple):
+    """What a model answered with 2xx, where its caller gets something else: an explanation, or why there is none."""
+
+    headers: ReplyHeaders
+    body: bytes
+    at: float
+    """When it was there, by `time.perf_counter`."""
+
+
 class Answer(NamedTuple):
-    """A replica's answer with a status of 2xx, whole."""
+    """A replica's answer with a status of 2xx, whole; or what the caller gets in its place."""
 
     status: int
     headers: ReplyHeaders
@@ -42,6 +51,8 @@ class Answer(NamedTuple):
     body: bytes
     size: int
     """Of the whole body, of which `body` is the beginning when it was too large to be kept."""
+    model: ModelAnswer | None = None
+    """What the replica answered, where this is not it."""
 
 
 class Failed(NamedTuple):
@@ -53,6 +64,8 @@ class Failed(NamedTuple):
     headers: ReplyHeaders
     body: bytes | None
     """What the replica said; None when nothing, or too much."""
+    model: ModelAnswer | None = None
+    """What the replica answered, though its caller gets an error."""
 
 
 class Observation(Protocol):
