@@ -113,7 +113,7 @@ class Reading:
 
 
 def _text_feature(plan: Plan, form: str, text: str, present: bytes, column: int) -> TextFeature:
-    from mooring.explainer.text import MaskedText, Unit, units  # type: ignore[import-not-found]
+    from mooring.explainer.text import MaskedText, Unit, units
 
     config = plan.text or {}
     # A text without a unit, such as an empty one, is one unit.
