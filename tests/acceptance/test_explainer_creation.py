@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,15 @@ def _there(own: Deployment, name: str) -> bool:
     return True
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explained]:
+    server = Server(tmp_path_factory.mktemp("shared") / "data")
+    try:
+        yield Explained(Deployment(server.start()))
+    finally:
+        server.end()
+
+
 @pytest.fixture
 def explained(own: Deployment) -> Explained:
     return Explained(own)
@@ -99,10 +108,38 @@ def test_a_baseline_that_cannot_be_had_fails_the_endpoint_with_bucket_key_and_re
     assert f"({where}: there is no such object" in found
     found = explained.failed("elsewhere", **explainer({"ShapBaselineUri": "s3://no-such-bucket-here/k"}))
     assert "s3://no-such-bucket-here/k: there is no such bucket" in found
-    for key, body in (("empty.csv", b""), ("blank.csv", b"\n\r\n")):
-        found = explained.failed(key.removesuffix(".csv"), **explainer({"ShapBaselineUri": explained.put(key, body)}))
-        assert f"s3://{explained.own.bucket}/{key}" in found
     assert explained.kept() == []
+
+
+LINES = {"MimeType": "application/jsonlines"}
+UNUSABLE = {
+    "empty": (b"", {}, {}, "has no records"),
+    "blank": (b"\n\r\n", {}, {}, "has no records"),
+    "ragged": (b"1,2,3\n4,5\n", {}, {}, "record 1 has 2 features and record 0 has 3"),
+    "open": (b'1,"2\n', {}, {}, "is not CSV"),
+    "binary": (b"1,\xff\n", {}, {}, "is not UTF-8 text: byte 2"),
+    "lines": (b"1,2,3\n", LINES, {}, "record 0 is not JSON"),
+    "flat": (
+        b"[1,2]\n",
+        {"MimeType": "application/jsonlines"},
+        {"FeaturesAttribute": "data.f"},
+        "not a list of features",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_baseline_that_is_none_fails_the_endpoint_wherever_it_is(shared: Explained, name: str) -> None:
+    body, kind, inference, words = UNUSABLE[name]
+    where = shared.put(name, body)
+    found = shared.failed(f"{name}-s3", **explainer({"ShapBaselineUri": where, **kind}, inference))
+    assert f'The SHAP baseline at "{where}" cannot be used' in found
+    assert words in found
+    assert shared.kept() == []
+    if body and name != "binary":
+        found = shared.failed(name, **explainer({"ShapBaseline": body.decode(), **kind}, inference))
+        assert "ShapBaseline" in found
+        assert words in found
 
 
 def test_a_baseline_larger_than_the_setting_is_not_loaded(make_server: Callable[..., Server]) -> None:

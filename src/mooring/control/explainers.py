@@ -17,7 +17,6 @@ from mooring.explainer.vetting import objection
 from mooring.hosting.endpoints import EndpointRecord, VariantState
 from mooring.hosting.events import EventKind, Note
 from mooring.hosting.explaining import ExplainerRoute, baseline_uri, explainer_of, wanted_explainer
-from mooring.hosting.failures import baseline_refused
 from mooring.hosting.model_rules import containers_of
 from mooring.hosting.rollout.targets import config_of
 from mooring.hosting.rules import Members
@@ -81,13 +80,13 @@ class Explainers:
 
     async def _failure(self, generation: int, explainer: Members) -> str | None:
         failure = objection(explainer)
-        if failure is None and (uri := baseline_uri(explainer)) is not None:
-            failure = await self._loading(generation, explainer, uri)
+        if failure is None and baseline_uri(explainer) is not None:
+            failure = await self._loading(generation, explainer)
         if failure is not None:
             self._note(EventKind.EXPLAINER, failure)
         return failure
 
-    async def _loading(self, generation: int, explainer: Members, uri: str) -> str | None:
+    async def _loading(self, generation: int, explainer: Members) -> str | None:
         """Load it, unless it is there: why that fails."""
         until = self._clock.monotonic() + PATIENCE_S
         while not self._baselines.path(self._uid, generation).exists():
@@ -95,7 +94,7 @@ class Explainers:
                 await self._load(generation, explainer)
             except BaselineError as error:
                 if not error.away or self._clock.monotonic() > until:
-                    return baseline_refused(uri, str(error))
+                    return str(error)
                 await asyncio.sleep(PAUSE_S)
         return None
 

@@ -18,6 +18,7 @@ from typing import Any
 from mooring.engines.children import reading_environment, run
 from mooring.errors import MooringError
 from mooring.hosting.explaining import baseline_uri
+from mooring.hosting.failures import baseline_refused
 from mooring.hosting.rules import Members
 from mooring.hosting.s3_uris import bucket_and_key
 from mooring.paths import Paths
@@ -68,8 +69,9 @@ class BaselineStore:
         return self._paths.baselines / uid / str(generation) / FILE
 
     async def bring(self, uid: str, generation: int, explainer: Members) -> Loaded:
-        """Fetch what ShapBaselineUri names. Raises `BaselineError`, whose text is fit for people."""
-        bucket, key = bucket_and_key(baseline_uri(explainer) or "") or ("", "")
+        """Fetch what ShapBaselineUri names. Raises `BaselineError`, whose text is fit for FailureReason."""
+        uri = baseline_uri(explainer) or ""
+        bucket, key = bucket_and_key(uri) or ("", "")
         target = self.path(uid, generation)
         job = BaselineJob(bucket, key, explainer, str(target), str(self._paths.root))
         told = json.dumps(asdict(job)).encode()
@@ -77,15 +79,17 @@ class BaselineStore:
         try:
             finished = await run(FETCHER, stdin=told, environment=environment, timeout_s=TIMEOUT_S)
         except OSError as error:
-            raise BaselineError(f"nothing can be fetched: {error.strerror or error}", away=True) from None
+            why = f"no process can be started: {error.strerror or error}"
+            raise BaselineError(baseline_refused(uri, why), away=True) from None
         if finished.timed_out:
-            raise BaselineError(f"s3://{bucket}/{key}: it took longer than {TIMEOUT_S:g} s", away=True)
+            raise BaselineError(baseline_refused(uri, f"it took longer than {TIMEOUT_S:g} s"), away=True)
         try:
             answer: dict[str, Any] = json.loads(finished.output)
         except ValueError:
-            raise BaselineError(f"the fetching process ended with {finished.returncode}") from None
-        if why := answer.get("error"):
-            raise BaselineError(why, away=answer["away"])
+            why = f"the fetching process ended with {finished.returncode}"
+            raise BaselineError(baseline_refused(uri, why)) from None
+        if "error" in answer:
+            raise BaselineError(answer["error"], away=answer["away"])
         return Loaded(**answer)
 
     async def forget(self, uid: str, generation: int | None = None) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 
+from mooring.errors import BadInput
 from mooring.explainer.expressions import BadExpression, compiled
-from mooring.hosting.explaining import expressions_of
+from mooring.explainer.plan import Plan
+from mooring.hosting.explaining import ExplainerRoute, baseline_uri, expressions_of
 from mooring.hosting.rules import Members
 
 SOLVER = "numpy"
@@ -22,8 +24,22 @@ def is_there(module: str) -> bool:
 
 
 def objection(explainer: Members) -> str | None:
-    """Why nothing could be explained with this ClarifyExplainerConfig, for FailureReason."""
-    return missing_extra(explainer) or bad_expression(explainer)
+    """Why nothing could be explained with this ClarifyExplainerConfig, for FailureReason.
+
+    Of a baseline in S3 only `planned` can tell that, where it has been read.
+    """
+    found = missing_extra(explainer) or bad_expression(explainer)
+    if found is None and baseline_uri(explainer) is None:
+        try:
+            planned(explainer, None)
+        except BadInput as error:
+            found = f"ExplainerConfig cannot be used: {error}"
+    return found
+
+
+def planned(explainer: Members, baseline: bytes | None) -> Plan:
+    """The explainer as it will be used; `baseline` is what ShapBaselineUri names. Raises `BadInput`."""
+    return Plan(ExplainerRoute("", explainer), baseline)
 
 
 def missing_extra(explainer: Members) -> str | None:

@@ -34,6 +34,11 @@ def baseline_refused(uri: str, detail: str) -> str:
     )
 
 
+def baseline_unusable(uri: str, detail: str) -> str:
+    """A baseline in S3 that is none."""
+    return f'The SHAP baseline at "{uri}" cannot be used: {detail}'
+
+
 def with_last_lines(failure: str, lines: Sequence[str]) -> str:
     """A failure, and behind it as many of the last lines of the replica's log as FailureReason has room for."""
     told = ""
