@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.acceptance.running import Deployment, Server, wait_until
+from tests.acceptance.test_access import keyed
 
 ROWS = b"1,2,3\n4,5,6\n"
 WITHOUT = """
@@ -237,6 +238,19 @@ def test_a_baseline_of_an_endpoint_that_is_deleted_while_it_is_sought(explained:
     explained.put()
     explained.own.simple("other")
     assert explained.kept() == []
+
+
+def test_a_baseline_in_an_s3_elsewhere_that_verifies_signatures(make_server: Callable[..., Server]) -> None:
+    other = keyed(make_server("other", MOORING_ACCESS_MODE="keys").start())
+    access = {"MOORING_OBJECTS_ACCESS_KEY_ID": other.key[0], "MOORING_OBJECTS_SECRET_ACCESS_KEY": other.key[1]}
+    server = make_server("here", **access, MOORING_OBJECTS_ENDPOINT_URL=other.url).start()
+    own = Deployment(other)  # its objects are there, and all else here
+    own.server, own.sagemaker, own.runtime = server, server.client("sagemaker"), server.client("sagemaker-runtime")
+    explained = Explained(own)
+    explained.own.wait(explained.create("e", **explainer({"ShapBaselineUri": explained.put("in put/a+%.csv")})))
+    assert [path.read_bytes() for path in explained.kept()] == [ROWS]
+    missing = f"s3://{own.bucket}/none"
+    assert f"({missing}: there is no such object" in explained.failed("none", **explainer({"ShapBaselineUri": missing}))
 
 
 @pytest.mark.parametrize(("module", "extra"), [("numpy", "explainer"), ("spacy", "text")])
