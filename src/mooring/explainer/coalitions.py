@@ -19,6 +19,14 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from mooring.explainer.regression import Regression
+
+HELD_OUT = 0.2
+"""Of the pairs."""
+TOGETHER = 2048
+"""Pairs, whose covariances take 32 MB."""
+CELLS = 1 << 25
+"""Of an exact design at most; of another a quarter of it, as it takes more to solve. Nobody waits for more."""
 KEPT = 16
 """Designs that are kept, with what was computed of them."""
 KEPT_CELLS = 1 << 20
@@ -45,15 +53,39 @@ class Coalitions:
         """(pairs, players): 1 where the first of a pair has the player, else -1."""
         return np.where(self.masks[::2], 1.0, -1.0)
 
+    @cached_property
+    def regression(self) -> Regression:
+        """Of order 1, over all pairs."""
+        return Regression(self.signs, self.weights)
+
+    @cached_property
+    def early(self) -> Regression:
+        """Of order 1, over the pairs that are not held out."""
+        return Regression(self.signs[: -self.held_out], self.weights[: -self.held_out])
+
+    @cached_property
+    def leading(self) -> Coalitions:
+        """No more pairs than can be solved together."""
+        kept = self.weights[:TOGETHER]
+        return self if len(kept) == len(self.weights) else Coalitions(self.masks[: 2 * TOGETHER], False, kept)
+
+    @property
+    def held_out(self) -> int:
+        """How many of the last pairs judge what was fitted to the others."""
+        return int(HELD_OUT * len(self.weights))
+
 
 def coalitions(players: int, samples: int, seed: int | None) -> Coalitions:
     """At most `samples` coalitions, all that there are when they are no more; never the empty and the full one.
 
     `players` is at least 1; one player has no coalitions to ask for. An odd sample has no complement and is left out.
+    So are samples beyond a bound of memory, 400,000 for 20 players and 16,000 for 500.
     """
     if players < 1 or samples < 0:
         raise ValueError(f"no design for {players} players and {samples} samples")
     seed = PROCESS_SEED if seed is None else seed
+    if players * (2**players - 2) > CELLS:
+        samples = min(samples, CELLS // 4 // players)
     cells = players * min(samples, 2**players - 2)
     return _kept(players, samples, seed) if cells <= KEPT_CELLS else _made(players, samples, seed)
 

@@ -19,25 +19,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooring.explainer.factoring import whitened
+from mooring.explainer.regression import alone
 
 Array = NDArray[np.float64]
 
-STEPS = 6
-SEARCHED = 256
+STEPS = 5
+SEARCHED = 192
 """Pairs on which weights are found, or twice the players where that is more."""
-HELD_OUT = 0.2
-"""Of the pairs: predicted from the others to judge the fit."""
+ENOUGH = 8
+"""Fewer pairs say nothing of weights."""
 NODES = 24
 """At most, of the quadrature for 1 / |T|, which is exact for twice as many players."""
 LEAST_NOISE, MOST_NOISE = 1e-9, 1e2
-LEAST, MOST = 1e-6, 3.0
-"""Of a."""
+LEAST, MOST, SUM = 1e-6, 3.0, 300.0
+"""Of a: of one, of one, of all."""
 
 
 class Prior(NamedTuple):
     a: Array
     noise: float
-    """Of a pair, beside the variance 1 of what the kernel explains."""
+    """The variance of what each pair has on its own, where that of what it shares with others is 1."""
 
 
 class Fitted(NamedTuple):
@@ -49,77 +50,87 @@ class Fitted(NamedTuple):
     """(held out, K): of the last pairs, by how much they were mispredicted from the others."""
 
 
-def prior(signs: Array, odd: Array, guess: Array) -> Prior:
-    """For classes `odd` (pairs, K), each of a similar scale. `guess` is how much each player matters, to begin with."""
-    w = 0.6 * (guess + 0.02 * guess.max()) / (1.02 * guess.max()) if guess.max() > 0 else np.full(len(guess), 0.3)
-    found, noise = np.arctanh(w), 1e-3
-    best, likeliest = Prior(found, noise), -np.inf
-    for _ in range(STEPS):
-        likely, grow, grow_noise = _rescaling(signs, odd, Prior(found, noise))
+def prior(signs: Array, odd: Array, free: Array, guess: Array, first: float) -> Prior:
+    """For classes `odd` (pairs, K), each of a similar scale.
+
+    The search begins with weights like `guess`, how much each player matters, whose sum (of a) is at most `first`.
+    """
+    largest = guess.max()
+    a = np.arctanh(0.6 * (guess + 0.02 * largest) / (1.02 * largest)) if largest > 0 else np.ones(len(guess))
+    a, noise = a * min(1.0, first / a.sum()), 1e-3
+    best, likeliest = Prior(a, noise), -np.inf
+    searched = max(SEARCHED, 2 * len(guess))
+    signs, odd, free = signs[:searched], odd[:searched], free[:searched]
+    for _ in range(STEPS if len(signs) >= ENOUGH else 0):
+        likely, grow, grow_noise = _rescaling(signs, odd, free, Prior(a, noise))
         if likely > likeliest:
-            best, likeliest = Prior(found, noise), likely
-        found = np.clip(found * grow, LEAST, MOST)
+            best, likeliest = Prior(a, noise), likely
+        a = np.clip(a * grow, LEAST, MOST)
+        a *= min(1.0, SUM / a.sum())
         noise = float(np.clip(noise * grow_noise, LEAST_NOISE, MOST_NOISE))
     return best
 
 
-def fitted(signs: Array, odd: Array, total: Array, given: Prior) -> Fitted:
-    """Order 1 is free in it, and half of `total` is what the pair of the full coalition and the empty one has."""
-    count, players = len(signs) + 1, signs.shape[1]
-    at = np.vstack([np.ones((1, players)), signs])
-    seen = np.vstack([total[None] / 2, odd])
-    kernel = _kernel(at, given.a)[0]
+def fitted(signs: Array, odd: Array, free: Array, worth: Array, given: Prior, held_out: int) -> Fitted:
+    """Of pairs and of the full coalition with the empty one, which comes first among `signs`.
+
+    `free` (pairs, parts) is what pairs have of what no prior bounds, `worth` (parts, players) what that is worth.
+    """
+    count, parts = free.shape
+    _, kernel = _kernel(signs, given.a)
     kernel.flat[:: count + 1] += given.noise
-    kernel[0, 0] += 1e-9 - given.noise
-    toward, spread = _shapley(at, given.a)
-    lower, solved = whitened(kernel, np.hstack([at, toward, seen]))
-    free, across, known = np.split(solved, [players, 2 * players], axis=1)
-    kept = count - int(HELD_OUT * count)
-    early = np.linalg.lstsq(free[:kept], known[:kept], rcond=None)[0]
+    toward, spread = _shapley(signs, given.a)
+    # What no interaction explains is no error of measurement, but the game's.
+    own, squares = alone(signs)
+    toward += given.noise * own
+    spread += given.noise * (squares + float((own[0] ** 2).sum()))
+    lower, solved = whitened(kernel, np.hstack([free, toward, odd]))
+    free, across, known = np.split(solved, [parts, parts + signs.shape[1]], axis=1)
+    kept = count - held_out
+    basis, triangle = np.linalg.qr(free[:kept])
+    early = np.linalg.solve(triangle, basis.T @ known[:kept])
     missed = np.tril(lower[kept:, kept:]) @ (known[kept:] - free[kept:] @ early)
     basis, triangle = np.linalg.qr(free)
     inverse = np.linalg.inv(triangle)
-    order1 = inverse @ (basis.T @ known)
-    rest = known - free @ order1
-    values = across.T @ rest + 2 * order1
-    scale = (rest**2).sum(axis=0) / (count - players)
-    unsure = spread - (across**2).sum() + (((2 * np.eye(players) - across.T @ free) @ inverse) ** 2).sum()
-    return Fitted(values, max(float(unsure), 0.0) * scale, missed)
+    unbounded = inverse @ (basis.T @ known)
+    rest = known - free @ unbounded
+    scale = (rest**2).sum(axis=0) / (count - parts)
+    unsure = spread - (across**2).sum() + (((worth.T - across.T @ free) @ inverse) ** 2).sum()
+    return Fitted(across.T @ rest + worth.T @ unbounded, max(float(unsure), 0.0) * scale, missed)
 
 
 def _kernel(signs: Array, a: Array) -> tuple[Array, Array]:
-    """sinh(sum a z z') over its value where z = z', and cosh over the same."""
-    most = a.sum()
-    up = np.exp((signs * a) @ signs.T - most)
-    down = np.exp(-2 * most) / up
-    whole = 1 - np.exp(-2 * most)
-    return (up - down) / whole, (up + down) / whole
+    """sum a z z', and the kernel, which is its sinh over the value where z = z'."""
+    inner = (signs * a) @ signs.T
+    kernel = np.sinh(inner)
+    kernel *= 1 / np.sinh(a.sum())
+    return inner, kernel
 
 
-def _rescaling(signs: Array, odd: Array, given: Prior) -> tuple[float, Array, float]:
+def _rescaling(signs: Array, odd: Array, free: Array, given: Prior) -> tuple[float, Array, float]:
     """The logarithm of the likelihood of the pairs, and by what to multiply weights and noise to come nearer its peak.
 
-    Order 1 is projected out (restricted likelihood), and each class has a scale of its own, which is fitted.
+    What is free is projected out (restricted likelihood), and each class has a scale of its own, which is fitted.
     """
-    count, players = signs.shape
-    sinh, cosh = _kernel(signs, given.a)
-    matrix = sinh.copy()
+    count, parts = free.shape
+    inner, kernel = _kernel(signs, given.a)
+    matrix = kernel.copy()
     matrix.flat[:: count + 1] += given.noise
-    lower = np.linalg.cholesky(matrix)
-    inverse = np.linalg.inv(matrix)
-    free = inverse @ signs
-    inner = signs.T @ free
-    project = inverse - free @ np.linalg.solve(inner, free.T)
-    dual = project @ odd
-    scale = np.maximum((odd * dual).sum(axis=0) / (count - players), np.finfo(float).tiny)
-    likely = -np.log(np.diag(lower)).sum() - np.linalg.slogdet(inner)[1] / 2
-    likely -= (count - players) / 2 * np.log(scale).mean()
-    dual /= np.sqrt(scale * len(scale))
-    expected = (signs * ((project * cosh) @ signs)).sum(axis=0)
-    observed = sum((signs * one[:, None] * (cosh @ (signs * one[:, None]))).sum(axis=0) for one in dual.T)
-    # The kernel is divided by its largest value, which grows with every weight.
+    lower, solved = whitened(matrix, np.hstack([np.eye(count), free, odd]))
+    root, free, known = np.split(solved, [count, count + parts], axis=1)
+    basis, triangle = np.linalg.qr(free)
+    root = root - basis @ (basis.T @ root)
+    known = known - basis @ (basis.T @ known)
+    scale = np.maximum((known**2).sum(axis=0) / (count - parts), np.finfo(float).tiny)
+    likely = -np.log(np.diag(lower)).sum() - np.log(np.abs(np.diag(triangle))).sum()
+    likely -= (count - parts) / 2 * np.log(scale).mean()
+    project, dual = root.T @ root, root.T @ (known / np.sqrt(scale * len(scale)))
+    # Derivatives of the kernel by the logarithms of weights; it is divided by its largest value, which grows with each.
+    surplus = np.cosh(inner) / np.sinh(given.a.sum())
+    expected = (signs * ((project * surplus) @ signs)).sum(axis=0)
+    observed = sum((signs * one[:, None] * (surplus @ (signs * one[:, None]))).sum(axis=0) for one in dual.T)
     growth = 1 / np.tanh(given.a.sum())
-    expected_all, observed_all = growth * (project * sinh).sum(), growth * (dual * (sinh @ dual)).sum()
+    expected_all, observed_all = growth * (project * kernel).sum(), growth * (dual * (kernel @ dual)).sum()
     ratio = (observed + expected_all) / (expected + observed_all)
     return float(likely), ratio, float((dual**2).sum() / np.trace(project))
 

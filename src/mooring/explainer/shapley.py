@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.explainer import interactions, regression
+from mooring.explainer import interactions
 from mooring.explainer.coalitions import Coalitions, coalitions
 
 __all__ = ["Attributions", "Coalitions", "attributions", "coalitions", "log_odds"]
@@ -24,6 +24,12 @@ Array = NDArray[np.float64]
 CLIP = 1e-12
 NOTHING = 1e-13
 """Of the largest value: what is smaller is rounding."""
+CROWDED = 2
+"""Pairs a player: with fewer, order 1 is bounded by its prior too, but for the equal share of all."""
+WIDE, NARROW = 6.0, 0.3
+"""Where the search for weights begins: with interactions of many orders, and with next to none when crowded."""
+UNKNOWN = 1.0
+"""The relative error of what is no better than nothing."""
 AT_ONCE = 1 << 18
 """Coalitions that the closed form takes at a time."""
 
@@ -74,40 +80,45 @@ def _exact(design: Coalitions, gains: Array, total: Array) -> Array:
 
 
 def _estimated(design: Coalitions, odd: Array, total: Array) -> tuple[Array, float]:
-    signs, weights = design.signs, design.weights
-    additive = regression.fitted(signs, weights, odd, total)
-    rest = odd - signs @ additive.values / 2
-    left = np.abs(rest).max(initial=0.0)
-    if left <= NOTHING or not np.isfinite(additive.variance):
-        return additive.values, _relative(additive.variance if left > NOTHING else 0.0, additive.values)
-    deeper = _deeper(design, rest, additive.values)
-    if deeper is None:
-        return additive.values, _relative(additive.variance, additive.values)
-    held = len(deeper.missed)
-    early = regression.fitted(signs[:-held], weights[:-held], odd[:-held], total)
-    alternative = odd[-held:] - signs[-held:] @ early.values / 2
-    if (deeper.missed**2).sum() >= (alternative**2).sum():
-        return additive.values, _relative(additive.variance, additive.values)
-    found = additive.values + deeper.values
-    return found, _relative(float(deeper.variance.sum()), found)
-
-
-def _deeper(design: Coalitions, rest: Array, additive: Array) -> interactions.Fitted | None:
-    """What interactions explain of the rest, in all classes with the same weights; None where they are too many."""
     signs, players = design.signs, design.players
-    searched = max(interactions.SEARCHED, 2 * players)
-    if len(signs) < 2 * players:
-        return None
+    equal = np.tile(total / players, (players, 1))
+    if _nothing(odd - signs @ equal / 2):
+        return equal, UNKNOWN if len(odd) < players - 1 and total.any() else 0.0
+    additive = design.regression.fitted(odd, total)
+    if design.regression.determined and _nothing(odd - signs @ additive.values / 2):
+        return additive.values, 0.0
+    if len(odd) > len(design.leading.weights):
+        leading = _estimated(design.leading, odd[: len(design.leading.weights)], total)
+        return min(leading, _with_error(*additive), key=lambda found: found[1])
+    if len(odd) < CROWDED * players:
+        deeper = _deeper(design, odd, total, equal, np.ones((1, players)), NARROW)
+        return (equal, UNKNOWN) if deeper is None else _with_error(deeper.values, deeper.variance)
+    deeper = _deeper(design, odd, total, additive.values, np.eye(players), WIDE)
+    if deeper is not None:
+        held = design.held_out
+        early = design.early.fitted(odd[:-held], total).values
+        if (deeper.missed**2).sum() < ((odd[-held:] - signs[-held:] @ early / 2) ** 2).sum():
+            return _with_error(deeper.values, deeper.variance)
+    return _with_error(*additive)
+
+
+def _deeper(
+    design: Coalitions, odd: Array, total: Array, start: Array, free: Array, first: float
+) -> interactions.Fitted | None:
+    """With interactions, of the same weights in all classes, where `free` (parts, players) may differ from `start`."""
+    signs = np.vstack([np.ones((1, design.players)), design.signs])
+    rest = np.vstack([total / 2, odd]) - signs @ start / 2
     scales = np.sqrt((rest**2).mean(axis=0))
     scales[scales <= NOTHING] = 1.0
-    rest = rest / scales
-    guess = np.sqrt(((additive / scales) ** 2).sum(axis=1))
+    rest /= scales
+    guess = np.sqrt(((start / scales) ** 2).sum(axis=1))
+    parts = signs @ free.T
     try:
-        given = interactions.prior(signs[:searched], rest[:searched], guess)
-        found = interactions.fitted(signs, rest, np.zeros(rest.shape[1]), given)
+        given = interactions.prior(design.signs, rest[1:], parts[1:], guess, first)
+        found = interactions.fitted(signs, rest, parts, 2 * free, given, design.held_out)
     except np.linalg.LinAlgError:
         return None
-    return interactions.Fitted(found.values * scales, found.variance * scales**2, found.missed * scales)
+    return interactions.Fitted(start + found.values * scales, found.variance * scales**2, found.missed * scales)
 
 
 def _efficient(found: Array, total: Array) -> Array:
@@ -117,8 +128,10 @@ def _efficient(found: Array, total: Array) -> Array:
     return found
 
 
-def _relative(variance: float, found: Array) -> float:
-    norm = float(np.linalg.norm(found))
-    if variance <= 0.0:
-        return 0.0
-    return float(np.sqrt(variance)) / norm if norm > 0 else float("inf")
+def _nothing(rest: Array) -> bool:
+    return float(np.abs(rest).max(initial=0.0)) <= NOTHING
+
+
+def _with_error(found: Array, variance: Array | float) -> tuple[Array, float]:
+    wrong, norm = float(np.sqrt(np.sum(variance))), float(np.linalg.norm(found))
+    return found, min(wrong / norm, UNKNOWN) if norm > 0 else UNKNOWN
