@@ -13,6 +13,8 @@ from mooring.explainer.formats import CSV, JSON_LINES, text_of
 from mooring.explainer.json_records import Number
 from mooring.explainer.literals import number_of
 
+LARGEST = 6 << 20
+"""Bytes of a baseline. Each of its rows is as many calls of the model as a baseline of one row is."""
 NUMERICAL, CATEGORICAL, TEXT = "numerical", "categorical", "text"
 
 
@@ -37,6 +39,8 @@ def baseline_of(config: dict[str, Any], stored: bytes | None, features: Any | No
     content = stored if inline is None else inline.encode("utf-8", "surrogatepass")
     if content is None:
         raise Unexplainable("There is no baseline: ShapBaselineConfig needs ShapBaseline or ShapBaselineUri.")
+    if len(content) > LARGEST:
+        raise Unexplainable(f"{whose} has {len(content)} bytes; at most {LARGEST} can be used.")
     form = wanted.get("MimeType", CSV).lower()
     text = text_of(content, whose, "explainer")
     if form == JSON_LINES:

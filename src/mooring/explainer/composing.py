@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.explainer.plan import Plan
 from mooring.explainer.records import Reading
-from mooring.explainer.synthesis import Game, TextFeature
 
 Attributions = NDArray[np.float64]
 
@@ -25,13 +23,13 @@ def response(reading: Reading, attributions: Sequence[Attributions | None]) -> b
         "version": VERSION,
         "predictions": {"content_type": explain.answered_type, "data": explain.answer.decode("utf-8", "replace")},
     }
-    if reading.labels is not None:
-        said["label_headers"] = reading.labels
+    labels = reading.labels
+    if labels is not None:
+        said["label_headers"] = labels
     said["explanations"] = {}
     if any(each is not None for each in attributions):
         said["explanations"]["kernel_shap"] = [
-            None if each is None else _record(reading.plan, reading.game(i), each)
-            for i, each in enumerate(attributions)
+            None if each is None else _record(reading, i, each) for i, each in enumerate(attributions)
         ]
     try:
         return json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
@@ -39,18 +37,17 @@ def response(reading: Reading, attributions: Sequence[Attributions | None]) -> b
         return json.dumps(said, separators=(",", ":")).encode()
 
 
-def _record(plan: Plan, game: Game, attributions: Attributions) -> list[dict[str, Any]]:
+def _record(reading: Reading, index: int, attributions: Attributions) -> list[dict[str, Any]]:
+    plan = reading.plan
     values: list[list[float]] = attributions.tolist()
     made, at = [], 0
-    for column, feature in enumerate(game.features):
-        found: list[dict[str, Any]]
-        if isinstance(feature, TextFeature):
-            found = [
-                {"attribution": value, "description": {"partial_text": unit.text, "start_idx": unit.start}}
-                for unit, value in zip(feature.units, values[at:], strict=False)
-            ]
-        else:
-            found = [{"attribution": values[at]}]
+    for column in range(plan.baseline.columns):
+        units = reading.units(index, column)
+        found: list[dict[str, Any]] = [
+            {"attribution": value} for value in values[at : at + (len(units) if units else 1)]
+        ]
+        for one, unit in zip(found, units or (), strict=False):
+            one["description"] = {"partial_text": unit.text, "start_idx": unit.start}
         at += len(found)
         said: dict[str, Any] = {"attributions": found}
         if plan.feature_headers is not None:

@@ -45,8 +45,8 @@ def columns_of(row: Row) -> int:
     return row.count(",") + 1 if isinstance(row, str) else len(row)
 
 
-def written(text: str) -> str:
-    """A cell, quoted where it must be."""
-    if _NEEDS_QUOTES.search(text):
+def written(text: str, *, alone: bool) -> str:
+    """A cell, quoted where it must be. A record of an empty cell alone would be an empty line, and no record."""
+    if _NEEDS_QUOTES.search(text) or (alone and not text):
         return '"' + text.replace('"', '""') + '"'
     return text

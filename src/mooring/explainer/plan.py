@@ -10,8 +10,8 @@ from typing import Any
 
 from mooring.explainer.baseline import TEXT, Baseline, baseline_of, inferred_types
 from mooring.explainer.expressions import BadExpression, compiled
-from mooring.explainer.faults import Unexplainable
-from mooring.explainer.rendering import rendered, text_in
+from mooring.explainer.faults import Unexplainable, shown
+from mooring.explainer.rendering import Rendering, text_in
 from mooring.hosting.explaining import ExplainerRoute
 
 PLACEHOLDER = "$features"
@@ -67,11 +67,13 @@ class Plan:
         """For each feature, what stands for it in a format where it is absent, from each row of the baseline."""
         if form not in self._absent:
             self.refuse_other_counts()
-            self._absent[form] = [
-                [self._rendered(row[column], form, column, i) for i, row in enumerate(self.baseline.rows)]
-                for column in range(self.baseline.columns)
-            ]
+            rendering = self.rendering(form)
+            self._absent[form] = [self._absent_of(column, rendering) for column in range(self.baseline.columns)]
         return self._absent[form]
+
+    def rendering(self, form: str) -> Rendering:
+        """How features are written in a format."""
+        return Rendering(form, self.baseline.columns == 1)
 
     def replacements(self, column: int) -> list[str]:
         """What stands for one unit of a text that is absent, from each row of the baseline."""
@@ -86,8 +88,14 @@ class Plan:
                     "they must be as many."
                 )
 
-    def _rendered(self, value: Any, form: str, column: int, row: int) -> bytes:
-        return rendered(value, form, self.baseline.form, self.is_text(column), _where(row, column))
+    def _absent_of(self, column: int, rendering: Rendering) -> list[bytes]:
+        found = []
+        for i, row in enumerate(self.baseline.rows):
+            try:
+                found.append(rendering.rendered(row[column], self.baseline.form, self.types[column]))
+            except ValueError as error:
+                raise Unexplainable(f"{_where(i, column)}: {shown(row[column])} cannot be written: {error}") from None
+        return found
 
     def is_text(self, column: int) -> bool:
         """Whether a feature is divided into units."""

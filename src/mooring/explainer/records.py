@@ -6,7 +6,6 @@ Only records that are explained are looked into; of the others no more is known 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,22 @@ from numpy.typing import NDArray
 
 from mooring.explainer import csv_records, json_records, selecting
 from mooring.explainer.baseline import features_of
+from mooring.explainer.bulk import Classes
 from mooring.explainer.csv_records import Row
-from mooring.explainer.faults import Unexplainable
+from mooring.explainer.faults import Unexplainable, shown
 from mooring.explainer.formats import CSV, format_of, text_of
 from mooring.explainer.frames import Explain
-from mooring.explainer.outputs import Answer, Classes, answer_of, classes_of, ordered_scores
+from mooring.explainer.outputs import ANSWER, Answer, answer_of, classes_of, labels_told, ordered_scores
 from mooring.explainer.plan import Plan
-from mooring.explainer.rendering import rendered, surroundings, text_in
+from mooring.explainer.rendering import surroundings, text_in
 from mooring.explainer.synthesis import Feature, Game, TextFeature
+from mooring.explainer.text import BadText, MaskedText, Unit, units
 
 REQUEST = "The request"
+MOST = 100_000
+"""Records in a call; each is looked at by the expression."""
+MOST_EXPLAINED = 10_000
+"""Records that are explained in a call. In its minute a model predicts some thousands of rows for far fewer."""
 
 
 class Reading:
@@ -38,88 +43,124 @@ class Reading:
         self.scores: list[NDArray[np.float64]] = []
         """For each record its scores; none for one that is not explained."""
         self.classes = Classes(0, None)
-        self._games: dict[int, Game] = {}
+        self._rows: dict[int, Row] = {}
+        self._found_units: dict[tuple[int, int], list[Unit]] = {}
         constant = selecting.constant_of(expression)
         if constant is False:
             return
         rows = _rows_of(self.form, text_of(explain.request, REQUEST, "caller"))
+        if len(rows) > MOST:
+            raise Unexplainable(f"The request has {len(rows)} records; an explained call has at most {MOST}.", "caller")
         answer = answer_of(plan, explain.answered_type, explain.answer, len(rows))
         self.selected = [
             bool(constant) or selecting.is_selected(expression, answer.form, row, i)
             for i, row in enumerate(answer.rows)
         ]
-        if any(self.selected):
+        explained = sum(self.selected)
+        if explained > MOST_EXPLAINED:
+            raise Unexplainable(
+                f"{explained} records of the request are to be explained; at most {MOST_EXPLAINED} can be in one call."
+            )
+        if explained:
             self._read(rows, answer)
 
     @property
     def labels(self) -> list[str] | None:
-        """The names of the classes, which the answer knows or else the configuration."""
-        return list(self.classes.labels) if self.classes.labels is not None else self.plan.label_headers
+        """The names of the classes, which the answer says or else the configuration."""
+        if self.classes.labels is not None:
+            return list(self.classes.labels)
+        explain, found = self.explain, None
+        if not any(self.selected):
+            found = labels_told(self.plan, explain.answered_type, explain.answer)
+        return self.plan.label_headers if found is None else found
 
     def game(self, index: int) -> Game:
-        """Of an explained record."""
-        return self._games[index]
+        """Of an explained record; made anew each time."""
+        values = self._values(index)
+        return Game(self._features(values, index), surroundings(self.form, self.plan.template))
+
+    def units(self, index: int, column: int) -> list[Unit] | None:
+        """Of a text in an explained record whose game was made; None for a feature that has none."""
+        return self._found_units.get((index, column))
 
     def _read(self, rows: Sequence[Row], answer: Answer) -> None:
         first = self.selected.index(True)
-        self.classes = classes_of(self.plan, answer.form, answer.rows[first], f"The model's answer for record {first}")
+        self.classes = classes_of(self.plan, answer.form, answer.rows[first], f"{ANSWER} for record {first}")
         self._refuse_other_labels()
+        surroundings(self.form, self.plan.template)
+        self.plan.absent(self.form)
         none = np.empty(0)
         for i, selected in enumerate(self.selected):
             self.scores.append(self._scores(answer, i) if selected else none)
-        around = surroundings(self.form, self.plan.template)
-        for i, selected in enumerate(self.selected):
             if selected:
-                self._games[i] = Game(self._features(rows[i], i), around)
+                self._rows[i] = rows[i]
+                self._refuse_what_cannot_be_read(i)
 
     def _scores(self, answer: Answer, i: int) -> NDArray[np.float64]:
-        where = f"The model's answer for record {i}"
+        where = f"{ANSWER} for record {i}"
         return np.array(ordered_scores(self.plan, answer.form, answer.rows[i], self.classes, where))
 
     def _refuse_other_labels(self) -> None:
         headers = self.plan.label_headers
-        if self.classes.labels is None and headers is not None and len(headers) != self.classes.size:
+        if self.classes.labels is None and headers is not None and len(headers) != self.classes.count:
             raise Unexplainable(
-                f"LabelHeaders has {len(headers)} entries and the model's answer {self.classes.size} scores: "
+                f"LabelHeaders has {len(headers)} entries and the model's answer {self.classes.count} scores: "
                 "they must be as many."
             )
 
-    def _features(self, row: Row, i: int) -> list[Feature | TextFeature]:
-        absent = self.plan.absent(self.form)
-        count = csv_records.columns_of(row) if self.form == CSV else None
-        if count in (None, len(absent)):
-            values: list[Any]
-            if self.form == CSV:
-                values = csv_records.cells_of(row)
-            else:
-                where = f"Record {i} of the request"
-                value = json_records.value_of(str(row), where, "caller")
-                values = features_of(value, where, self.plan.features, "explainer")
-            count = len(values)
-        if count != len(absent):
+    def _refuse_what_cannot_be_read(self, i: int) -> None:
+        """Before the model works on any record; one whose body is all commas is never divided into cells."""
+        if self.form == CSV:
+            self._refuse_other_count(csv_records.columns_of(self._rows[i]), i)
+        else:
+            self._values(i)
+
+    def _values(self, i: int) -> list[Any]:
+        if self.form == CSV:
+            return list(csv_records.cells_of(self._rows[i]))
+        where = f"Record {i} of the request"
+        value = json_records.value_of(str(self._rows[i]), where, "caller")
+        values = features_of(value, where, self.plan.features, "explainer")
+        self._refuse_other_count(len(values), i)
+        return values
+
+    def _refuse_other_count(self, count: int, i: int) -> None:
+        usual = self.plan.baseline.columns
+        if count != usual:
             raise Unexplainable(
-                f"Record {i} of the request has {count} features and the baseline has {len(absent)}: "
-                "they must be as many, without a label."
+                f"Record {i} of the request has {count} features and the baseline has {usual}: "
+                "they must be as many, and none of them a label."
             )
-        return [self._feature(value, i, column, absent[column]) for column, value in enumerate(values)]
 
-    def _feature(self, value: Any, i: int, column: int, absent: list[bytes]) -> Feature | TextFeature:
-        where = f"Record {i} of the request, feature {column}"
-        is_text = self.plan.is_text(column)
-        present = rendered(value, self.form, self.form, is_text, where)
-        if not is_text:
-            return Feature(present, absent)
-        return _text_feature(self.plan, self.form, text_in(value, where), present, column)
+    def _features(self, values: list[Any], i: int) -> list[Feature | TextFeature]:
+        plan = self.plan
+        rendering, absent = plan.rendering(self.form), plan.absent(self.form)
+        made: list[Feature | TextFeature] = []
+        for column, value in enumerate(values):
+            try:
+                present = rendering.rendered(value, self.form, plan.types[column])
+            except ValueError as error:
+                raise Unexplainable(f"{_where(i, column)}: {shown(value)} cannot be written: {error}.") from None
+            if plan.is_text(column):
+                text = text_in(value, _where(i, column))
+                found = self._found_units[i, column] = self._units_of(text, _where(i, column))
+                masked = MaskedText(text, found).masked
+                replacements = plan.replacements(column)
+                made.append(TextFeature(present, text, found, masked, replacements, rendering.rendered_text))
+            else:
+                made.append(Feature(present, absent[column]))
+        return made
+
+    def _units_of(self, text: str, where: str) -> list[Unit]:
+        config = self.plan.text or {}
+        try:
+            return units(text, config["Language"], config["Granularity"])
+        except BadText as error:
+            raise Unexplainable(f"{where}: {error}.") from None
 
 
-def _text_feature(plan: Plan, form: str, text: str, present: bytes, column: int) -> TextFeature:
-    from mooring.explainer.text import MaskedText, Unit, units
-
-    config = plan.text or {}
-    # A text without a unit, such as an empty one, is one unit.
-    found = units(text, config["Language"], config["Granularity"]) or [Unit(text, 0)]
-    written = partial(rendered, form=form, from_form=form, is_text=True, where="A text")
-    return TextFeature(present, text, found, MaskedText(text, found).masked, plan.replacements(column), written)
+def _where(record: int, column: int) -> str:
+    return f"Record {record} of the request, feature {column}"
 
 
 def baseline_lines(plan: Plan, content_type: str) -> list[bytes]:

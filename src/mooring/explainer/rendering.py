@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from mooring.explainer import csv_records, json_records
+from mooring.explainer.baseline import NUMERICAL, TEXT
 from mooring.explainer.faults import Unexplainable, shown
 from mooring.explainer.formats import CSV
+from mooring.explainer.literals import number_of
 
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
-def rendered(value: Any, form: str, from_form: str, is_text: bool, where: str) -> bytes:
-    """A feature: text of a CSV cell, or a JSON value."""
-    try:
-        if form == CSV:
-            return csv_records.written(value if from_form == CSV else _cell(value)).encode()
-        if from_form == CSV and not is_text and _JSON_NUMBER.fullmatch(value):
+class Rendering(NamedTuple):
+    """How features are written in calls of one format."""
+
+    form: str
+    """Of the call."""
+    alone: bool
+    """Whether records have one feature only."""
+
+    def rendered(self, value: Any, from_form: str, kind: str) -> bytes:
+        """A feature of this type, which is text of a CSV cell or a JSON value. ValueError when it cannot be written."""
+        if self.form == CSV:
+            text = value if from_form == CSV else _cell(value)
+            return csv_records.written(text, alone=self.alone).encode()
+        if from_form == CSV and kind != TEXT and _JSON_NUMBER.fullmatch(value):
             return bytes(value, "ascii")
+        if from_form == CSV and kind == NUMERICAL:  # a number in another form than JSON's, such as +1 or .5
+            return json.dumps(number_of(value)).encode()
         return json_records.written(value).encode()
-    except (ValueError, RecursionError) as error:
-        raise Unexplainable(f"{where}: {shown(value)} cannot be written: {error}") from None
+
+    def rendered_text(self, text: str) -> bytes:
+        """A feature that is text, of a record of the call."""
+        return self.rendered(text, self.form, TEXT)
 
 
 def surroundings(form: str, template: tuple[str, str] | None) -> tuple[bytes, bytes]:

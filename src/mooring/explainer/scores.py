@@ -27,15 +27,19 @@ def labels_in(plan: Plan, form: str, row: Row, where: str) -> list[str] | None:
     if form == CSV:
         if plan.label_index is None:
             return None
-        text = _cell(row, plan.label_index, "LabelIndex", where)
-        found: Any = list_of(text)
-        return [text] if found is None else [_label(each) for each in found]
+        return labels_of_cell(_cell(row, plan.label_index, "LabelIndex", where))
     if plan.label is None:
         return None
-    found = _searched(plan.label, "LabelAttribute", str(row), where)
+    found: Any = _searched(plan.label, "LabelAttribute", str(row), where)
     if found is None or found == []:
         raise Unexplainable(f"{where}: LabelAttribute {plan.label.expression!r} finds no labels in {shown(row)}.")
     return [_label(each) for each in found] if isinstance(found, list) else [_label(found)]
+
+
+def labels_of_cell(text: str) -> list[str]:
+    """The label that a cell is, or those that it lists."""
+    found = list_of(text)
+    return [text] if found is None else [_label(each) for each in found]
 
 
 def _of_cells(plan: Plan, row: Row, where: str) -> list[Any]:

@@ -34,18 +34,18 @@ def constant_of(expression: Any | None) -> bool | None:
 def is_selected(expression: Any, form: str, row: Row, record: int) -> bool:
     """Whether a record of an answer is to be explained."""
     value = loaded(form, row, record)
-    where = (
-        f"EnableExplanations {expression.expression!r}: record {record}, which the model answered with {shown(row)},"
-    )
     try:
         found = expression.search(value)
     except Exception as error:  # noqa: BLE001 - JMESPath raises anything: TypeError where text is compared with a number
         raise Unexplainable(
-            f"{where} cannot be evaluated: {error}. A number compares only with a number, in backquotes."
+            f"{_where(expression, row, record)} cannot be evaluated: {error}. "
+            "A number compares only with a number, and a literal one stands in backquotes."
         ) from None
     if type(found) is bool:
         return found
-    raise Unexplainable(f"{where} gives {shown(found)} and not true or false. Literals stand in backquotes.")
+    raise Unexplainable(
+        f"{_where(expression, row, record)} gives {shown(found)} and not true or false. Literals stand in backquotes."
+    )
 
 
 def loaded(form: str, row: Row, record: int) -> Any:
@@ -61,3 +61,7 @@ def _cell(text: str) -> Any:
         return number
     found = list_of(text)
     return text if found is None else found
+
+
+def _where(expression: Any, row: Row, record: int) -> str:
+    return f"EnableExplanations {expression.expression!r}: record {record}, which the model answered with {shown(row)},"

@@ -7,10 +7,12 @@ already; a synthetic record is no more than their concatenation. A call has tens
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mooring.explainer.text import Unit
 
 Masks = NDArray[np.bool_]
 
@@ -18,16 +20,9 @@ TOGETHER = 8
 """Neighbouring features that are looked up in one table, which has each combination of them."""
 TABLE_BYTES = 1 << 20
 """Of a table at most, unless one feature alone makes it larger."""
-
-
-class Unit(Protocol):
-    """A piece of a text, as `mooring.explainer.text` finds it."""
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def start(self) -> int: ...
+KEPT_BYTES = 4 << 20
+"""Of the tables of a game, which are kept for other coalitions with the same row of the baseline."""
+_VARIES, _STAYS = [True], [False]
 
 
 class Feature(NamedTuple):
@@ -39,7 +34,7 @@ class Feature(NamedTuple):
 
     def varies(self) -> list[bool]:
         """Of its player: whether some row of the baseline has another value."""
-        return [any(each != self.present for each in self.absent)]
+        return _STAYS if self.absent.count(self.present) == len(self.absent) else _VARIES
 
 
 class TextFeature(NamedTuple):
@@ -70,7 +65,8 @@ class Game:
         self.features = features
         self._before, self._after = surroundings
         self._varies = [feature.varies() for feature in features]
-        self._pieces: tuple[int, list[_Run | _Text]] = (-1, [])
+        self._parts: dict[int, list[_Table | _Text]] = {}
+        self._parts_bytes = 0
         self.players = sum(map(len, self._varies))
         """All features, and of a text all units."""
         self.varying: NDArray[np.intp] = np.flatnonzero([one for each in self._varies for one in each])
@@ -78,82 +74,88 @@ class Game:
 
     def lines(self, masks: Masks, baseline_row: int) -> list[bytes]:
         """A synthetic record for each row of `masks`: where its columns, those of `varying`, are true, the record's."""
-        if self._pieces[0] != baseline_row:
-            self._pieces = (baseline_row, self._pieces_with(baseline_row))
-        columns = [piece.column(masks) for piece in self._pieces[1]]
-        return list(map(b"".join, zip(*columns, strict=True)))
+        columns = [part.column(masks) for part in self._parts_of(baseline_row)]
+        return columns[0] if len(columns) == 1 else list(map(b"".join, zip(*columns, strict=True)))
 
-    def _pieces_with(self, row: int) -> list[_Run | _Text]:
-        made: list[_Run | _Text] = []
-        run = _Run(0)
-        constant, at = self._before, 0
+    def _parts_of(self, row: int) -> list[_Table | _Text]:
+        found = self._parts.get(row)
+        if found is None:
+            found = self._made(row)
+            self._parts_bytes += sum(part.size() for part in found)
+            if self._parts_bytes > KEPT_BYTES:
+                self._parts.clear()
+                self._parts_bytes = 0
+            self._parts[row] = found
+        return found
+
+    def _made(self, row: int) -> list[_Table | _Text]:
+        """What stands in a line, from left to right. What does not vary goes before the next that does."""
+        parts: list[_Table | _Text] = []
+        between, at = [self._before], 0
         for i, (feature, varies) in enumerate(zip(self.features, self._varies, strict=True)):
-            constant += b"," if i else b""
+            if i:
+                between.append(b",")
             if not any(varies):
-                constant += feature.present
+                between.append(feature.present)
                 continue
+            before = b"".join(between)
             if isinstance(feature, TextFeature):
-                made += (
-                    [run, _Text(constant, feature, varies, at, row)]
-                    if run.width
-                    else [_Text(constant, feature, varies, at, row)]
-                )
-                run = _Run(at + sum(varies))
+                parts.append(_Text(before, feature, varies, at, row))
             else:
-                if not run.takes(constant, feature.absent[row], feature.present):
-                    made.append(run)
-                    run = _Run(at)
-                run.take(constant, feature.absent[row], feature.present)
-            constant, at = b"", at + sum(varies)
-        run.end(constant + self._after)
-        return [*made, run]
+                last = parts[-1] if parts else None
+                absent, present = before + feature.absent[row], before + feature.present
+                if not isinstance(last, _Table) or not last.has_room(absent, present):
+                    parts.append(last := _Table(at))
+                last.add(absent, present)
+            between, at = [], at + sum(varies)
+        return [*parts, _Table(at, b"".join(between) + self._after)]
 
 
-class _Run:
-    """Neighbouring features, as a table of all their combinations: a mask is an index of it."""
+class _Table:
+    """Neighbouring features, each combination of them: a mask is an index."""
 
-    def __init__(self, start: int) -> None:
-        self._start, self.width = start, 0
-        self._table = [b""]
+    def __init__(self, start: int, only: bytes = b"") -> None:
+        self._start, self._width = start, 0
+        self._table = [only]
 
-    def takes(self, constant: bytes, absent: bytes, present: bytes) -> bool:
-        longest = len(self._table[-1]) + len(constant) + max(len(absent), len(present))
-        return not self.width or (self.width < TOGETHER and longest << (self.width + 1) <= TABLE_BYTES)
+    def has_room(self, absent: bytes, present: bytes) -> bool:
+        longest = max(map(len, self._table)) + max(len(absent), len(present))
+        return self._width < TOGETHER and longest << (self._width + 1) <= TABLE_BYTES
 
-    def take(self, constant: bytes, absent: bytes, present: bytes) -> None:
-        before = [each + constant for each in self._table] if constant else self._table
-        self._table = [each + absent for each in before] + [each + present for each in before]
-        self.width += 1
+    def add(self, absent: bytes, present: bytes) -> None:
+        self._table = [each + absent for each in self._table] + [each + present for each in self._table]
+        self._width += 1
 
-    def end(self, constant: bytes) -> None:
-        self._table = [each + constant for each in self._table]
+    def size(self) -> int:
+        return sum(map(len, self._table)) + 40 * len(self._table)
 
     def column(self, masks: Masks) -> list[bytes]:
-        if not self.width:
+        if not self._width:
             return self._table * len(masks)
-        codes = np.packbits(masks[:, self._start : self._start + self.width], axis=1, bitorder="little")
+        codes = np.packbits(masks[:, self._start : self._start + self._width], axis=1, bitorder="little")
         return list(map(self._table.__getitem__, codes[:, 0].tolist()))
 
 
 class _Text:
-    """A text, which is made anew for each choice of its units."""
+    """A text, made anew for each choice of its units."""
 
-    def __init__(self, constant: bytes, feature: TextFeature, varies: list[bool], start: int, row: int) -> None:
-        self._constant, self._feature = constant, feature
+    def __init__(self, before: bytes, feature: TextFeature, varies: list[bool], start: int, row: int) -> None:
+        self._before, self._feature = before, feature
         self._replacement = feature.replacements[row]
         self._varies = np.array(varies)
         self._columns = slice(start, start + sum(varies))
 
+    def size(self) -> int:
+        return len(self._before) + len(self._varies)
+
     def column(self, masks: Masks) -> list[bytes]:
         kept = np.ones((len(masks), len(self._varies)), np.bool_)
         kept[:, self._varies] = masks[:, self._columns]
-        known: dict[bytes, bytes] = {}
-        return [self._made(known, keep) for keep in kept]
+        # With features beside the text, the same choice comes again and again.
+        keys = [row.tobytes() for row in np.packbits(kept, axis=1)]
+        made = {key: self._made(keep) for key, keep in dict(zip(keys, kept, strict=True)).items()}
+        return [made[key] for key in keys]
 
-    def _made(self, known: dict[bytes, bytes], keep: NDArray[np.bool_]) -> bytes:
-        key = keep.tobytes()
-        found = known.get(key)
-        if found is None:
-            text = self._feature.masked(keep.tolist(), self._replacement)
-            found = known[key] = self._constant + self._feature.written(text)
-        return found
+    def _made(self, keep: NDArray[np.bool_]) -> bytes:
+        text = self._feature.masked(keep.tolist(), self._replacement)
+        return self._before + self._feature.written(text)
