@@ -15,6 +15,7 @@ from mooring.cli import (
     async_commands,
     endpoint_commands,
     environment,
+    explain_commands,
     finding,
     key_commands,
     running,
@@ -177,6 +178,7 @@ def run_command(
 
 app.command()(endpoint_commands.deploy)
 app.command(name="logs")(endpoint_commands.show_logs)
+app.command()(explain_commands.explain)
 
 
 @app.command()
