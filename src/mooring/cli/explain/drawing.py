@@ -86,7 +86,7 @@ class _Drawing:
         self._bars(found)
 
     def _bars(self, found: Portions) -> None:
-        names = [_named(each) for each in found.bars]
+        names = [printable(each.name) for each in found.bars]
         values = [printable(each.value) for each in found.bars]
         numbers = [number(each.attribution, signed=True) for each in found.bars]
         widths = _widths(self._console.width, _most(names), _most(values), _most(numbers))
@@ -176,10 +176,6 @@ def _widths(width: int, name: int, value: int, number: int) -> _Widths:
 
 def _most(texts: list[str]) -> int:
     return max(map(cell_len, texts))
-
-
-def _named(bar: Portion) -> str:
-    return printable(bar.name if bar.name.strip() else repr(bar.name))
 
 
 def _blended(strength: float) -> tuple[int, int, int]:

@@ -59,7 +59,7 @@ def portions(
     """The `top` largest parts (0 for all) of a class, and the others as one."""
     ordered = sorted(record.parts, key=lambda part: -abs(part.attributions[kind]))
     shown = ordered if top == 0 or len(ordered) <= top + 1 else ordered[:top]
-    bars = [Portion(part.name, _value(part), part.attributions[kind]) for part in shown]
+    bars = [Portion(_name(part), _value(part), part.attributions[kind]) for part in shown]
     if len(shown) < len(ordered):
         rest = sum(part.attributions[kind] for part in ordered[len(shown) :])
         bars.append(Portion(f"{len(ordered) - len(shown)} others", "", rest, rest=True))
@@ -69,6 +69,10 @@ def portions(
     elif len(labels) == 1:
         heading = labels[0]
     return Portions(heading, tuple(bars), record.total(kind), None if scores is None else scores[kind])
+
+
+def _name(part: Part) -> str:
+    return part.name if part.name.strip() else repr(part.name)  # a unit may be a line's end
 
 
 def _value(part: Part) -> str:
