@@ -1,8 +1,8 @@
 """Why a model reads a text as it does: online explanations by word and by sentence, in plain boto3.
 
 SDKs for AWS ship with prose: what each operation of each service does. From botocore's copy a model learns to tell
-which service a description is of, by TF-IDF and a logistic regression, in a second or two. The endpoint then says by which
-words of a description it was told.
+which service a description is of, by TF-IDF and a logistic regression, in a second or two. The endpoint then says by
+which words of a description it was told.
 
 1. descriptions of four services, a model, its script, an endpoint that explains by token;
 2. a description that the model has not seen, with what each of its tokens adds for and against a service;
