@@ -1,1 +1,153 @@
-"""The solver process."""
+"""The solver process of a gateway: `python -m mooring.explainer.process FD`, where FD is its end of a pair of sockets.
+
+Batches of frames come and go on it (`mooring.explainer.frames`). It ends with its gateway, which is when the socket
+does. One thread does all: the calls take turns, a step each, and what came is read in between, so that no call waits
+longer than for one record to be solved. Whatever a call says, it is that call which fails, and not the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from typing import cast
+
+from mooring import settings as settings_module
+from mooring.explainer.explaining import Explaining
+from mooring.explainer.frames import Explain, Forget, Frame, Predicted, frame_of, plain
+from mooring.explainer.keeping import Kept
+from mooring.http1.loops import new_event_loop
+from mooring.processes.attendants import Batches, batch
+
+log = logging.getLogger("mooring.explainer")
+
+NICENESS = 5
+"""Callers who wait for a gateway or a replica come first."""
+TURN_S = 0.004
+"""So long steps are taken before the socket is looked at."""
+
+
+class Solver(asyncio.Protocol):
+    """All explained calls of one gateway."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.ended = asyncio.Event()
+        self._kept = kept
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._batches = Batches()
+        self._calls: dict[int, Explaining] = {}
+        self._ready: deque[int] = deque()
+        self._turn: asyncio.Handle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._is_held = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        for said in self._batches.feed(data):
+            self._take(frame_of(said))
+        self._schedule()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.ended.set()
+
+    def pause_writing(self) -> None:
+        self._is_held = True
+
+    def resume_writing(self) -> None:
+        self._is_held = False
+        self._schedule()
+
+    # Inside
+
+    def _take(self, frame: Frame) -> None:
+        if isinstance(frame, Explain):
+            self._calls[frame.call] = Explaining(frame, self._kept, self._loop.time())
+            self._ready.append(frame.call)
+        elif isinstance(frame, Predicted):
+            if (call := self._calls.get(frame.call)) is not None:
+                call.take(frame)
+                self._wake(frame.call)
+        elif isinstance(frame, Forget) and (call := self._calls.pop(frame.call, None)) is not None:
+            call.close()
+
+    def _wake(self, call: int) -> None:
+        if call not in self._ready:
+            self._ready.append(call)
+
+    def _schedule(self) -> None:
+        if self._ready and self._turn is None and not self._is_held:
+            self._turn = self._loop.call_soon(self._advance)
+
+    def _advance(self) -> None:
+        """Let calls take a step each, in turn, for a moment."""
+        self._turn = None
+        said: list[tuple[object, ...]] = []
+        now = self._loop.time()
+        until = now + TURN_S
+        while self._ready and now < until:
+            number = self._ready.popleft()
+            call = self._calls.get(number)
+            if call is None:
+                continue
+            frames = None if now > call.until else call.advance(now)
+            if frames is not None:
+                said += map(plain, frames)
+                self._ready.append(number)
+            if call.is_over or now > call.until:
+                call.close()
+                del self._calls[number]
+            now = self._loop.time()
+        if said and self._transport is not None:
+            self._transport.writelines(batch(said))
+        self._schedule()
+        self._set_alarm(now)
+
+    def _set_alarm(self, now: float) -> None:
+        """For the calls that wait for a time: to ask again, or until nobody waits for them."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        times = [time for call in self._calls.values() for time in (call.not_before, call.until + 0.001) if time > now]
+        if times:
+            self._alarm = self._loop.call_at(min(times), self._wake_all)
+
+    def _wake_all(self) -> None:
+        self._alarm = None
+        for call in self._calls:
+            self._wake(call)
+        self._schedule()
+
+
+async def _main(end: socket.socket) -> None:
+    solver = Solver(Kept())
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: solver, end)
+    await solver.ended.wait()
+
+
+def main() -> None:
+    """Explain until the gateway goes."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the gateway says when it is over
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    settings = settings_module.load()
+    logging.basicConfig(
+        level=settings.server.log_level.upper(), format="%(asctime)s explainer %(levelname)s %(message)s"
+    )
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_main(socket.socket(fileno=int(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()

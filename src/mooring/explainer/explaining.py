@@ -1,0 +1,341 @@
+"""One explained call, from its `Explain` to its `Explained`: frames in, frames out, and no I/O.
+
+It advances in steps, each of which computes for a moment only, so that calls can take turns: take an answer, ask for
+predictions, make the rows of a block, solve a record. What keeps replicas busy goes first, and a record is solved as
+soon as its rows are there. Of many records only a few are open at a time, and of rows scores are kept, not text.
+
+Sums over baseline rows run in the order of the baseline. So what a call is told depends on neither the sizes of
+requests nor the order of their answers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mooring.explainer.composing import response
+from mooring.explainer.expressions import BadExpression
+from mooring.explainer.faults import Misaligned, Unexplainable
+from mooring.explainer.frames import Explain, Explained, Frame, Predicted, Unexplained
+from mooring.explainer.outputs import scores_of
+from mooring.explainer.predictions import Predictions
+from mooring.explainer.records import Reading, baseline_lines
+from mooring.explainer.requests import Caps, Refused, Requests
+from mooring.explainer.shapley import attributions, coalitions, log_odds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mooring.explainer.keeping import Kept
+    from mooring.explainer.plan import Plan
+    from mooring.explainer.shapley import Coalitions
+    from mooring.explainer.synthesis import Game
+
+    Floats = NDArray[np.float64]
+
+log = logging.getLogger("mooring.explainer")
+
+OPEN = 8
+"""Records of a call at a time whose rows are asked for, or that wait to be solved."""
+BLOCK = 8192
+"""Rows of a block, over all rows of the baseline; more where it has more. A block is averaged at once."""
+MADE, MADE_BYTES = 1024, 4_194_304
+"""Rows that are made at once, with one row of the baseline."""
+CELLS = 67_108_864
+"""Coalitions by players of one record; a byte each, and ten times that while it is solved."""
+VALUES = 16_777_216
+"""Coalitions, or baseline rows, by classes; eight bytes each."""
+MESSAGE_LIMIT = 65_536
+KEY_BYTES = 16_384
+"""About what the key of a baseline is, which has a configuration in it."""
+
+
+class _Block:
+    """Coalitions of a record, with the numbers of their rows for each row of the baseline."""
+
+    def __init__(self, start: int, size: int, baseline_rows: int, first_row: int) -> None:
+        self.start = start
+        self.size = size
+        self.numbers: NDArray[np.int64] = np.empty((baseline_rows, size), np.int64)
+        self.asked = 0
+        """Rows of the baseline for which they are numbered."""
+        self.first_row = first_row
+
+    @property
+    def is_asked(self) -> bool:
+        return self.asked == len(self.numbers)
+
+
+class _Record:
+    """A selected record whose rows are asked for, or that waits to be solved."""
+
+    def __init__(self, index: int, game: Game, design: Coalitions, per_block: int, classes: int) -> None:
+        self.index = index
+        self.game = game
+        self.design = design
+        self.per_block = per_block
+        self.values: Floats = np.empty((len(design.masks), classes))
+        self.blocks: deque[_Block] = deque()
+        self.begun = 0
+        """Coalitions that are in a block, or were."""
+
+    @property
+    def is_asked(self) -> bool:
+        return self.begun == len(self.values) and (not self.blocks or self.blocks[-1].is_asked)
+
+
+class Explaining:
+    """Of one call. Its owner hands it predictions, and lets it advance for as long as that gives anything."""
+
+    def __init__(self, explain: Explain, kept: Kept, now: float) -> None:
+        self.call = explain.call
+        self.until = now + explain.within_s
+        """From then on nobody waits for it."""
+        self.is_over = False
+        self._explain: Explain | None = explain  # until it is read
+        self._kept = kept
+        self._answers: deque[Predicted] = deque()
+        self._baseline_key: tuple[object, ...] | None = None
+        self._baseline_numbers: NDArray[np.int64] | None = None  # while its predictions are missing
+        self._baseline: Floats = np.empty((0, 0))
+        self._todo: deque[int] = deque()
+        self._open: deque[_Record] = deque()
+        self._errors: dict[int, float] = {}
+        self._attributions: list[Floats | None] = []
+        self._plan: Plan
+        self._reading: Reading
+        self._predictions: Predictions | None = None
+        self._requests: Requests
+
+    @property
+    def not_before(self) -> float:
+        """When it can go on by itself, if not now: 0.0 for never."""
+        return 0.0 if self._predictions is None or self.is_over else self._requests.not_before
+
+    def take(self, predicted: Predicted) -> None:
+        """An answer came."""
+        self._answers.append(predicted)
+
+    def advance(self, now: float) -> list[Frame] | None:
+        """One step, and the frames that it gives; None when there is nothing to do before an answer or a time."""
+        if self.is_over:
+            return None
+        try:
+            return self._step(now)
+        except Unexplainable as error:
+            return self._failed(error.kind, 0, str(error))
+        except BadExpression as error:
+            return self._failed("explainer", 0, str(error))
+        except Refused as error:
+            predicted = error.predicted
+            return self._failed(
+                "container", predicted.status, predicted.body[:MESSAGE_LIMIT].decode("utf-8", "replace")
+            )
+        except Exception as error:
+            log.exception("call %d cannot be explained", self.call)
+            return self._failed("mooring", 0, f"The call cannot be explained: {type(error).__name__}")
+
+    def close(self) -> None:
+        """It is forgotten, or has ended."""
+        self.is_over = True
+        self._explain = None
+        self._answers.clear()
+        self._open.clear()
+        if self._predictions is not None:
+            self._predictions.close()
+
+    # Inside
+
+    def _step(self, now: float) -> list[Frame] | None:
+        if self._explain is not None:
+            return self._read(self._explain)
+        if self._answers:
+            self._take(self._answers.popleft(), now)
+            return []
+        asked = self._ask(now)
+        if asked is not None:
+            return asked
+        for record in self._open:
+            if record.is_asked and not record.blocks:
+                self._open.remove(record)
+                self._solve(record)
+                return self._explained() if not self._todo and not self._open else []
+        return None
+
+    def _read(self, explain: Explain) -> list[Frame]:
+        self._explain = None
+        plan = self._plan = self._kept.plan(explain.explainer)
+        reading = self._reading = Reading(plan, explain)
+        self._attributions = [None] * len(reading.selected)
+        self._todo.extend(index for index, selected in enumerate(reading.selected) if selected)
+        if not self._todo:
+            return self._explained()
+        classes = reading.classes
+        if plan.baseline_rows * classes.size > VALUES:
+            raise Unexplainable(
+                f"{plan.baseline_rows} baseline rows by {classes.size} classes are too many to explain."
+            )
+        self._predictions = Predictions(classes.size, self._kept.room)
+        self._requests = Requests(
+            explain.call,
+            self._kept.batching(plan.model, explain.content_type, explain.answered_type),
+            Caps(plan.max_records, plan.max_bytes),
+            explain.width,
+            self._predictions.unsent,
+        )
+        self._baseline_key = explain.explainer, explain.content_type, explain.answered_type, classes
+        self._begin_baseline(explain.content_type)
+        return []
+
+    def _begin_baseline(self, content_type: str) -> None:
+        assert self._predictions is not None
+        lines = self._baseline_lines = baseline_lines(self._plan, content_type)
+        known = self._kept.baselines.get(self._baseline_key)
+        if known is None:
+            self._baseline_numbers = self._predictions.number(lines)
+        else:
+            self._has_baseline(known)
+
+    def _has_baseline(self, scores: Floats) -> None:
+        assert self._predictions is not None
+        for line, known in zip(self._baseline_lines, scores, strict=True):
+            self._predictions.know(line, known)
+        self._baseline_lines = []
+        self._baseline = scores
+
+    # Asking
+
+    def _ask(self, now: float) -> list[Frame] | None:
+        """One request, or the rows of one, or nothing."""
+        requests, predictions = self._requests, self._predictions
+        assert predictions is not None
+        if not requests.have_room(now):
+            return None
+        if not requests.has_again and len(predictions.unsent) < requests.size and self._fill(predictions):
+            return []
+        predict = requests.next()
+        return None if predict is None else [predict]
+
+    def _fill(self, predictions: Predictions) -> bool:
+        """Make the rows of a block with one row of the baseline. False when there are none to be made now."""
+        if self._baseline_numbers is not None:
+            return False
+        record = self._open[-1] if self._open and not self._open[-1].is_asked else None
+        if record is None:
+            if not self._todo or len(self._open) >= OPEN:
+                return False
+            self._open.append(self._begin(self._todo.popleft(), predictions))
+            return True
+        if not record.blocks or record.blocks[-1].is_asked:
+            size = min(record.per_block, len(record.values) - record.begun)
+            record.blocks.append(_Block(record.begun, size, len(self._baseline), predictions.count))
+            record.begun += size
+        block = record.blocks[-1]
+        masks = record.design.masks[block.start : block.start + block.size]
+        block.numbers[block.asked] = predictions.number(record.game.lines(masks, block.asked))
+        block.asked += 1
+        self._settle(record, predictions)
+        return True
+
+    def _begin(self, index: int, predictions: Predictions) -> _Record:
+        game = self._reading.game(index)
+        varying, classes = len(game.varying), self._reading.classes.size
+        if varying < 2:
+            samples = 0
+        else:
+            samples = self._plan.samples(game.players)
+            samples = samples if varying > 62 else min(samples, 2**varying - 2)
+        if samples * varying > CELLS or samples * classes > VALUES:
+            raise Unexplainable(
+                f"Record {index} has {game.players} features, of which {varying} differ from the baseline, and "
+                f"{classes} classes: {samples} samples are too many to explain. Fewer NumberOfSamples, or a coarser "
+                "Granularity of text, would do."
+            )
+        whole = game.lines(np.ones((1, varying), np.bool_), 0)[0]
+        predictions.know(whole, self._reading.scores[index])
+        per_block = min(BLOCK // len(self._baseline), MADE, MADE_BYTES // (len(whole) + 1))
+        design = coalitions(max(varying, 1), samples, self._plan.seed)
+        return _Record(index, game, design, max(1, per_block), classes)
+
+    # Taking
+
+    def _take(self, predicted: Predicted, now: float) -> None:
+        predictions, requests = self._predictions, self._requests
+        assert predictions is not None
+        chunk = requests.taken(predicted.number)
+        if chunk is None:
+            return
+        if not 200 <= predicted.status < 300:
+            requests.refused(chunk, predicted, now)
+            return
+        rows = len(chunk.rows)
+        try:
+            scores = scores_of(self._plan, predicted.content_type, predicted.body, rows, self._reading.classes)
+        except Misaligned:
+            if rows == 1:
+                raise
+            requests.refused(chunk, predicted, now)
+            return
+        requests.answered(chunk, predicted.seconds)
+        predictions.put(chunk.first, scores)
+        self._settle_all(predictions)
+
+    def _settle_all(self, predictions: Predictions) -> None:
+        numbers = self._baseline_numbers
+        if numbers is not None and predictions.are_there(numbers):
+            self._baseline_numbers = None
+            scores = predictions.scores(numbers)
+            self._kept.baselines.put(self._baseline_key, scores, scores.nbytes + KEY_BYTES)
+            self._has_baseline(scores)
+        for record in self._open:
+            self._settle(record, predictions)
+        first = (record.blocks[0].first_row for record in self._open if record.blocks)
+        predictions.settle(next(first, predictions.count))
+
+    def _settle(self, record: _Record, predictions: Predictions) -> None:
+        """Average what is there over the rows of the baseline."""
+        while record.blocks and record.blocks[0].is_asked and predictions.are_there(record.blocks[0].numbers):
+            block = record.blocks.popleft()
+            values = record.values[block.start : block.start + block.size]
+            values[:] = 0.0
+            for numbers in block.numbers:
+                values += predictions.scores(numbers)
+            values /= len(block.numbers)
+
+    # Solving
+
+    def _solve(self, record: _Record) -> None:
+        empty, full = _mean(self._baseline), self._reading.scores[record.index]
+        values, game = record.values, record.game
+        if self._plan.use_logit:
+            empty, full, values = log_odds(empty), log_odds(full), log_odds(values)
+        found = np.zeros((game.players, len(full)))
+        error = 0.0
+        if len(game.varying) == 1:
+            found[game.varying[0]] = full - empty
+        elif len(game.varying) > 1:
+            solved = attributions(record.design, values, empty, full)
+            found[game.varying], error = solved.values, solved.error
+        self._attributions[record.index] = found
+        self._errors[record.index] = float(error)
+
+    def _explained(self) -> list[Frame]:
+        body = response(self._reading, self._attributions)
+        errors = [self._errors[index] for index in sorted(self._errors)]
+        asked = 0 if self._predictions is None else self._requests.asked
+        self.close()
+        return [Explained(self.call, body, len(errors), errors, asked)]
+
+    def _failed(self, kind: str, status: int, message: str) -> list[Frame]:
+        self.close()
+        return [Unexplained(self.call, kind, status, message)]
+
+
+def _mean(scores: Floats) -> Floats:
+    total: Floats = np.zeros(scores.shape[1])
+    for row in scores:
+        total += row
+    return total / len(scores)
