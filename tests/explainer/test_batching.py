@@ -36,10 +36,8 @@ def used(
 
 def test_starts_at_64_once_it_knows_what_one_takes() -> None:
     batching = Batching()
-    assert batching.is_new
     assert batching.size == START
     batching.answered(1, 0.0001)
-    assert not batching.is_new
     assert batching.size == START
 
 

@@ -148,8 +148,8 @@ def test_the_order_and_sizes_of_requests_change_nothing() -> None:
 @pytest.mark.parametrize("most", [1, 2, 5, 63, 64])
 def test_max_record_count_is_never_exceeded(most: int) -> None:
     container = Container(wavy)
-    record = ",".join(str(i + 1) for i in range(8)).encode()
-    explained(explain_of(wavy, record, baseline=",".join("0" * 8), MaxRecordCount=most), container.answer)
+    records = b"\n".join(",".join(str(i + start) for i in range(9)).encode() for start in (1, 2, 3))
+    explained(explain_of(wavy, records, baseline=",".join("0" * 9), MaxRecordCount=most), container.answer)
     assert max(predict.records for predict in container.asked) == most
 
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from mooring.explainer.batching import Batching
 from mooring.explainer.faults import Unexplainable
 from mooring.explainer.frames import Predict, Predicted
-from mooring.explainer.requests import BYTES, DEPTH, PATIENCE, Caps, Refused, Requests, cut, size_of
+from mooring.explainer.requests import BYTES, DEPTH, DEPTH_MOST, PATIENCE, Caps, Refused, Requests, cut, size_of
 
 CAP = 1 << 20
 
@@ -32,7 +32,8 @@ def test_a_row_above_the_cap_is_named() -> None:
 def test_bodies_under_way_are_bounded() -> None:
     unsent = deque(b"x" * 6_000_000 for _ in range(50))
     batching = Batching()
-    batching.answered(1, 0.0001)
+    for _ in range(100):
+        batching.answered(1, 0.0001)
     requests = Requests(1, batching, Caps(None, 8_000_000), 1000, unsent)
     under_way = 0
     while requests.have_room(0.0):
@@ -41,21 +42,21 @@ def test_bodies_under_way_are_bounded() -> None:
     assert BYTES <= under_way < BYTES + 6_000_000
 
 
-def test_the_first_request_of_a_model_is_alone() -> None:
-    unsent = deque(b"%d" % i for i in range(10_000))
-    batching = Batching()
-    requests = Requests(1, batching, Caps(None, CAP), 4, unsent)
-    predict = requests.next()
-    assert predict is not None
-    assert not requests.have_room(0.0)
-    chunk = requests.taken(predict.number)
-    assert chunk is not None
-    requests.answered(chunk, 0.001)
-    under_way = 0
-    while requests.have_room(0.0):
-        requests.next()
-        under_way += 1
-    assert under_way == 4 * DEPTH
+@pytest.mark.parametrize(("seconds", "depth"), [(0.0001, DEPTH_MOST), (0.015, 10), (2.0, DEPTH)])
+def test_the_first_request_of_a_model_is_alone(seconds: float, depth: int) -> None:
+    """After that there are as many under way as take the replicas a moment."""
+    unsent = deque(b"%d" % i for i in range(100_000))
+    requests = Requests(1, Batching(), Caps(1, CAP), 4, unsent)
+    under_way: deque[int] = deque()
+    for most in range(1, 200):
+        while requests.have_room(0.0):
+            predict = requests.next()
+            assert predict is not None
+            under_way.append(predict.number)
+        assert len(under_way) == min(most, 4 * depth)
+        chunk = requests.taken(under_way.popleft())
+        assert chunk is not None
+        requests.answered(chunk, seconds)
 
 
 class Calls(RuleBasedStateMachine):
@@ -138,7 +139,7 @@ class Calls(RuleBasedStateMachine):
     @invariant()
     def few_are_under_way(self) -> None:
         for call in range(len(getattr(self, "requests", []))):
-            assert sum(predict.call == call for predict in self.under_way) <= DEPTH * self.width
+            assert sum(predict.call == call for predict in self.under_way) <= DEPTH_MOST * self.width
 
     def teardown(self) -> None:
         """A container that has come to itself predicts all that is missing, each row once, under its own number."""

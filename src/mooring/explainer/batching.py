@@ -35,17 +35,14 @@ class Batching:
     """Of one model and one pair of content types, shared by all calls that it explains."""
 
     def __init__(self) -> None:
+        self.answers = 0
+        """How often it was answered. While that is seldom there is better little under way at a size that may be wrong."""
         self._times = _Times()
         self._limit = START
         self._ceiling: float = math.inf  # the smallest size that was refused
         self._refused: float = math.inf  # the same, and also while it is tried again
         self._held = 0  # answers since a refusal, or since the bound was tried
         self._probe_after = PROBE_AFTER
-
-    @property
-    def is_new(self) -> bool:
-        """Whether nothing was answered yet: better one request first."""
-        return self._times.is_empty
 
     @property
     def size(self) -> int:
@@ -55,8 +52,13 @@ class Batching:
             size *= 2  # the line may be wrong
         return min(self._limit, size)
 
+    def seconds(self, records: int) -> float:
+        """How long so many records are expected to take."""
+        return self._times.expected(records)
+
     def answered(self, records: int, seconds: float) -> None:
         """A request was answered as it should be."""
+        self.answers += 1
         self._times.add(records, seconds)
         self._held += 1
         if records >= self._refused:
@@ -135,6 +137,10 @@ class _Times:
         if len(self._seen) == 1:
             most = known  # of one size alone nobody knows what is overhead
         return int(min(most, known, self._slow - 1, MOST))
+
+    def expected(self, records: int) -> float:
+        """How long so many records take."""
+        return max(_QUICKEST_S, self._overhead + self._slope * records)
 
     def _fit(self) -> None:
         # Least squares of relative errors, so that a slow outlier weighs little; neither part is below zero.

@@ -21,7 +21,7 @@ ROWS = 65_536
 """Of a call, whose texts are remembered at most."""
 SCORES = 2_097_152
 """Of a call, that are remembered at most."""
-TEXT = 256
+TEXT = 512
 """A longer row is remembered by its digest."""
 ROW_BYTES = 160
 """About what one costs beside its text."""

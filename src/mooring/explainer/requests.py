@@ -7,6 +7,7 @@ pause, but no more than `PATIENCE` times without an answer in between; every ans
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
     from mooring.explainer.batching import Batching
 
-DEPTH = 3
-"""Requests under way for each that the replicas take at a time: none idles while this process computes."""
+AHEAD_S = 0.15
+"""Requests for so long are under way: no replica idles while this process solves a record or two."""
+DEPTH, DEPTH_MOST = 3, 24
+"""Requests under way for each that the replicas take at a time."""
 MOST = 256
 BYTES = 33_554_432
 """Of bodies under way, of one call; one request may always be under way."""
@@ -92,7 +95,10 @@ class Requests:
 
     def have_room(self, now: float) -> bool:
         """Whether one more may be under way."""
-        most = 1 if self._in_vain or self._batching.is_new else min(MOST, DEPTH * self._width)
+        most = 1
+        if not self._in_vain and self._batching.answers:
+            depth = min(max(DEPTH, math.ceil(AHEAD_S / self._batching.seconds(self.size))), DEPTH_MOST)
+            most = min(MOST, depth * self._width, 1 + self._batching.answers)
         return len(self._under_way) < most and (self._size < BYTES or not self._under_way) and now >= self._not_before
 
     def next(self) -> Predict | None:
