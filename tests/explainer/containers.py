@@ -13,11 +13,17 @@ from mooring.explainer.explaining import Explaining
 from mooring.explainer.frames import Explain, Explained, Predict, Predicted, Unexplained
 from mooring.explainer.keeping import Kept
 from mooring.hosting.explaining import ExplainerRoute
+from mooring.settings import ExplainerSettings
 
 Model = Callable[[list[float]], float | Sequence[float]]
 Answering = Callable[[Predict], Predicted | None]
 
 CSV = "text/csv"
+
+
+def kept_of() -> Kept:
+    """What a process keeps, as it begins."""
+    return Kept(ExplainerSettings())
 
 
 def rows_of(body: bytes) -> list[list[float]]:
@@ -90,7 +96,7 @@ def explained(
 ) -> Explained | Unexplained:
     """Run a call to its end. `pick` says which of the requests under way is answered next."""
     now = 0.0
-    call = Explaining(explain, Kept() if kept is None else kept, now)
+    call = Explaining(explain, kept_of() if kept is None else kept, now)
     under_way: deque[Predict] = deque()
     for _ in range(most):
         frames = call.advance(now)

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.explainer.batching import MOST, PROBE_AFTER, START, TARGET_S, Batching
-
-MOST_S = 0.02
+from mooring.explainer.batching import AIM, BATCH_S, MOST, PROBE_AFTER, START, Batching
 
 
 def used(
@@ -56,9 +54,9 @@ def test_a_request_takes_at_most_twenty_milliseconds(overhead: float, slope: flo
     batching.answered(1, overhead + slope)
     sizes = used(batching, overhead, slope, 200, noise=None if seed is None else random.Random(seed))
     settled = sizes[20:]
-    slow = [size for size in settled if overhead + slope * size > MOST_S]
+    slow = [size for size in settled if overhead + slope * size > BATCH_S]
     assert len(slow) <= (3 if seed is None else 0.05 * len(settled))
-    assert sum(settled) / len(settled) >= 0.4 * min(MOST, (TARGET_S - overhead) / slope)
+    assert sum(settled) / len(settled) >= 0.4 * min(MOST, (AIM * BATCH_S - overhead) / slope)
 
 
 def test_overhead_above_the_target_is_shared_by_more_records() -> None:
@@ -126,3 +124,13 @@ def test_a_size_is_always_one_to_most(ends: list[tuple[bool, int, float]]) -> No
         else:
             batching.refused(records)
         assert 1 <= batching.size <= MOST
+
+
+def test_a_setting_says_how_long_a_request_may_take() -> None:
+    sizes = []
+    for batch_s in (0.002, 0.02, 0.2):
+        batching = Batching(batch_s)
+        batching.answered(1, 0.0002)
+        sizes.append(used(batching, 0.0001, 0.0001, 60)[-1])
+    assert [round(size / 100) for size in sizes] == [0, 1, 8]
+    assert max(0.0001 + 0.0001 * size for size in sizes) <= 0.2

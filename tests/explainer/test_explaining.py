@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mooring.explainer.frames import Explained, Predict, Predicted, Unexplained
-from mooring.explainer.keeping import Kept
 
-from .containers import CSV, Container, attributions_of, explain_of, explained
+from .containers import CSV, Container, attributions_of, explain_of, explained, kept_of
 
 
 def linear(row: list[float]) -> float:
@@ -101,7 +100,7 @@ def test_the_same_rows_are_sent_once() -> None:
 
 
 def test_the_baseline_is_predicted_once_for_each_version_of_a_model() -> None:
-    kept, container = Kept(), Container(linear)
+    kept, container = kept_of(), Container(linear)
     for call in range(3):
         explained(explain_of(linear, b"1,2,3", call=call), container.answer, kept)
     assert container.predicted.count(b"0,0,0") == 1
@@ -261,13 +260,13 @@ def test_a_baseline_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "baseline").write_bytes(b"1,1,1\n3,3,3\n")
     config = {"ShapConfig": {"ShapBaselineConfig": {"ShapBaselineUri": "s3://a/b"}}}
     route = {"config": config, "baseline": str(tmp_path / "baseline")}
-    kept = Kept()
+    kept = kept_of()
     said = explained(explain_of(linear, b"1,2,3", route=route), Container(linear).answer, kept)
     assert np.allclose(attributions_of(said)[0][:, 0], [-2.0, 0.0, 0.5])
     (tmp_path / "baseline").unlink()
     again = explained(explain_of(linear, b"1,2,3", route=route), Container(linear).answer, kept)
     assert again == said._replace(predicted=again.predicted)  # type: ignore[union-attr]
-    lost = explained(explain_of(linear, b"1,2,3", route=route), Container(linear).answer, Kept())
+    lost = explained(explain_of(linear, b"1,2,3", route=route), Container(linear).answer, kept_of())
     assert isinstance(lost, Unexplained)
     assert lost.kind == "explainer"
     assert "ShapBaselineUri cannot be read: No such file" in lost.message
@@ -283,7 +282,7 @@ def test_more_samples_than_memory_are_refused() -> None:
 
 
 def test_room_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Kept()
+    kept = kept_of()
     before = kept.room.left
     explained(explain_of(linear, b"1,2,3"), Container(linear).answer, kept)
     assert kept.room.left == before

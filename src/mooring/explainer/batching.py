@@ -2,10 +2,10 @@
 
 Two things bound it. What the container takes: a size that it refused is halved, and closed in on from both sides; a
 bound that held for long is tried again, ever more seldom, since a refusal may have had another cause. And time: while a
-replica predicts, the calls of ordinary callers wait for it, so that a request takes it about eight milliseconds. Of the
-seconds that requests took a line is made, `overhead + slope · records`. A model whose overhead alone comes near that
-gets a little longer, and one that is slow by itself as long again as its overhead: fewer records would take the replica
-longer for all of them and spare nobody much.
+replica predicts, the calls of ordinary callers wait for it, so that a request takes it about eight milliseconds, as a
+setting says. Of the seconds that requests took a line is made, `overhead + slope · records`. A model whose overhead
+alone comes near that gets a little longer, and one that is slow by itself as long again as its overhead: fewer records
+would take the replica longer for all of them and spare nobody much.
 
 Caps that a caller configured are not here; they are kept where a request is cut.
 """
@@ -18,11 +18,12 @@ from collections import deque
 START = 64
 """Records, once it is known how long one takes."""
 MOST = 1024
-TARGET_S = 0.008
-"""Well under the 20 ms that a request may take: some take longer than their like."""
+BATCH_S = 0.02
+"""What a request may take a replica, where nothing else is said."""
+AIM, STRETCHED = 0.4, 0.75
+"""Of that, a request is meant to take so much: some take longer than their like. And so much with much overhead."""
 PROBE_AFTER, PROBE_AFTER_MOST = 64, 4096
 """So many requests in succession are answered before a bound is tried again."""
-_STRETCHED_S, _SLOW_S = 0.015, 0.02
 _LATEST = 9
 """Requests of a size that are looked at."""
 _ENOUGH = 3
@@ -34,10 +35,10 @@ _QUICKEST_S = 1e-6
 class Batching:
     """Of one model and one pair of content types, shared by all calls that it explains."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch_s: float = BATCH_S) -> None:
         self.answers = 0
-        """How often it was answered. While that is seldom there is better little under way at a size that may be wrong."""
-        self._times = _Times()
+        """How often it was answered. While that is seldom its size may be wrong, and little had better be under way."""
+        self._times = _Times(batch_s)
         self._limit = START
         self._ceiling: float = math.inf  # the smallest size that was refused
         self._refused: float = math.inf  # the same, and also while it is tried again
@@ -104,7 +105,9 @@ class _Seen:
 class _Times:
     """How long requests take. What was seen is held for each power of two, so that rare sizes are not lost."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch_s: float) -> None:
+        self._batch_s = batch_s
+        self._aim_s = AIM * batch_s
         self._seen: dict[int, _Seen] = {}
         self._overhead, self._slope = 0.0, 0.0
         self._largest, self._largest_s = 0.0, 0.0
@@ -132,8 +135,8 @@ class _Times:
         """Records that take no longer than they should."""
         if self.is_empty:
             return MOST
-        most = (_bearable(self._overhead) - self._overhead) / self._slope if self._slope > 0 else math.inf
-        known = max(2 * self._largest, TARGET_S * self._largest / self._largest_s)  # beyond, the line is a guess
+        most = (self._bearable(self._overhead) - self._overhead) / self._slope if self._slope > 0 else math.inf
+        known = max(2 * self._largest, self._aim_s * self._largest / self._largest_s)  # beyond, the line is a guess
         if len(self._seen) == 1:
             most = known  # of one size alone nobody knows what is overhead
         return int(min(most, known, self._slow - 1, MOST))
@@ -146,7 +149,7 @@ class _Times:
         # Least squares of relative errors, so that a slow outlier weighs little; neither part is below zero.
         seen = [each.point() for each in self._seen.values()]
         self._largest, self._largest_s, _ = max(seen)
-        bearable = 2 * max(TARGET_S, min(seen)[1])
+        bearable = 2 * max(self._aim_s, min(seen)[1])
         fresh = (each.point() for each in self._seen.values() if each.weight > _FRESH and len(each.seconds) >= _ENOUGH)
         self._slow = min((n for n, t, _ in fresh if t > bearable), default=math.inf)
         weight = sum(w for _, _, w in seen)
@@ -159,9 +162,8 @@ class _Times:
             self._overhead = 0.0
             self._slope = sum(w * n * t for n, t, w in seen) / sum(w * n * n for n, _, w in seen)
 
-
-def _bearable(overhead: float) -> float:
-    """How long a request to a model with this overhead should take."""
-    if overhead > _SLOW_S:
-        return 2 * overhead
-    return max(TARGET_S, min(2 * overhead, _STRETCHED_S), 1.25 * overhead)
+    def _bearable(self, overhead: float) -> float:
+        """How long a request to a model with this overhead should take."""
+        if overhead > self._batch_s:
+            return 2 * overhead
+        return max(self._aim_s, min(2 * overhead, STRETCHED * self._batch_s), 1.25 * overhead)

@@ -17,13 +17,12 @@ from mooring.explainer.faults import Unexplainable
 from mooring.explainer.plan import Plan
 from mooring.explainer.predictions import Room
 from mooring.hosting.explaining import ExplainerRoute
+from mooring.settings import ExplainerSettings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BASELINE_BYTES = 33_554_432
-"""A larger file is not read."""
 PLAN_BYTES = 4096
 """About what a plan is beside its baseline, which takes several times the size of its text."""
 PLAN_FACTOR = 8
@@ -63,7 +62,8 @@ class Recent(Generic[Value]):
 class Kept:
     """Of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ExplainerSettings) -> None:
+        self._settings = settings
         self.room = Room()
         self.baselines: Recent[NDArray[np.float64]] = Recent(SCORES_BYTES)
         """The scores of a baseline's rows."""
@@ -75,7 +75,9 @@ class Kept:
         found = self._plans.get(explainer)
         if found is None:
             route = ExplainerRoute(**json.loads(explainer))
-            baseline = None if route.baseline is None else _content(Path(route.baseline))
+            baseline = (
+                None if route.baseline is None else _content(Path(route.baseline), self._settings.baseline_limit_bytes)
+            )
             found = Plan(route, baseline)
             size = len(explainer) + len(baseline or b"")
             self._plans.put(explainer, found, PLAN_BYTES + PLAN_FACTOR * size)
@@ -86,19 +88,19 @@ class Kept:
         key = model, content_type, answered_type
         found = self._batchings.get(key)
         if found is None:
-            found = Batching()
+            found = Batching(self._settings.batch_ms / 1000)
             self._batchings.put(key, found, 1)
         return found
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, most: int) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(BASELINE_BYTES + 1)
+            content = file.read(most + 1)
     except OSError as error:
         raise Unexplainable(
             f"The baseline that was fetched from ShapBaselineUri cannot be read: {error.strerror}."
         ) from None
-    if len(content) > BASELINE_BYTES:
-        raise Unexplainable(f"The baseline of ShapBaselineUri has more than {BASELINE_BYTES} bytes.")
+    if len(content) > most:
+        raise Unexplainable(f"The baseline of ShapBaselineUri has more than {most} bytes.")
     return content

@@ -23,6 +23,7 @@ from mooring.explainer.frames import Explain, Forget, Frame, Predicted, frame_of
 from mooring.explainer.keeping import Kept
 from mooring.http1.loops import new_event_loop
 from mooring.processes.attendants import Batches, batch
+from mooring.settings import Settings
 
 log = logging.getLogger("mooring.explainer")
 
@@ -129,8 +130,8 @@ class Solver(asyncio.Protocol):
         self._schedule()
 
 
-async def _main(end: socket.socket) -> None:
-    solver = Solver(Kept())
+async def _main(end: socket.socket, settings: Settings) -> None:
+    solver = Solver(Kept(settings.explainer))
     await asyncio.get_running_loop().connect_accepted_socket(lambda: solver, end)
     await solver.ended.wait()
 
@@ -146,7 +147,7 @@ def main() -> None:
         level=settings.server.log_level.upper(), format="%(asctime)s explainer %(levelname)s %(message)s"
     )
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_main(socket.socket(fileno=int(sys.argv[1]))))
+        runner.run(_main(socket.socket(fileno=int(sys.argv[1])), settings))
 
 
 if __name__ == "__main__":
