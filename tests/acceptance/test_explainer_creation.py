@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -253,6 +254,19 @@ def test_a_baseline_in_an_s3_elsewhere_that_verifies_signatures(make_server: Cal
     assert f"({missing}: there is no such object" in explained.failed("none", **explainer({"ShapBaselineUri": missing}))
 
 
+def test_a_control_that_is_killed_while_a_baseline_is_fetched_is_followed_by_one_that_has_it(
+    explained: Explained,
+) -> None:
+    server, where = explained.own.server, explained.put()
+    with server.frozen("objects"):
+        explained.create("e", **explainer({"ShapBaselineUri": where}))
+        wait_until(lambda: _fetching(server), what="the baseline to be fetched")
+        os.kill(server.process("control"), signal.SIGKILL)
+    explained.own.wait("e")
+    wait_until(lambda: not _fetching(server), what="the one before to be done")
+    assert [(path.name, path.read_bytes()) for path in explained.kept()] == [("baseline", ROWS)]
+
+
 @pytest.mark.parametrize(("module", "extra"), [("numpy", "explainer"), ("spacy", "text")])
 def test_an_extra_that_is_not_installed_fails_the_endpoint(
     make_server: Callable[..., Server], tmp_path: Path, module: str, extra: str
@@ -263,6 +277,19 @@ def test_an_extra_that_is_not_installed_fails_the_endpoint(
     text = {"TextConfig": {"Language": "en", "Granularity": "token"}}
     found = explained.failed("e", **explainer({"ShapBaseline": '"<MASK>"'}, shap=text if extra == "text" else {}))
     assert f"install mooring[{extra}] there" in found
+
+
+def _fetching(server: Server) -> bool:
+    """Whether a child of this server's fetches a baseline."""
+    return any(str(server.data).encode() in _told(each) for each in Path("/proc").glob("[0-9]*"))
+
+
+def _told(process: Path) -> bytes:
+    """The settings of a process that fetches a baseline."""
+    with contextlib.suppress(OSError):
+        if b"mooring.explainer.fetching" in (process / "cmdline").read_bytes():
+            return (process / "environ").read_bytes()
+    return b""
 
 
 def _answers(explained: Explained, name: str) -> bool:
