@@ -25,3 +25,8 @@ def test_a_variant_that_is_scaled(aws_cli: Runner, shared_server: Server) -> Non
     """`application-autoscaling` register-scalable-target to deregister-scalable-target: both kinds of policies,
     schedules, activities in pages, tags; `cloudwatch set-alarm-state` asks a policy."""
     aws_cli.run(SCRIPTS / "aws_cli_scaling.py", shared_server.data)
+
+
+def test_explanations(aws_cli: Runner, shared_server: Server) -> None:
+    """`create-endpoint-config --explainer-config`, `invoke-endpoint --enable-explanations`."""
+    aws_cli.run(SCRIPTS / "aws_cli_explanations.py", shared_server.data)

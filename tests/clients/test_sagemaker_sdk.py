@@ -46,3 +46,9 @@ def test_a_response_stream(sdk_v2: Runner, shared_server: Server) -> None:
 def test_an_asynchronous_model(sdk_v2: Runner, shared_server: Server) -> None:
     """`deploy` with an `AsyncInferenceConfig`, `AsyncPredictor` in both ways, a failure, and scaling from zero."""
     sdk_v2.run(SCRIPTS / "async_model.py", shared_server.data)
+
+
+def test_an_explained_model(sdk_v2: Runner, shared_server: Server) -> None:
+    """`deploy` with an `ExplainerConfig`, a baseline in S3, `predict` with `EnableExplanations`: the attributions of a
+    linear model."""
+    sdk_v2.run(SCRIPTS / "explained_model.py", shared_server.data)

@@ -30,3 +30,8 @@ def test_model_builder(sdk_v3: Runner, shared_server: Server) -> None:
     configuration.parent.mkdir(parents=True)
     configuration.write_text(NO_NOTES)
     sdk_v3.run(SCRIPTS / "v3_model_builder.py", shared_server.data)
+
+
+def test_an_explained_endpoint(sdk_v3: Runner, shared_server: Server) -> None:
+    """`EndpointConfig` with an `ExplainerConfig`, `Endpoint.invoke` with `enable_explanations`."""
+    sdk_v3.run(SCRIPTS / "v3_explained.py", shared_server.data)
