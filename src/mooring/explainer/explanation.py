@@ -16,7 +16,7 @@ from typing import Protocol
 from mooring.explainer.call_log import CallLog, Place
 from mooring.explainer.frames import Explain, Explained, Predict, Predicted, Unexplained
 from mooring.explainer.lanes import Lane, Lanes, Requests
-from mooring.explainer.solver import Busy, Solver
+from mooring.explainer.solver import BUSY, Busy, Solver
 from mooring.hosting.routes import Route, RouteVariant
 from mooring.http1.ticking import Ticker
 from mooring.settings import ExplainerSettings
@@ -24,8 +24,8 @@ from mooring.upstream.replica import Replica
 
 log = logging.getLogger("mooring.explainer")
 
-LATE, BUSY = "late", "busy"
-"""Kinds of `Unexplained` that are the edge's own: there was too little time, and too many calls."""
+LATE = "late"
+"""A kind of `Unexplained` that is the edge's own: there was too little time."""
 MARGIN_S, MARGIN_PART = 1.5, 0.1
 """How much earlier than the invocation's time a call ends: so many seconds, or this part of a short time."""
 REMEDIES = (
@@ -91,10 +91,10 @@ class Explanation:
             self._number = 0
             self._ended(frame)
 
-    def lost(self, reason: str) -> None:
+    def lost(self, kind: str, reason: str) -> None:
         self._number = 0
         if self._caller is not None:
-            self._ended(Unexplained(0, "mooring", 0, reason))
+            self._ended(Unexplained(0, kind, 0, reason))
 
     # Inside
 
@@ -187,6 +187,10 @@ class Explaining:
     def note(self, place: Place, inference_id: str, frame: Explained | Unexplained, seconds: float) -> None:
         """Write how a call ended into the endpoint's logs."""
         self._log.add(place, inference_id, frame, seconds)
+
+    def give_up(self) -> int:
+        """The gateway ends, and those who wait are told so; returns how many there were."""
+        return self.solver.give_up()
 
     async def finish(self) -> None:
         """At the end of the process."""

@@ -42,11 +42,13 @@ STUCK_S = 20.0
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """There is one for each gateway, and they leave the cores to the models."""
 
+BUSY, FAULTY = "busy", "mooring"
+"""Kinds of `Unexplained` (the first is the edge's own): trying again later helps, and what went wrong is Mooring's."""
 FULL = "Too many calls are being explained at the moment. Try again later."
 ENDED = "The process that explains predictions has ended. It is started again: try again."
 RESTING = "The process that explains predictions has ended again and again. It is started again in a moment."
 NOT_STARTED = "The process that explains predictions cannot be started: {reason}."
-STOPPING = "This server is being stopped."
+STOPPING = "This server is being stopped, and the explanation took longer than it waits."
 
 
 class Busy(Unavailable):
@@ -60,8 +62,8 @@ class Asker(Protocol):
         """The solver says something of it; after the last two, nothing more."""
         ...
 
-    def lost(self, reason: str) -> None:
-        """The solver has gone, and with it what it knew of the call."""
+    def lost(self, kind: str, reason: str) -> None:
+        """The solver has gone, and with it what it knew of the call; `kind` as of `Unexplained`."""
         ...
 
 
@@ -153,12 +155,16 @@ class Solver:
             self._life = None
             self._end(life, wanted=True)
 
+    def give_up(self) -> int:
+        """The gateway ends, and those who wait are told so; returns how many there were."""
+        return 0 if self._life is None else self._life.lose(BUSY, STOPPING)
+
     async def finish(self, within_s: float = FINISH_S) -> None:
         """At the end of the gateway: let the process end, and see it go. One that does not in time is killed."""
         self._closed = True
         life, self._life = self._life, None
         if life is not None:
-            life.lose(STOPPING)
+            life.lose(BUSY, STOPPING)
             self._end(life, wanted=True)
         for _ in range(2):
             ending = [asyncio.create_task(each.gone.wait(), name="end of a solver") for each in self._ending]
@@ -188,7 +194,7 @@ class Solver:
             if self._unproven > 1:
                 rest = min(RESTART_S * 2.0 ** min(self._unproven - 2, 16), RESTART_MAX_S)
                 self._not_before = asyncio.get_running_loop().time() + rest
-        life.lose(reason)
+        life.lose(FAULTY, reason)
         self._end(life, wanted=False)
 
     # Inside
@@ -252,13 +258,14 @@ class _Life(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def lose(self, reason: str) -> None:
+    def lose(self, kind: str, reason: str) -> int:
         """Tell all who wait that nothing comes any more."""
         askers, self.askers = self.askers, {}
         for number in askers:
             self._solver.let_go(number)
         for asker in askers.values():
-            asker.lost(reason)
+            asker.lost(kind, reason)
+        return len(askers)
 
     def end(self) -> None:
         """Let the process see the end of what it reads; one that goes on for long is killed."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 from math import inf
 from time import perf_counter
 
-from mooring.explainer.explanation import BUSY, LATE, MARGIN_PART, MARGIN_S, Explainer, Explanation
+from mooring.explainer.explanation import LATE, MARGIN_PART, MARGIN_S, Explainer, Explanation
 from mooring.explainer.frames import Explain, Explained, Unexplained
+from mooring.explainer.solver import BUSY
 from mooring.gateway import faults
 from mooring.gateway.headers import ENABLE_EXPLANATIONS, INFERENCE_ID, INVOKE
 from mooring.gateway.invocation import Invocation
@@ -229,8 +230,4 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
-_REFUSALS = {
-    "caller": faults.validation_error,
-    BUSY: faults.busy_explaining,
-    "mooring": faults.internal_failure,
-}
+_REFUSALS = {"caller": faults.validation_error, BUSY: faults.busy_explaining}

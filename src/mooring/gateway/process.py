@@ -301,7 +301,7 @@ class Gateway:
         goodbye = loop.time() + GOODBYE_S
         while left := self._busy(goodbye_said=loop.time() > goodbye):
             if loop.time() > deadline:
-                if self._end_streams() + self._admission.give_up():
+                if self._end_streams() + self._admission.give_up() + self._explaining.give_up():
                     deadline = loop.time() + LAST_WORDS_S
                     continue
                 log.warning("%d connections were still busy at the end of the drain", left)
