@@ -42,7 +42,7 @@ def test_data_logs_go_and_stay_with_those_of_their_replicas(
     directory = tmp_path / "u" / "v"
     directory.mkdir(parents=True)
     times = {"i-1": 1, "i-2": 2, "i-1.data-log": 3, "i-3": 4, "i-3.data-log": 5, "i-4": 0, "i-4.data-log": 0,
-             "preparation": 0, "data-log": 0}  # fmt: skip
+             "preparation": 0, "data-log": 0, "explainer": 0}  # fmt: skip
     for name, at in times.items():
         for suffix in (".log", ".times"):
             (directory / f"{name}{suffix}").touch()

@@ -56,6 +56,22 @@ def test_calls_are_counted_by_their_ends() -> None:
     assert not drained(counting)
 
 
+def test_explained_records_are_counted_by_the_instances_and_their_errors() -> None:
+    counting = Counting()
+    counters = counting.of(KEY, "v")
+    counters.explained(0, [])
+    assert not drained(counting)
+    counters.instances = 4
+    counters.explained(2, [0.5, float("nan")])
+    counters.explained(1, [0.0])
+    counters.explained(0, [])
+    found = drained(counting)
+    assert (found["ExplanationsPerInstance"].total, found["ExplanationsPerInstance"].count) == (0.75, 3)
+    seen = found["ExplanationRelativeError"]
+    assert (seen.count, seen.total, seen.most) == (2, 0.5, 0.5)
+    assert not drained(counting)
+
+
 def route(*variants: RouteVariant) -> Route:
     return Route(Scope("1", "us-east-1"), "ep", Version(1, 1), variants, "InService", 1, 1.0)
 

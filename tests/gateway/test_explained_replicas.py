@@ -15,7 +15,7 @@ import pytest
 
 from mooring.hosting.capturing import CaptureRoute
 from mooring.hosting.explaining import ExplainerRoute
-from mooring.hosting.routes import RouteReplica, RouteVariant
+from mooring.hosting.routes import RouteReplica, RouteShadow, RouteVariant
 from mooring.hosting.serverless import ServerlessRoute
 from tests.gateway.explaining import EXPLAINER, Scene, Slow, explained
 from tests.gateway.running import WAIT_S, Seen, Stage, answer, eventually, invocation
@@ -258,6 +258,22 @@ class TestWhatIsLeftBehind:
         assert data["endpointInput"]["data"] == '{"ask": ["x", "x", "x"]}'
         assert data["endpointOutput"]["observedContentType"] == "application/json"
         assert data["endpointOutput"]["data"].encode() == got.body
+
+
+def test_a_shadow_is_compared_with_what_the_model_said(scene: Scene) -> None:
+    scene.start()
+    server, shadow = scene.stage.server("r1", Counted(0.0)), scene.stage.server("s1", Counted(0.0))
+    replicas = (RouteReplica("s1", str(shadow.path)),)
+    scene.publish(explained(server, shadow=RouteShadow("s", 1.0, "c1", replicas)))
+    assert scene.call({"ask": ["x"] * 5}).status == 200
+    assert scene.call({"end": "explainer", "message": "no numbers"}).status == 424
+    deadline, agreed = time.monotonic() + WAIT_S, dict[str, int]()
+    while sum(agreed.values()) < 2:
+        assert time.monotonic() < deadline, agreed
+        for report in scene.stage.control.next().get("shadows", ()):
+            agreed = report["counted"]["agreement"]
+    assert agreed["same"] == 2
+    assert [seen.body[:1] for seen in shadow.seen] == [b"{", b"{"], "synthetic calls are not copied"
 
 
 def test_a_serverless_variant_is_explained_on_the_callers_own_slot(scene: Scene) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from mooring.metrics.distributions import Distribution
-from mooring.metrics.exposition import COUNTERS, GAUGES, HISTOGRAMS, exposition
+from mooring.metrics.exposition import COUNTERS, GAUGES, HISTOGRAMS, SUMMARIES, exposition
 from mooring.metrics.registry import Registry
 from mooring.metrics.series import Point, Series, dimensions
 from mooring.metrics.totals import Totals
@@ -117,9 +117,22 @@ def told_names() -> set[str]:
     names = {f"mooring_{name}" for name, _ in (*COUNTERS.values(), *GAUGES.values())}
     for name, _ in HISTOGRAMS.values():
         names |= {f"mooring_{name}_{suffix}" for suffix in ("bucket", "sum", "count")}
+    for name, _ in SUMMARIES.values():
+        names |= {f"mooring_{name}_{suffix}" for suffix in ("sum", "count")}
     root = Path(__file__).parents[2] / "src" / "mooring"
     sources = "".join(path.read_text() for path in (root / "gateway/process.py", root / "control/census.py"))
     return names | {f"mooring_{name}" for name in re.findall(r'registry\.add\(\s*"(\w+)"', sources)}
+
+
+def test_explanations_are_told_of_by_their_errors() -> None:
+    samples = page(
+        Point(series("ExplanationsPerInstance"), NOW, Distribution.repeated(0.5, 3)),
+        Point(series("ExplanationRelativeError"), NOW, Distribution.of([0.25, 0.5, 0.0])),
+    )
+    labels = {"region": "us-east-1", "endpoint": "ep", "variant": "v"}
+    assert value(samples, "mooring_explanation_relative_error_sum", **labels) == 0.75
+    assert value(samples, "mooring_explanation_relative_error_count", **labels) == 3
+    assert len(samples) == 2
 
 
 def test_the_board_asks_for_what_is_told() -> None:

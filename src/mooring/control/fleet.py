@@ -24,6 +24,7 @@ from mooring.engines.preparing import Prepared
 from mooring.engines.process import ProcessEngine, Replica
 from mooring.hosting.endpoints import VariantState
 from mooring.hosting.events import EventKind, Note
+from mooring.hosting.explaining import LOG as EXPLAINER_LOG
 from mooring.hosting.failures import with_last_lines
 from mooring.hosting.serverless import is_serverless, with_one_worker
 from mooring.settings import ReplicaSettings
@@ -108,7 +109,7 @@ class Fleet:
         growing += map(data_log_of, growing[:])
         self._last_words.clear()
         for place, history in self._history.items():
-            growing.append(self._log(place.variant, DATA_LOG))
+            growing += [self._log(place.variant, DATA_LOG), self._log(place.variant, EXPLAINER_LOG)]
             if history.preparation is not None and not history.preparation.done():
                 growing.append(self._log(place.variant, PREPARATION))
         return growing
@@ -283,7 +284,8 @@ class Fleet:
 
     def _prune_logs(self, variant: str) -> None:
         """A replica that dies again and again leaves a log each time: the newest few are enough."""
-        kept = {life.id for life in self.lives if life.state is not ReplicaState.GONE} | {PREPARATION, DATA_LOG}
+        kept = {life.id for life in self.lives if life.state is not ReplicaState.GONE}
+        kept |= {PREPARATION, DATA_LOG, EXPLAINER_LOG}
         with contextlib.suppress(OSError):
             logs = [path for path in (self._logs / self._uid / variant).glob("*.log") if replica_of(path) not in kept]
             logs.sort(key=lambda path: path.lstat().st_mtime)

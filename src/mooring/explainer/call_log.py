@@ -15,12 +15,11 @@ from time import time
 from typing import NamedTuple
 
 from mooring.explainer.frames import Explained, Unexplained
+from mooring.hosting.explaining import LOG
 from mooring.processes.log_files import append_lines, bound_log
 
 log = logging.getLogger("mooring.explainer")
 
-STREAM = "explainer"
-"""The stream `<variant>/explainer`."""
 PAUSE_S = 0.1
 """Between two writes."""
 MOST_PENDING_BYTES = 1024 * 1024
@@ -103,7 +102,7 @@ class CallLog:
     def _append(self, pending: dict[Place, list[bytes]]) -> None:
         problem = None
         for place, lines in pending.items():
-            path = self._logs / place.uid / place.variant / f"{STREAM}.log"
+            path = self._logs / place.uid / place.variant / f"{LOG}.log"
             try:
                 append_lines(path, b"".join(lines))
                 bound_log(path, self._limit_bytes)

@@ -9,6 +9,8 @@ from typing import Any
 
 from mooring.hosting.rules import Members
 
+LOG = "explainer"
+"""Of explained calls, beside the logs of their variant's replicas."""
 WORKERS_VARIABLE = "SAGEMAKER_MODEL_SERVER_WORKERS"
 ATTRIBUTES = ("FeaturesAttribute", "ProbabilityAttribute", "LabelAttribute")
 """Members of InferenceConfig that are JMESPath."""

@@ -33,6 +33,12 @@ HISTOGRAMS = {
     "ModelLatency": ("model_latency_seconds", "From the sending of a call to its replica until the answer."),
     "OverheadLatency": ("overhead_latency_seconds", "What Mooring adds to the model's time."),
 }
+SUMMARIES = {
+    "ExplanationRelativeError": (
+        "explanation_relative_error",
+        "Of each explained record, how far its attributions are from exact ones, as estimated.",
+    ),
+}
 GAUGES = {
     "CPUUtilization": ("cpu_utilization_percent", "Of a replica; 100 is one processor."),
     "MemoryUtilization": ("memory_utilization_percent", "Of a replica; 100 is the machine's memory."),
@@ -40,7 +46,7 @@ GAUGES = {
     "GPUUtilization": ("gpu_utilization_percent", "Of the GPUs that a replica uses; 100 is one GPU."),
     "GPUMemoryUtilization": ("gpu_memory_utilization_percent", "Of a replica; 100 is the memory of one GPU."),
 }
-_LEFT_OUT = frozenset({"InvocationsPerInstance"})
+_LEFT_OUT = frozenset({"InvocationsPerInstance", "ExplanationsPerInstance"})
 """What a query says as well."""
 _PARTS = frozenset({"EndpointConfigName"})
 """Dimensions of series whose values another series has too: sums over labels would count them twice."""
@@ -96,9 +102,11 @@ def _add(families: dict[str, Family], series: Series, total: Distribution, last:
         family = families.setdefault(PREFIX + short, Family("gauge", text, []))
         family.lines.append(f"{PREFIX}{short}{_labels(labels)} {_number(last.seen.total / last.seen.count)}")
     else:
-        name = PREFIX + _safe(_snake(series.name))
         unit = "" if series.unit in ("None", "Count") else f" in {series.unit}"
-        family = families.setdefault(name, Family("summary", f"CloudWatch's {series.name}{unit}.", []))
+        other = _safe(_snake(series.name)), f"CloudWatch's {series.name}{unit}."
+        short, text = SUMMARIES.get(series.name, other)
+        name = PREFIX + short
+        family = families.setdefault(name, Family("summary", text, []))
         told = (("_sum", total.total), ("_count", total.count))
         family.lines.extend(f"{name}{suffix}{_labels(labels)} {_number(value)}" for suffix, value in told)
 
