@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
@@ -44,7 +43,8 @@ def text(frame: Explained | Unexplained, seconds: float) -> str:
         return said
     if not any(frame.errors):
         return f"{said}, exactly"
-    return f"{said}; relative error about {statistics.median(frame.errors):.1e}, at most {max(frame.errors):.1e}"
+    errors = sorted(frame.errors)
+    return f"{said}; relative error about {errors[len(errors) // 2]:.1e}, at most {errors[-1]:.1e}"
 
 
 def line(at: float, inference_id: str, said: str) -> bytes:

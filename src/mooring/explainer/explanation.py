@@ -147,9 +147,9 @@ class Explainer:
         self._place = place
 
     @property
-    def is_full(self) -> bool:
-        """Whether a further call would be refused once its model has answered it."""
-        return self._explaining.solver.is_full
+    def refusal(self) -> str | None:
+        """Why a further call could not be explained once its model had answered it."""
+        return self._explaining.solver.refusal
 
     def explanation(self, caller: Caller, inference_id: str) -> Explanation:
         """Of a call that its model has answered; to be begun."""

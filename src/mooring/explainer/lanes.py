@@ -53,7 +53,10 @@ class SyntheticCall(Call):
         self._reply: tuple[int, ReplyHeaders] = (0, [])
 
     def replied(self, status: int, headers: ReplyHeaders, body: bytes) -> None:
-        self._requests.landed(self, status, headers, body)
+        if len(body) > MOST_ANSWER_BYTES:
+            self._too_long(status, headers)
+        else:
+            self._requests.landed(self, status, headers, body)
 
     def reply_began(self, status: int, headers: ReplyHeaders, length: int | None) -> None:
         self._reply = status, headers
@@ -65,11 +68,7 @@ class SyntheticCall(Call):
             return
         self.cancel()
         self._kept = []
-        status, headers = self._reply
-        if 200 <= status < 300:
-            self._requests.landed(self, 0, [], TOO_LONG.encode())
-        else:
-            self._requests.landed(self, status, headers, b"")
+        self._too_long(*self._reply)
 
     def reply_ended(self) -> None:
         if self._size <= MOST_ANSWER_BYTES:  # else it was given up at its last piece
@@ -80,6 +79,12 @@ class SyntheticCall(Call):
             self._requests.refused(self)
         else:
             self._requests.landed(self, 0, [], _told(failure))
+
+    def _too_long(self, status: int, headers: ReplyHeaders) -> None:
+        if 200 <= status < 300:
+            self._requests.landed(self, 0, [], TOO_LONG.encode())
+        else:
+            self._requests.landed(self, status, headers, b"")
 
 
 class Requests:

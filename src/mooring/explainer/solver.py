@@ -101,14 +101,20 @@ class Solver:
         return life is None or life.has_room
 
     @property
-    def is_full(self) -> bool:
-        """Whether no further call would be taken, however small."""
-        return len(self._held) >= MOST_CALLS or self._held_bytes >= self._settings.queue_bytes
+    def refusal(self) -> str | None:
+        """Why no further call would be taken now, however small."""
+        if len(self._held) >= MOST_CALLS or self._held_bytes >= self._settings.queue_bytes:
+            return FULL
+        if self._life is None and self._not_before and asyncio.get_running_loop().time() < self._not_before:
+            return RESTING
+        return None
 
     def begin(self, asker: Asker, explain: Explain) -> int:
         """Have a call explained; its number, by which it is known. Raises `Busy`."""
+        if (refusal := self.refusal) is not None:
+            raise Busy(refusal)
         size = len(explain.request) + len(explain.answer)
-        if self.is_full or (self._held and self._held_bytes + size > self._settings.queue_bytes):
+        if self._held and (self._held_bytes + size > self._settings.queue_bytes):
             raise Busy(FULL)
         life = self._life or self._start()
         self._numbers += 1
@@ -200,11 +206,8 @@ class Solver:
     # Inside
 
     def _start(self) -> _Life:
-        loop = asyncio.get_running_loop()
         if self._closed:
             raise Busy(STOPPING)
-        if loop.time() < self._not_before:
-            raise Busy(RESTING)
         self.starts += 1
         life = self._life = _Life(self, self._module)
         return life

@@ -169,9 +169,9 @@ class _Explained(Invocation):
                 compiled(self._expression)
             except BadExpression as error:
                 return faults.validation_error(f"EnableExplanations: {error}")
-        if self._explainer is not None and self._explainer.is_full:
+        if self._explainer is not None and (busy := self._explainer.refusal) is not None:
             variant.counters.failed(503, None)
-            return faults.too_many_explained()
+            return faults.busy_explaining(busy)
         return None
 
     def _fail(

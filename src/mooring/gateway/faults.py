@@ -94,11 +94,6 @@ def no_explainer(endpoint: str) -> Response:
     )
 
 
-def too_many_explained() -> Response:
-    """So many calls are being explained that the answer to another could not be; SDKs try again on this one."""
-    return busy_explaining("Too many calls are being explained at the moment. Try again later.")
-
-
 def busy_explaining(message: str) -> Response:
     """A call cannot be explained right now; SDKs try again on this one."""
     return fault(503, "ServiceUnavailable", {"Message": message})
