@@ -101,6 +101,12 @@ def explained(
     for _ in range(most):
         frames = call.advance(now)
         if frames is None:
+            work = call.to_solve()
+            if work is not None:
+                assert call.to_solve() is None, "one at a time"
+                work()
+                frames = call.solved()
+        if frames is None:
             if under_way:
                 at = pick(len(under_way))
                 predict = under_way[at]

@@ -1,17 +1,16 @@
 """One explained call, from its `Explain` to its `Explained`: frames in, frames out, and no I/O.
 
 It advances in steps, each of which computes for a moment only, so that calls can take turns: take an answer, ask for
-predictions, make the rows of a block, solve a record. What keeps replicas busy goes first, and a record is solved as
-soon as its rows are there. Of many records only a few are open at a time, and of rows scores are kept, not text.
-
-Sums over baseline rows run in the order of the baseline. So what a call is told depends on neither the sizes of
-requests nor the order of their answers.
+predictions, make the rows of a block. What takes longer is to solve a record, which can be as soon as its rows are
+there; that is for its owner to do, in a thread. Of many records only a few are open at a time, and of rows scores are
+kept, not text.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,15 +23,15 @@ from mooring.explainer.outputs import scores_of
 from mooring.explainer.predictions import Predictions
 from mooring.explainer.records import Reading, baseline_lines
 from mooring.explainer.requests import Caps, Refused, Requests
-from mooring.explainer.shapley import attributions, coalitions, log_odds
+from mooring.explainer.valuing import CELLS, VALUES, Valuing, mean_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from mooring.explainer.keeping import Kept
     from mooring.explainer.plan import Plan
-    from mooring.explainer.shapley import Coalitions
-    from mooring.explainer.synthesis import Game
 
     Floats = NDArray[np.float64]
 
@@ -40,51 +39,9 @@ log = logging.getLogger("mooring.explainer")
 
 OPEN = 8
 """Records of a call at a time whose rows are asked for, or that wait to be solved."""
-BLOCK = 8192
-"""Rows of a block, over all rows of the baseline; more where it has more. A block is averaged at once."""
-MADE, MADE_BYTES = 1024, 4_194_304
-"""Rows that are made at once, with one row of the baseline."""
-CELLS = 67_108_864
-"""Coalitions by players of one record; a byte each, and ten times that while it is solved."""
-VALUES = 16_777_216
-"""Coalitions, or baseline rows, by classes; eight bytes each."""
 MESSAGE_LIMIT = 65_536
 KEY_BYTES = 16_384
 """About what the key of a baseline is, which has a configuration in it."""
-
-
-class _Block:
-    """Coalitions of a record, with the numbers of their rows for each row of the baseline."""
-
-    def __init__(self, start: int, size: int, baseline_rows: int, first_row: int) -> None:
-        self.start = start
-        self.size = size
-        self.numbers: NDArray[np.int64] = np.empty((baseline_rows, size), np.int64)
-        self.asked = 0
-        """Rows of the baseline for which they are numbered."""
-        self.first_row = first_row
-
-    @property
-    def is_asked(self) -> bool:
-        return self.asked == len(self.numbers)
-
-
-class _Record:
-    """A selected record whose rows are asked for, or that waits to be solved."""
-
-    def __init__(self, index: int, game: Game, design: Coalitions, per_block: int, classes: int) -> None:
-        self.index = index
-        self.game = game
-        self.design = design
-        self.per_block = per_block
-        self.values: Floats = np.empty((len(design.masks), classes))
-        self.blocks: deque[_Block] = deque()
-        self.begun = 0
-        """Coalitions that are in a block, or were."""
-
-    @property
-    def is_asked(self) -> bool:
-        return self.begun == len(self.values) and (not self.blocks or self.blocks[-1].is_asked)
 
 
 class Explaining:
@@ -101,8 +58,10 @@ class Explaining:
         self._baseline_key: tuple[object, ...] | None = None
         self._baseline_numbers: NDArray[np.int64] | None = None  # while its predictions are missing
         self._baseline: Floats = np.empty((0, 0))
+        self._empty: Floats = np.empty(0)
         self._todo: deque[int] = deque()
-        self._open: deque[_Record] = deque()
+        self._open: deque[Valuing] = deque()
+        self._solving: Valuing | None = None
         self._errors: dict[int, float] = {}
         self._attributions: list[Floats | None] = []
         self._plan: Plan
@@ -134,9 +93,32 @@ class Explaining:
             return self._failed(
                 "container", predicted.status, predicted.body[:MESSAGE_LIMIT].decode("utf-8", "replace")
             )
-        except Exception as error:
-            log.exception("call %d cannot be explained", self.call)
-            return self._failed("mooring", 0, f"The call cannot be explained: {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001 - it is this call which fails
+            return self._broken(error)
+
+    def to_solve(self) -> Callable[[], None] | None:
+        """What is to be run, in this thread or in another, before `solved` is called; one at a time."""
+        if self.is_over or self._solving is not None:
+            return None
+        record = self._solving = next((each for each in self._open if each.is_there), None)
+        if record is None:
+            return None
+        full = self._reading.scores[record.index]
+        return partial(record.solve, self._empty, full, use_logit=self._plan.use_logit)
+
+    def solved(self) -> list[Frame]:
+        """What was to be run has ended; the frames that this gives."""
+        record, self._solving = self._solving, None
+        if self.is_over or record is None:
+            return []
+        try:
+            if record.failure is not None:
+                raise record.failure
+            self._open.remove(record)
+            self._attributions[record.index], self._errors[record.index] = record.found, record.error
+            return self._explained() if not self._todo and not self._open else []
+        except Exception as error:  # noqa: BLE001 - it is this call which fails
+            return self._broken(error)
 
     def close(self) -> None:
         """It is forgotten, or has ended."""
@@ -155,15 +137,7 @@ class Explaining:
         if self._answers:
             self._take(self._answers.popleft(), now)
             return []
-        asked = self._ask(now)
-        if asked is not None:
-            return asked
-        for record in self._open:
-            if record.is_asked and not record.blocks:
-                self._open.remove(record)
-                self._solve(record)
-                return self._explained() if not self._todo and not self._open else []
-        return None
+        return self._ask(now)
 
     def _read(self, explain: Explain) -> list[Frame]:
         self._explain = None
@@ -205,6 +179,7 @@ class Explaining:
             self._predictions.know(line, known)
         self._baseline_lines = []
         self._baseline = scores
+        self._empty = mean_of(scores)
 
     # Asking
 
@@ -224,28 +199,19 @@ class Explaining:
         if self._baseline_numbers is not None:
             return False
         record = self._open[-1] if self._open and not self._open[-1].is_asked else None
-        if record is None:
-            if not self._todo or len(self._open) >= OPEN:
-                return False
-            self._open.append(self._begin(self._todo.popleft(), predictions))
+        if record is not None:
+            record.ask(predictions, len(self._baseline))
+            record.settle(predictions)
             return True
-        if not record.blocks or record.blocks[-1].is_asked:
-            size = min(record.per_block, len(record.values) - record.begun)
-            record.blocks.append(_Block(record.begun, size, len(self._baseline), predictions.count))
-            record.begun += size
-        block = record.blocks[-1]
-        masks = record.design.masks[block.start : block.start + block.size]
-        block.numbers[block.asked] = predictions.number(record.game.lines(masks, block.asked))
-        block.asked += 1
-        self._settle(record, predictions)
+        if not self._todo or len(self._open) >= OPEN:
+            return False
+        self._open.append(self._begin(self._todo.popleft(), predictions))
         return True
 
-    def _begin(self, index: int, predictions: Predictions) -> _Record:
-        game = self._reading.game(index)
-        varying, classes = len(game.varying), self._reading.classes.size
-        if varying < 2:
-            samples = 0
-        else:
+    def _begin(self, index: int, predictions: Predictions) -> Valuing:
+        game, classes, samples = self._reading.game(index), self._reading.classes.size, 0
+        varying = len(game.varying)
+        if varying > 1:
             samples = self._plan.samples(game.players)
             samples = samples if varying > 62 else min(samples, 2**varying - 2)
         if samples * varying > CELLS or samples * classes > VALUES:
@@ -256,9 +222,7 @@ class Explaining:
             )
         whole = game.lines(np.ones((1, varying), np.bool_), 0)[0]
         predictions.know(whole, self._reading.scores[index])
-        per_block = min(BLOCK // len(self._baseline), MADE, MADE_BYTES // (len(whole) + 1))
-        design = coalitions(max(varying, 1), samples, self._plan.seed)
-        return _Record(index, game, design, max(1, per_block), classes)
+        return Valuing(index, game, samples, self._plan.seed, classes, len(whole))
 
     # Taking
 
@@ -291,36 +255,9 @@ class Explaining:
             self._kept.baselines.put(self._baseline_key, scores, scores.nbytes + KEY_BYTES)
             self._has_baseline(scores)
         for record in self._open:
-            self._settle(record, predictions)
-        first = (record.blocks[0].first_row for record in self._open if record.blocks)
-        predictions.settle(next(first, predictions.count))
-
-    def _settle(self, record: _Record, predictions: Predictions) -> None:
-        """Average what is there over the rows of the baseline."""
-        while record.blocks and record.blocks[0].is_asked and predictions.are_there(record.blocks[0].numbers):
-            block = record.blocks.popleft()
-            values = record.values[block.start : block.start + block.size]
-            values[:] = 0.0
-            for numbers in block.numbers:
-                values += predictions.scores(numbers)
-            values /= len(block.numbers)
-
-    # Solving
-
-    def _solve(self, record: _Record) -> None:
-        empty, full = _mean(self._baseline), self._reading.scores[record.index]
-        values, game = record.values, record.game
-        if self._plan.use_logit:
-            empty, full, values = log_odds(empty), log_odds(full), log_odds(values)
-        found = np.zeros((game.players, len(full)))
-        error = 0.0
-        if len(game.varying) == 1:
-            found[game.varying[0]] = full - empty
-        elif len(game.varying) > 1:
-            solved = attributions(record.design, values, empty, full)
-            found[game.varying], error = solved.values, solved.error
-        self._attributions[record.index] = found
-        self._errors[record.index] = float(error)
+            record.settle(predictions)
+        needed = (record.first_row for record in self._open if record.first_row is not None)
+        predictions.settle(next(needed, predictions.count))
 
     def _explained(self) -> list[Frame]:
         body = response(self._reading, self._attributions)
@@ -329,13 +266,10 @@ class Explaining:
         self.close()
         return [Explained(self.call, body, len(errors), errors, asked)]
 
+    def _broken(self, error: Exception) -> list[Frame]:
+        log.error("call %d cannot be explained", self.call, exc_info=error)
+        return self._failed("mooring", 0, f"The call cannot be explained: {type(error).__name__}")
+
     def _failed(self, kind: str, status: int, message: str) -> list[Frame]:
         self.close()
         return [Unexplained(self.call, kind, status, message)]
-
-
-def _mean(scores: Floats) -> Floats:
-    total: Floats = np.zeros(scores.shape[1])
-    for row in scores:
-        total += row
-    return total / len(scores)

@@ -1,8 +1,9 @@
 """The solver process of a gateway: `python -m mooring.explainer.process FD`, where FD is its end of a pair of sockets.
 
 Batches of frames come and go on it (`mooring.explainer.frames`). It ends with its gateway, which is when the socket
-does. One thread does all: the calls take turns, a step each, and what came is read in between, so that no call waits
-longer than for one record to be solved. Whatever a call says, it is that call which fails, and not the process.
+does. The calls take turns, a step each, and what came is read in between. A thread solves one record after the other,
+of one call after the other, so that no call waits for the records of another one to be read, predicted or refused.
+Whatever a call says, it is that call which fails, and not the process.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import signal
 import socket
 import sys
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import cast
 
 from mooring import settings as settings_module
@@ -29,6 +32,8 @@ log = logging.getLogger("mooring.explainer")
 
 NICENESS = 5
 """Callers who wait for a gateway or a replica come first."""
+SWITCH_S = 0.001
+"""How long the thread that solves keeps the interpreter from the loop, where it is not in linear algebra."""
 TURN_S = 0.004
 """So long steps are taken before the socket is looked at."""
 
@@ -47,6 +52,13 @@ class Solver(asyncio.Protocol):
         self._turn: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._is_held = False
+        self._thread = ThreadPoolExecutor(1, "solving")
+        self._solvable: deque[int] = deque()
+        self._is_solving = False
+
+    def close(self) -> None:
+        """At the end of the process: nobody waits any more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     # asyncio.Protocol
 
@@ -105,14 +117,45 @@ class Solver(asyncio.Protocol):
             if frames is not None:
                 said += map(plain, frames)
                 self._ready.append(number)
-            if call.is_over or now > call.until:
-                call.close()
-                del self._calls[number]
+            elif number not in self._solvable:
+                self._solvable.append(number)
+            self._sort_out(number, call, now)
             now = self._loop.time()
-        if said and self._transport is not None:
-            self._transport.writelines(batch(said))
+        self._say(said)
+        self._solve()
         self._schedule()
         self._set_alarm(now)
+
+    def _solve(self) -> None:
+        """Have the thread solve a record of the next call that has one."""
+        while self._solvable and not self._is_solving:
+            number = self._solvable.popleft()
+            call = self._calls.get(number)
+            work = None if call is None else call.to_solve()
+            if call is None or work is None:
+                continue
+            self._is_solving = True
+            done = self._loop.run_in_executor(self._thread, work)
+            done.add_done_callback(partial(self._solved, number, call))
+
+    def _solved(self, number: int, call: Explaining, done: asyncio.Future[None]) -> None:
+        self._is_solving = False
+        self._say([*map(plain, call.solved())])
+        if self._calls.get(number) is call:
+            self._sort_out(number, call, self._loop.time())
+            self._wake(number)
+        self._schedule()
+        self._solve()
+
+    def _sort_out(self, number: int, call: Explaining, now: float) -> None:
+        """Let a call go that has ended, or for which nobody waits any more."""
+        if call.is_over or now > call.until:
+            call.close()
+            del self._calls[number]
+
+    def _say(self, said: list[tuple[object, ...]]) -> None:
+        if said and self._transport is not None:
+            self._transport.writelines(batch(said))
 
     def _set_alarm(self, now: float) -> None:
         """For the calls that wait for a time: to ask again, or until nobody waits for them."""
@@ -134,6 +177,7 @@ async def _main(end: socket.socket, settings: Settings) -> None:
     solver = Solver(Kept(settings.explainer))
     await asyncio.get_running_loop().connect_accepted_socket(lambda: solver, end)
     await solver.ended.wait()
+    solver.close()
 
 
 def main() -> None:
@@ -142,6 +186,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # the gateway says when it is over
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
+    sys.setswitchinterval(SWITCH_S)
     settings = settings_module.load()
     logging.basicConfig(
         level=settings.server.log_level.upper(), format="%(asctime)s explainer %(levelname)s %(message)s"
