@@ -148,11 +148,11 @@ class Explaining:
         if not self._todo:
             return self._explained()
         classes = reading.classes
-        if plan.baseline_rows * classes.size > VALUES:
+        if plan.baseline_rows * classes.count > VALUES:
             raise Unexplainable(
-                f"{plan.baseline_rows} baseline rows by {classes.size} classes are too many to explain."
+                f"{plan.baseline_rows} baseline rows by {classes.count} classes are too many to explain."
             )
-        self._predictions = Predictions(classes.size, self._kept.room)
+        self._predictions = Predictions(classes.count, self._kept.room)
         self._requests = Requests(
             explain.call,
             self._kept.batching(plan.model, explain.content_type, explain.answered_type),
@@ -209,7 +209,7 @@ class Explaining:
         return True
 
     def _begin(self, index: int, predictions: Predictions) -> Valuing:
-        game, classes, samples = self._reading.game(index), self._reading.classes.size, 0
+        game, classes, samples = self._reading.game(index), self._reading.classes.count, 0
         varying = len(game.varying)
         if varying > 1:
             samples = self._plan.samples(game.players)
