@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 STEPS = 5
 SEARCHED = 192
-"""Pairs on which weights are found, or twice the players where that is more."""
+"""Pairs on which weights are found, or one and a half times the players where that is more."""
 ENOUGH = 8
 """Fewer pairs say nothing of weights."""
 NODES = 24
@@ -59,7 +59,7 @@ def prior(signs: Array, odd: Array, free: Array, guess: Array, first: float) -> 
     a = np.arctanh(0.6 * (guess + 0.02 * largest) / (1.02 * largest)) if largest > 0 else np.ones(len(guess))
     a, noise = a * min(1.0, first / a.sum()), 1e-3
     best, likeliest = Prior(a, noise), -np.inf
-    searched = max(SEARCHED, 2 * len(guess))
+    searched = max(SEARCHED, 3 * len(guess) // 2)
     signs, odd, free = signs[:searched], odd[:searched], free[:searched]
     for _ in range(STEPS if len(signs) >= ENOUGH else 0):
         likely, grow, grow_noise = _rescaling(signs, odd, free, Prior(a, noise))
@@ -89,12 +89,15 @@ def fitted(signs: Array, odd: Array, free: Array, worth: Array, given: Prior, he
     kept = count - held_out
     basis, triangle = np.linalg.qr(free[:kept])
     early = np.linalg.solve(triangle, basis.T @ known[:kept])
-    missed = np.tril(lower[kept:, kept:]) @ (known[kept:] - free[kept:] @ early)
+    surprise = known[kept:] - free[kept:] @ early
+    missed = np.tril(lower[kept:, kept:]) @ surprise
     basis, triangle = np.linalg.qr(free)
     inverse = np.linalg.inv(triangle)
     unbounded = inverse @ (basis.T @ known)
     rest = known - free @ unbounded
+    # Weights were not found on what is held out, so that it says how far to trust them.
     scale = (rest**2).sum(axis=0) / (count - parts)
+    scale = np.maximum(scale, (surprise**2).sum(axis=0) / max(held_out, 1))
     unsure = spread - (across**2).sum() + (((worth.T - across.T @ free) @ inverse) ** 2).sum()
     return Fitted(across.T @ rest + worth.T @ unbounded, max(float(unsure), 0.0) * scale, missed)
 

@@ -113,8 +113,9 @@ def _deeper(
     rest /= scales
     guess = np.sqrt(((start / scales) ** 2).sum(axis=1))
     parts = signs @ free.T
+    early = slice(1, len(rest) - design.held_out)
     try:
-        given = interactions.prior(design.signs, rest[1:], parts[1:], guess, first)
+        given = interactions.prior(signs[early], rest[early], parts[early], guess, first)
         found = interactions.fitted(signs, rest, parts, 2 * free, given, design.held_out)
     except np.linalg.LinAlgError:
         return None
