@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mooring.explainer.frames import Explain
 from mooring.explainer.plan import Plan
@@ -10,6 +14,7 @@ from mooring.explainer.records import Reading
 from mooring.hosting.explaining import ExplainerRoute
 
 CSV, JSON_LINES = "text/csv", "application/jsonlines"
+TOKENS = {"TextConfig": {"Language": "en", "Granularity": "token"}}
 
 
 def plan_of(
@@ -46,3 +51,8 @@ def reading_of(
     asked = request.encode() if isinstance(request, str) else request
     said = answer.encode() if isinstance(answer, str) else answer
     return Reading(plan, Explain(1, "", content_type, expression, asked, answered_type, said, 1, 50.0))
+
+
+def every_mask(players: int) -> NDArray[np.bool_]:
+    """All coalitions but the empty one, which is the baseline's, in the order of binary numbers."""
+    return np.array(list(product([False, True], repeat=players))[1:], np.bool_).reshape(-1, players)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from mooring.explainer import csv_records, json_records
-from mooring.explainer.faults import Unexplainable, shown
+from mooring.explainer.faults import Unexplainable, counted, shown
 from mooring.explainer.formats import CSV, JSON_LINES, text_of
 from mooring.explainer.json_records import Number
 from mooring.explainer.literals import number_of
@@ -44,22 +44,27 @@ def baseline_of(config: dict[str, Any], stored: bytes | None, features: Any | No
     form = wanted.get("MimeType", CSV).lower()
     text = text_of(content, whose, "explainer")
     if form == JSON_LINES:
-        rows = [_features(line, f"{whose}: record {i}", features) for i, line in enumerate(json_records.rows_of(text))]
+        rows = [
+            _features(line, f"Record {i} of the baseline", features)
+            for i, line in enumerate(json_records.rows_of(text))
+        ]
     else:
         rows = [csv_records.cells_of(row) for row in csv_records.rows_of(text, whose, "explainer")]
     if not rows:
         raise Unexplainable(f"{whose} has no records; it needs one or more, of features only, without a header row.")
-    _refuse_unlike(rows, whose)
+    _refuse_unlike(rows)
     return Baseline(form, rows)
 
 
-def _refuse_unlike(rows: list[list[Any]], whose: str) -> None:
+def _refuse_unlike(rows: list[list[Any]]) -> None:
     usual = len(rows[0])
     for i, row in enumerate(rows):
         if len(row) != usual:
-            raise Unexplainable(f"{whose}: record {i} has {len(row)} features and record 0 has {usual}.")
+            raise Unexplainable(
+                f"Record {i} of the baseline has {counted(len(row), 'feature')} and record 0 has {usual}."
+            )
         if not row:
-            raise Unexplainable(f"{whose}: record {i} has no features.")
+            raise Unexplainable(f"Record {i} of the baseline has no features.")
 
 
 def _features(line: str, where: str, features: Any | None) -> list[Any]:

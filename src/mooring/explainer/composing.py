@@ -18,10 +18,9 @@ VERSION = "1.0"
 
 def response(reading: Reading, attributions: Sequence[Attributions | None]) -> bytes:
     """The whole body. `attributions` has players by classes for each record that is explained, None for others."""
-    explain = reading.explain
     said: dict[str, Any] = {
         "version": VERSION,
-        "predictions": {"content_type": explain.answered_type, "data": explain.answer.decode("utf-8", "replace")},
+        "predictions": {"content_type": reading.answered_type, "data": reading.answer.decode("utf-8", "replace")},
     }
     labels = reading.labels
     if labels is not None:
@@ -43,12 +42,11 @@ def _record(reading: Reading, index: int, attributions: Attributions) -> list[di
     made, at = [], 0
     for column in range(plan.baseline.columns):
         units = reading.units(index, column)
-        found: list[dict[str, Any]] = [
-            {"attribution": value} for value in values[at : at + (len(units) if units else 1)]
-        ]
+        players = 1 if units is None else len(units)
+        found: list[dict[str, Any]] = [{"attribution": value} for value in values[at : at + players]]
         for one, unit in zip(found, units or (), strict=False):
             one["description"] = {"partial_text": unit.text, "start_idx": unit.start}
-        at += len(found)
+        at += players
         said: dict[str, Any] = {"attributions": found}
         if plan.feature_headers is not None:
             said["feature_header"] = plan.feature_headers[column]

@@ -24,6 +24,9 @@ class Number(float):
         made.text = text
         return made
 
+    def __repr__(self) -> str:
+        return self.text
+
 
 # JMESPath tells what a value is by the name of its type.
 Number.__name__ = "float"

@@ -10,7 +10,7 @@ import numpy as np
 from mooring.explainer import csv_records, json_records
 from mooring.explainer.bulk import Classes, Floats, scores_at_once
 from mooring.explainer.csv_records import Row
-from mooring.explainer.faults import Misaligned, Unexplainable, shown
+from mooring.explainer.faults import Misaligned, Unexplainable, counted, shown
 from mooring.explainer.formats import CSV, format_of
 from mooring.explainer.plan import Plan
 from mooring.explainer.scores import labels_in, scores_in
@@ -49,7 +49,9 @@ def classes_of(plan: Plan, form: str, row: Row, where: str) -> Classes:
     """The classes of a record."""
     scores, labels = scores_in(plan, form, row, where), labels_in(plan, form, row, where)
     if labels is not None and len(labels) != len(scores):
-        raise Unexplainable(f"{where}: there are {len(labels)} labels, {shown(labels)}, and {len(scores)} scores.")
+        raise Unexplainable(
+            f"{where} has {counted(len(labels), 'label')}, {shown(labels)}, and {counted(len(scores), 'score')}."
+        )
     return Classes(len(scores), None if labels is None else tuple(labels))
 
 
@@ -58,7 +60,7 @@ def ordered_scores(plan: Plan, form: str, row: Row, classes: Classes, where: str
     scores = scores_in(plan, form, row, where)
     if len(scores) != classes.count:
         raise Unexplainable(
-            f"{where}: there are {len(scores)} scores and the first explained record has {classes.count}."
+            f"{where} has {counted(len(scores), 'score')} and the first explained record has {classes.count}."
         )
     if not classes.ordered:
         return scores
@@ -95,7 +97,8 @@ def _rows_of(plan: Plan, form: str, text: str, records: int, classes: int) -> Se
     if form == CSV:
         rows = csv_records.rows_of(text.strip(_BLANKS), ANSWER, "explainer")
         # Records may stand beside each other, in an answer that is no more than their scores.
-        if len(rows) == 1 and records > 1 and classes == 1 and plan.probability_index is plan.label_index is None:
+        no_index = plan.probability_index is None and plan.label_index is None
+        if len(rows) == 1 and records > 1 and classes == 1 and no_index:
             beside = csv_records.cells_of(rows[0])
             if len(beside) == records:
                 return [[cell] for cell in beside]
@@ -104,10 +107,6 @@ def _rows_of(plan: Plan, form: str, text: str, records: int, classes: int) -> Se
     if len(rows) == records:
         return rows
     raise Misaligned(
-        f"The model answered {_counted(records)} with {_counted(len(rows))}, and which is whose cannot be known. "
-        "It must answer with one line for each record, in their order."
+        f"The model answered {counted(records, 'record')} with {counted(len(rows), 'line')}, so that it cannot be told "
+        "which is whose. It must answer with one line for each record, in their order."
     )
-
-
-def _counted(records: int) -> str:
-    return f"{records} record" if records == 1 else f"{records} records"

@@ -10,7 +10,7 @@ from typing import Any
 
 from mooring.explainer.baseline import TEXT, Baseline, baseline_of, inferred_types
 from mooring.explainer.expressions import BadExpression, compiled
-from mooring.explainer.faults import Unexplainable, shown
+from mooring.explainer.faults import Unexplainable, counted, shown
 from mooring.explainer.rendering import Rendering, text_in
 from mooring.hosting.explaining import ExplainerRoute
 
@@ -84,9 +84,13 @@ class Plan:
         for name, given in (("FeatureHeaders", self.feature_headers), ("FeatureTypes", self.types)):
             if given is not None and len(given) != self.baseline.columns:
                 raise Unexplainable(
-                    f"{name} has {len(given)} entries and there are {self.baseline.columns} features in the baseline: "
-                    "they must be as many."
+                    f"{name} has {counted(len(given), 'entry')} and the baseline "
+                    f"{counted(self.baseline.columns, 'feature')}: they must be as many."
                 )
+
+    def is_text(self, column: int) -> bool:
+        """Whether a feature is divided into units."""
+        return self.text is not None and self.types[column] == TEXT
 
     def _absent_of(self, column: int, rendering: Rendering) -> list[bytes]:
         found = []
@@ -94,16 +98,12 @@ class Plan:
             try:
                 found.append(rendering.rendered(row[column], self.baseline.form, self.types[column]))
             except ValueError as error:
-                raise Unexplainable(f"{_where(i, column)}: {shown(row[column])} cannot be written: {error}") from None
+                raise Unexplainable(f"{_where(i, column)}: {shown(row[column])} cannot be written: {error}.") from None
         return found
-
-    def is_text(self, column: int) -> bool:
-        """Whether a feature is divided into units."""
-        return self.text is not None and self.types[column] == TEXT
 
 
 def _where(row: int, column: int) -> str:
-    return f"The baseline, record {row}, feature {column}"
+    return f"Record {row} of the baseline, feature {column}"
 
 
 def _compiled(members: dict[str, Any], name: str) -> Any | None:
@@ -124,7 +124,7 @@ def _template(template: str | None) -> tuple[str, str] | None:
         raise Unexplainable(f"ContentTemplate {template!r} has {PLACEHOLDER} {times} times; it must have it once.")
     before, _, after = template.partition(PLACEHOLDER)
     try:
-        json.loads(f"{before}[]{after}")
+        json.loads(f'{before}["a"]{after}')
     except (ValueError, RecursionError):
         raise Unexplainable(
             f"ContentTemplate {template!r} is not JSON where {PLACEHOLDER} is a list, such as "

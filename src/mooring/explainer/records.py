@@ -15,7 +15,7 @@ from mooring.explainer import csv_records, json_records, selecting
 from mooring.explainer.baseline import features_of
 from mooring.explainer.bulk import Classes
 from mooring.explainer.csv_records import Row
-from mooring.explainer.faults import Unexplainable, shown
+from mooring.explainer.faults import Unexplainable, counted, shown
 from mooring.explainer.formats import CSV, format_of, text_of
 from mooring.explainer.frames import Explain
 from mooring.explainer.outputs import ANSWER, Answer, answer_of, classes_of, labels_told, ordered_scores
@@ -35,7 +35,8 @@ class Reading:
     """One call, read. Raises `Unexplainable`."""
 
     def __init__(self, plan: Plan, explain: Explain) -> None:
-        self.plan, self.explain = plan, explain
+        self.plan = plan
+        self.answered_type, self.answer = explain.answered_type, explain.answer
         self.form = format_of(explain.content_type, REQUEST, "caller")
         expression = selecting.expression_of(plan.expression, explain.expression)
         self.selected: list[bool] = []
@@ -69,9 +70,7 @@ class Reading:
         """The names of the classes, which the answer says or else the configuration."""
         if self.classes.labels is not None:
             return list(self.classes.labels)
-        explain, found = self.explain, None
-        if not any(self.selected):
-            found = labels_told(self.plan, explain.answered_type, explain.answer)
+        found = None if any(self.selected) else labels_told(self.plan, self.answered_type, self.answer)
         return self.plan.label_headers if found is None else found
 
     def game(self, index: int) -> Game:
@@ -104,8 +103,8 @@ class Reading:
         headers = self.plan.label_headers
         if self.classes.labels is None and headers is not None and len(headers) != self.classes.count:
             raise Unexplainable(
-                f"LabelHeaders has {len(headers)} entries and the model's answer {self.classes.count} scores: "
-                "they must be as many."
+                f"LabelHeaders has {counted(len(headers), 'entry')} and the model's answer "
+                f"{counted(self.classes.count, 'score')}: they must be as many."
             )
 
     def _refuse_what_cannot_be_read(self, i: int) -> None:
@@ -128,7 +127,7 @@ class Reading:
         usual = self.plan.baseline.columns
         if count != usual:
             raise Unexplainable(
-                f"Record {i} of the request has {count} features and the baseline has {usual}: "
+                f"Record {i} of the request has {counted(count, 'feature')} and the baseline has {usual}: "
                 "they must be as many, and none of them a label."
             )
 

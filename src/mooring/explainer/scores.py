@@ -8,7 +8,7 @@ from typing import Any
 
 from mooring.explainer import csv_records, json_records
 from mooring.explainer.csv_records import Row
-from mooring.explainer.faults import Unexplainable, shown
+from mooring.explainer.faults import Unexplainable, counted, shown
 from mooring.explainer.formats import CSV
 from mooring.explainer.literals import list_of, number_of
 from mooring.explainer.plan import Plan
@@ -18,7 +18,7 @@ def scores_in(plan: Plan, form: str, row: Row, where: str) -> list[float]:
     """The scores of a record, one for each class."""
     found = _of_cells(plan, row, where) if form == CSV else _of_value(plan, str(row), where)
     if not found:
-        raise Unexplainable(f"{where}: there are no scores in {shown(row)}.")
+        raise Unexplainable(f"{where} has no scores: {shown(row)}")
     return [_score(plan, form, each, where) for each in found]
 
 
@@ -73,7 +73,7 @@ def _cell(row: Row, index: int, name: str, where: str) -> str:
     columns = csv_records.columns_of(row)
     if index >= columns:
         raise Unexplainable(
-            f"{where}: {name} is {index}, counted from 0, and there are {columns} columns: {shown(row)}"
+            f"{where}: {name} is {index}, counted from 0, of {counted(columns, 'column')}: {shown(row)}"
         )
     return csv_records.cells_of(row)[index]
 
