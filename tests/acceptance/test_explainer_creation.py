@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from tests.acceptance.running import Deployment, Server, wait_until
 from tests.acceptance.test_access import keyed
+from tests.acceptance.updating import HALF, routed
 
 ROWS = b"1,2,3\n4,5,6\n"
 WITHOUT = """
@@ -21,6 +23,19 @@ import sys
 sys.modules["{module}"] = None
 """
 """As sitecustomize it makes a module one that is not installed."""
+
+
+SUM = """
+def model_fn(d):
+    return 1
+def input_fn(body, content_type):
+    return [[float(cell) for cell in line.split(",")] for line in body.splitlines()]
+def predict_fn(rows, model):
+    return [sum(row) for row in rows]
+def output_fn(sums, accept):
+    return "".join(f"{each}\\n" for each in sums), "text/csv"
+"""
+"""A feature's attribution is how far it is from the mean of the baseline."""
 
 
 def explainer(baseline: dict[str, Any] | None = None, inference: dict[str, Any] | None = None, **more: Any) -> Any:
@@ -36,7 +51,15 @@ class Explained:
 
     def __init__(self, own: Deployment) -> None:
         self.own = own
-        own.model("m")
+        own.model("m", SUM)
+
+    def attributions(self, name: str, record: str = "10,20,30", **members: Any) -> list[float]:
+        """Of the features of a record; none where the call wants none."""
+        call = {"EndpointName": name, "ContentType": "text/csv", "Body": record, **members}
+        answer = json.loads(self.own.runtime.invoke_endpoint(**call)["Body"].read())
+        assert float(answer["predictions"]["data"]) == sum(map(float, record.split(",")))
+        slots = answer["explanations"].get("kernel_shap", [[]])
+        return [round(each["attributions"][0]["attribution"][0], 6) for each in slots[0]]
 
     def config(self, name: str, **members: Any) -> str:
         return self.own.config(name, self.own.variant("m"), **members)
@@ -198,15 +221,42 @@ def test_an_update_to_an_explainer_that_cannot_be_turns_back_and_the_old_one_sta
         assert found["EndpointConfigName"] == "e"
         assert ("position 2" if name == "syntax" else "there is no such object") in found["FailureReason"]
         assert explained.kept() == [before]
-        assert explained.own.invoke("e", EnableExplanations="`false`") is not None
+        assert explained.attributions("e") == [7.5, 16.5, 25.5]
     explained.config("good", **explainer({"ShapBaselineUri": explained.put("new.csv", b"7,8,9\n")}))
     explained.own.sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="good")
     assert "FailureReason" not in explained.own.wait("e")
     wait_until(lambda: [path.read_bytes() for path in explained.kept()] == [b"7,8,9\n"], what="the old one to go")
+    assert explained.attributions("e") == [3, 12, 21]
+    assert explained.attributions("e", EnableExplanations="`false`") == []
+    assert "solver" in {each["name"].split()[0] for each in explained.own.server.status()["processes"]}
     explained.config("plain")
     explained.own.sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="plain")
     explained.own.wait("e")
     wait_until(lambda: explained.kept() == [], what="the last one to go")
+
+
+def test_each_fleet_of_an_update_explains_by_its_own_baseline(explained: Explained) -> None:
+    two = {"InitialInstanceCount": 2}
+    explained.own.config("e", explained.own.variant("m", **two), **explainer({"ShapBaselineUri": explained.put()}))
+    explained.own.sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="e")
+    explained.own.wait("e")
+    other = explained.put(body=b"7,8,9\n")  # the same address
+    explained.own.config("f", explained.own.variant("m", **two), **explainer({"ShapBaselineUri": other}))
+    explained.own.sagemaker.update_endpoint(
+        EndpointName="e",
+        EndpointConfigName="f",
+        DeploymentConfig=routed("CANARY", 3, CanarySize=HALF),
+    )
+    found = set()
+
+    def called() -> bool:
+        found.add(tuple(explained.attributions("e")))
+        status: str = explained.own.sagemaker.describe_endpoint(EndpointName="e")["EndpointStatus"]
+        return status == "InService" and len(found) > 1
+
+    wait_until(called, what="the update to be over")
+    assert found == {(7.5, 16.5, 25.5), (3, 12, 21)}
+    assert explained.attributions("e") == [3, 12, 21]
 
 
 def test_a_baseline_whose_file_has_gone_is_loaded_again_once_s3_gives_it(explained: Explained) -> None:
@@ -221,9 +271,11 @@ def test_a_baseline_whose_file_has_gone_is_loaded_again_once_s3_gives_it(explain
     explained.own.wait("e")
     wait_until(lambda: "calls that need it fail" in str(explained.told("e")), what="its loss to be told")
     assert explained.kept() == []
+    wait_until(lambda: "ShapBaselineUri" in _refusal(explained, "e"), what="a call to be told of the loss")
     explained.put()
     wait_until(lambda: explained.kept() == [path], what="the baseline to come back")
     assert path.read_bytes() == ROWS
+    assert explained.attributions("e") == [7.5, 16.5, 25.5]
     explained.forget("e")
     assert explained.kept() == []
 
@@ -297,6 +349,12 @@ def _answers(explained: Explained, name: str) -> bool:
         return bool(explained.own.sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService")
     except ClientError:
         return False
+
+
+def _refusal(explained: Explained, name: str) -> str:
+    with pytest.raises(ClientError) as caught:
+        explained.attributions(name)
+    return str(caught.value)
 
 
 def _again(explained: Explained, server: Server) -> Explained:
