@@ -43,10 +43,10 @@ class Caller(Protocol):
 
 
 class Explanation:
-    """Of one call. Made by `Explaining.begin`."""
+    """Of one call. Made by `Explainers.begin`."""
 
-    def __init__(self, explaining: Explaining, lane: Lane, caller: Caller, place: Place, inference_id: str) -> None:
-        self._explaining = explaining
+    def __init__(self, explainers: Explainers, lane: Lane, caller: Caller, place: Place, inference_id: str) -> None:
+        self._explainers = explainers
         self._lane = lane
         self._caller: Caller | None = caller
         self._place = place
@@ -69,7 +69,7 @@ class Explanation:
         self._deadline = loop.call_later(explain.within_s, self._time_is_over)
         explain = explain._replace(explainer=self._lane.explainer_text, width=self._requests.width)
         try:
-            self._number = self._explaining.solver.begin(self, explain)
+            self._number = self._explainers.solver.begin(self, explain)
         except Busy as error:
             self._ended(Unexplained(0, BUSY, 0, str(error)))
 
@@ -102,7 +102,7 @@ class Explanation:
         assert self._requests is not None
         if self._requests.is_idle:
             self._its_turn_since = asyncio.get_running_loop().time()
-        self._explaining.solver.say(predicted)
+        self._explainers.solver.say(predicted)
 
     def _time_is_over(self) -> None:
         self._ended(self._late())
@@ -119,7 +119,7 @@ class Explanation:
         caller, self._caller = self._caller, None
         assert caller is not None
         self._leave()
-        self._explaining.note(self._place, self._inference_id, frame, asyncio.get_running_loop().time() - self._began)
+        self._explainers.note(self._place, self._inference_id, frame, asyncio.get_running_loop().time() - self._began)
         if isinstance(frame, Explained):
             caller.explained(frame)
         else:
@@ -133,30 +133,30 @@ class Explanation:
         if requests is not None:
             requests.close()
         if number:
-            self._explaining.solver.forget(number, self._its_turn_since if its_turn else None)
+            self._explainers.solver.forget(number, self._its_turn_since if its_turn else None)
 
 
 class Explainer:
     """Of one variant, under one version of its route."""
 
-    __slots__ = ("_explaining", "_lane", "_place")
+    __slots__ = ("_explainers", "_lane", "_place")
 
-    def __init__(self, explaining: Explaining, lane: Lane, place: Place) -> None:
-        self._explaining = explaining
+    def __init__(self, explainers: Explainers, lane: Lane, place: Place) -> None:
+        self._explainers = explainers
         self._lane = lane
         self._place = place
 
     @property
     def refusal(self) -> str | None:
         """Why a further call could not be explained once its model had answered it."""
-        return self._explaining.solver.refusal
+        return self._explainers.solver.refusal
 
     def explanation(self, caller: Caller, inference_id: str) -> Explanation:
         """Of a call that its model has answered; to be begun."""
-        return Explanation(self._explaining, self._lane, caller, self._place, inference_id)
+        return Explanation(self._explainers, self._lane, caller, self._place, inference_id)
 
 
-class Explaining:
+class Explainers:
     """What explained calls of one gateway share."""
 
     def __init__(self, settings: ExplainerSettings, ticker: Ticker, logs: Path, log_limit_bytes: int) -> None:

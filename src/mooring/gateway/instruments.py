@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mooring.explainer.explanation import Explainer, Explaining
+from mooring.explainer.explanation import Explainer, Explainers
 from mooring.gateway.counting import Counting
 from mooring.hosting.routes import Route, RouteVariant
 from mooring.metrics.registry import Registry
@@ -22,7 +22,7 @@ class Instruments:
     features: tuple[Feature, ...] = ()
     admission: Admission | None = None
     """Of serverless variants' calls."""
-    explaining: Explaining | None = None
+    explainers: Explainers | None = None
     """Of calls whose answers are explained; without it none are."""
     registry: Registry = field(default_factory=Registry)
     """What this process tells of itself on `/metrics`."""
@@ -34,14 +34,14 @@ class Instruments:
 
     def explainer(self, route: Route, variant: RouteVariant, replicas: Sequence[Replica]) -> Explainer | None:
         """What explains the answers of a variant, which has these replicas."""
-        return None if self.explaining is None else self.explaining.explainer(route, variant, replicas)
+        return None if self.explainers is None else self.explainers.explainer(route, variant, replicas)
 
     def forget(self, route_key: str) -> None:
         """The endpoint is gone."""
         self.counting.forget(route_key)
         if self.admission is not None:
             self.admission.forget(route_key)
-        if self.explaining is not None:
-            self.explaining.forget(route_key)
+        if self.explainers is not None:
+            self.explainers.forget(route_key)
         for feature in self.features:
             feature.forget(route_key)

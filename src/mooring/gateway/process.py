@@ -24,7 +24,7 @@ from mooring.access.modes import keys_are_needed
 from mooring.async_inference.handing import AcceptedJobs
 from mooring.clock import SystemClock
 from mooring.data_capture.observing import Capture
-from mooring.explainer.explanation import Explaining
+from mooring.explainer.explanation import Explainers
 from mooring.gateway import headers
 from mooring.gateway.asynchronous import Asynchronous
 from mooring.gateway.counting import Counting
@@ -114,8 +114,8 @@ class Gateway:
         self._admission = Admission(SlotLocks(paths.serverless_slots), self._channel.tell)
         self._channel.greeted.append(self._admission.greet)
         self._channel.heeded["unstarted"] = self._admission.unstarted
-        self._explaining = Explaining(settings.explainer, self._ticker, paths.logs, settings.replicas.log_limit_bytes)
-        self._instruments = Instruments(counting, tuple(features), self._admission, self._explaining)
+        self._explainers = Explainers(settings.explainer, self._ticker, paths.logs, settings.replicas.log_limit_bytes)
+        self._instruments = Instruments(counting, tuple(features), self._admission, self._explainers)
         self._routes = RouteTable(
             paths.gateway_routes(inherited.index),
             settings.account.id,
@@ -214,7 +214,7 @@ class Gateway:
         await self._drain()
         self._capture.close()
         self._accepted.close()
-        finishing = (self._mirroring, self._tracing, self._explaining)
+        finishing = (self._mirroring, self._tracing, self._explainers)
         await asyncio.gather(*(each.finish() for each in finishing if each is not None))
         self._tell_of_shadows(all_of_them=False)
         self._reporter.report()
@@ -301,7 +301,7 @@ class Gateway:
         goodbye = loop.time() + GOODBYE_S
         while left := self._busy(goodbye_said=loop.time() > goodbye):
             if loop.time() > deadline:
-                if self._end_streams() + self._admission.give_up() + self._explaining.give_up():
+                if self._end_streams() + self._admission.give_up() + self._explainers.give_up():
                     deadline = loop.time() + LAST_WORDS_S
                     continue
                 log.warning("%d connections were still busy at the end of the drain", left)
