@@ -70,7 +70,7 @@ class Container:
     ) -> None:  # fmt: skip
         self.asked: list[Predict] = []
         self.predicted: list[bytes] = []
-        """The rows that it did predict."""
+        """The rows that it did predict, each once for a request."""
         self._model = model
         self._refuses = refuses
         self._seconds = seconds
@@ -82,7 +82,7 @@ class Container:
         seconds = self._seconds(predict.records)
         if refusal is not None:
             return Predicted(predict.call, predict.number, refusal[0], CSV, refusal[1], seconds)
-        self.predicted += predict.body.split(b"\n")
+        self.predicted += dict.fromkeys(predict.body.split(b"\n"))
         return Predicted(predict.call, predict.number, 200, CSV, answered(self._model, predict.body), seconds)
 
 

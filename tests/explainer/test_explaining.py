@@ -199,6 +199,21 @@ def test_a_container_that_answers_the_first_record_only() -> None:
     assert np.allclose(attributions_of(said)[0][:, 0], [2.0, -6.0, 1.5])
 
 
+def test_a_container_that_takes_no_single_record() -> None:
+    """Many a model makes a list of one CSV row, and not a table of one row."""
+    kept, container = kept_of(), Container(linear, lambda predict: (500, b"1-D") if predict.records == 1 else None)
+    said = explained(explain_of(linear, b"1,2,3\n2,3,4"), container.answer, kept)
+    assert np.allclose(attributions_of(said)[0][:, 0], [2.0, -6.0, 1.5])
+    assert sum(predict.records == 1 for predict in container.asked) == 1, "that is remembered"
+    assert b"0,0,0\n0,0,0" in [predict.body for predict in container.asked]
+    container = Container(linear, lambda predict: (500, b"1-D") if predict.records == 1 else None)
+    said = explained(explain_of(linear, b"1,2,3", MaxRecordCount=1), container.answer)
+    assert said == Unexplained(1, "container", 500, "1-D"), "a cap is a cap"
+    container = Container(linear, lambda predict: (500, b"%d" % predict.records))
+    said = explained(explain_of(linear, b"1,2,3"), container.answer)
+    assert said == Unexplained(1, "container", 500, "1"), "what it said of one record is what helps"
+
+
 def test_a_container_that_refuses_says_why() -> None:
     container = Container(
         linear, lambda predict: (422, "kein Datensatz ä".encode()) if b"4,0,0" in predict.body else None

@@ -82,6 +82,7 @@ class Calls(RuleBasedStateMachine):
         self.done: list[dict[int, bytes]] = [{} for _ in record_caps]
         self.failed: set[int] = set()
         self.under_way: list[Predict] = []
+        self.was_alone = False
         self.in_vain = [0] * len(record_caps)
 
     @rule(call=st.integers(0, 2), rows=st.integers(1, 150))
@@ -100,6 +101,7 @@ class Calls(RuleBasedStateMachine):
         if predict is not None:
             rows = predict.body.split(b"\n")
             assert predict.records == len(rows) <= (self.caps[call] or 10_000)
+            assert len(set(rows)) == len(rows) or (len(rows) == 2 and self.was_alone)
             assert len(predict.body) <= self.byte_cap
             self.under_way.append(predict)
 
@@ -109,7 +111,8 @@ class Calls(RuleBasedStateMachine):
         chunk = requests.taken(predict.number)
         assert chunk is not None
         assert requests.taken(predict.number) is None
-        assert b"\n".join(chunk.rows) == predict.body
+        assert b"\n".join(chunk.sent) == predict.body
+        assert chunk.sent in (chunk.rows, chunk.rows * 2)
         if status == 200:
             self.in_vain[call] = 0
             requests.answered(chunk, 0.001 + 0.0001 * len(chunk.rows))
@@ -117,14 +120,15 @@ class Calls(RuleBasedStateMachine):
                 assert self.done[call].setdefault(chunk.first + i, row) is row
             return
         self.in_vain[call] += status in (0, 429, 503)
+        self.was_alone |= len(chunk.sent) == 1
         try:
             requests.refused(chunk, Predicted(call, predict.number, status, "", b"no", 0.001), self.now)
         except Refused as refused:
-            assert refused.predicted.status == status
+            assert refused.predicted.status == status or len(chunk.sent) == 2
             assert len(chunk.rows) == 1 or self.in_vain[call] > PATIENCE
             self.failed.add(call)
         else:
-            assert len(chunk.rows) > 1 or status in (0, 429, 503)
+            assert len(chunk.sent) == 1 or len(chunk.rows) > 1 or status in (0, 429, 503)
             assert self.in_vain[call] <= PATIENCE
 
     @precondition(lambda self: self.under_way)

@@ -14,6 +14,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mooring.explainer.frames import Predicted
 
 START = 64
 """Records, once it is known how long one takes."""
@@ -38,6 +42,8 @@ class Batching:
     def __init__(self, batch_s: float = BATCH_S) -> None:
         self.answers = 0
         """How often it was answered. While that is seldom its size may be wrong, and little had better be under way."""
+        self.refused_alone: Predicted | None = None
+        """What it said of a single record, where it then took two."""
         self._times = _Times(batch_s)
         self._limit = START
         self._ceiling: float = math.inf  # the smallest size that was refused

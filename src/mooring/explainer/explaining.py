@@ -235,16 +235,16 @@ class Explaining:
         if not 200 <= predicted.status < 300:
             requests.refused(chunk, predicted, now)
             return
-        rows = len(chunk.rows)
+        sent = len(chunk.sent)
         try:
-            scores = scores_of(self._plan, predicted.content_type, predicted.body, rows, self._reading.classes)
+            scores = scores_of(self._plan, predicted.content_type, predicted.body, sent, self._reading.classes)
         except Misaligned:
-            if rows == 1:
+            if sent == 1:
                 raise
             requests.refused(chunk, predicted, now)
             return
         requests.answered(chunk, predicted.seconds)
-        predictions.put(chunk.first, scores)
+        predictions.put(chunk.first, scores[: len(chunk.rows)])
         self._settle_all(predictions)
 
     def _settle_all(self, predictions: Predictions) -> None:

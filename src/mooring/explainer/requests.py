@@ -1,12 +1,14 @@
 """The synthetic requests of one explained call: cut within the caps, some under way at a time, tried again in halves.
 
 What ends is bounded. A refused request is tried again as two halves, and one of a single record that is refused ends
-the call with what the container said. One that is only too busy (429, 503), or gives no answer, is asked again after a
+the call with what the container said, unless it takes two of the same: as it came, one row is not always a table of
+one row to a model. One that is only too busy (429, 503), or gives no answer, is asked again after a
 pause, but no more than `PATIENCE` times without an answer in between; every answer means rows that are done.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
@@ -50,6 +52,13 @@ class Chunk(NamedTuple):
     rows: list[bytes]
     size: int
     """Of the body."""
+    refused: Predicted | None = None
+    """What the container said of the single row, which is now sent twice."""
+
+    @property
+    def sent(self) -> list[bytes]:
+        """The rows as they are sent."""
+        return self.rows if self.refused is None else self.rows * 2
 
 
 class Caps(NamedTuple):
@@ -106,11 +115,15 @@ class Requests:
         chunk = self._refused_before() if self._again else self._fresh()
         if chunk is None:
             return None
+        alone = self._batching.refused_alone
+        if len(chunk.rows) == 1 and chunk.refused is None and alone is not None:
+            with contextlib.suppress(Refused):
+                chunk = self._twice(chunk, alone)
         self._number += 1
         self._under_way[self._number] = chunk
         self._size += chunk.size
-        self.asked += len(chunk.rows)
-        return Predict(self._call, self._number, len(chunk.rows), body_of(chunk.rows))
+        self.asked += len(chunk.sent)
+        return Predict(self._call, self._number, len(chunk.sent), body_of(chunk.sent))
 
     def taken(self, number: int) -> Chunk | None:
         """What the request with this number asked for; it is not under way any more."""
@@ -122,7 +135,9 @@ class Requests:
     def answered(self, chunk: Chunk, seconds: float) -> None:
         """It was answered as it should be."""
         self._in_vain = 0
-        self._batching.answered(len(chunk.rows), seconds)
+        self._batching.answered(len(chunk.sent), seconds)
+        if chunk.refused is not None:
+            self._batching.refused_alone = chunk.refused
 
     def refused(self, chunk: Chunk, predicted: Predicted, now: float) -> None:
         """The container did not predict it. Raises `Refused` when it is not to be tried again."""
@@ -132,13 +147,22 @@ class Requests:
                 raise Refused(predicted)
             self._not_before = now + min(PAUSE_S * 2 ** (self._in_vain - 1), PAUSE_MAX_S)
         elif len(chunk.rows) == 1:
-            raise Refused(predicted)
+            self._again.appendleft(self._twice(chunk, predicted))
+            return
         if predicted.status not in BUSY or predicted.status == 0:  # it may have died of the size
             self._batching.refused(len(chunk.rows))
         half = (len(chunk.rows) + 1) // 2
         for first, rows in ((half, chunk.rows[half:]), (0, chunk.rows[:half])):
             if rows:
                 self._again.appendleft(Chunk(chunk.first + first, rows, size_of(rows)))
+
+    def _twice(self, chunk: Chunk, refused: Predicted) -> Chunk:
+        size = size_of(chunk.rows * 2)
+        if chunk.refused is not None:
+            raise Refused(refused if chunk.refused is self._batching.refused_alone else chunk.refused)
+        if (self._caps.records or 2) < 2 or size > self._caps.size:
+            raise Refused(refused)
+        return chunk._replace(size=size, refused=refused)
 
     def _refused_before(self) -> Chunk:
         chunk, most = self._again.popleft(), self.size
