@@ -140,10 +140,10 @@ LINES = {"MimeType": "application/jsonlines"}
 UNUSABLE = {
     "empty": (b"", {}, {}, "has no records"),
     "blank": (b"\n\r\n", {}, {}, "has no records"),
-    "ragged": (b"1,2,3\n4,5\n", {}, {}, "record 1 has 2 features and record 0 has 3"),
+    "ragged": (b"1,2,3\n4,5\n", {}, {}, "has 2 features and record 0 has 3"),
     "open": (b'1,"2\n', {}, {}, "is not CSV"),
     "binary": (b"1,\xff\n", {}, {}, "is not UTF-8 text: byte 2"),
-    "lines": (b"1,2,3\n", LINES, {}, "record 0 is not JSON"),
+    "lines": (b"1,2,3\n", LINES, {}, "is not JSON"),
     "flat": (
         b"[1,2]\n",
         {"MimeType": "application/jsonlines"},

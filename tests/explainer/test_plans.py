@@ -71,13 +71,8 @@ def test_a_stored_baseline_is_read_alike() -> None:
         ),
         (b"[]", JSON_LINES, "Record 0 of the baseline has no features."),
         (b"{", JSON_LINES, "Record 0 of the baseline is not JSON: Expecting property name enclosed in double quotes"),
-        (
-            b"1" * ((6 << 20) + 1),
-            None,
-            "The baseline of ShapBaselineUri has 6291457 bytes; at most 6291456 can be used.",
-        ),
     ],
-    ids=range(9),
+    ids=range(8),
 )
 def test_a_baseline_that_cannot_be_used_is_refused(stored: bytes, mime: str | None, message: str) -> None:
     with pytest.raises(Unexplainable) as refused:

@@ -13,8 +13,6 @@ from mooring.explainer.formats import CSV, JSON_LINES, text_of
 from mooring.explainer.json_records import Number
 from mooring.explainer.literals import number_of
 
-LARGEST = 6 << 20
-"""Bytes of a baseline. Each of its rows is as many calls of the model as a baseline of one row is."""
 NUMERICAL, CATEGORICAL, TEXT = "numerical", "categorical", "text"
 
 
@@ -36,35 +34,31 @@ def baseline_of(config: dict[str, Any], stored: bytes | None, features: Any | No
     wanted = config.get("ShapConfig", {}).get("ShapBaselineConfig", {})
     inline = wanted.get("ShapBaseline")
     whose = "The baseline of ShapBaselineUri" if inline is None else "ShapBaseline"
+    named = "the baseline" if inline is None else whose
     content = stored if inline is None else inline.encode("utf-8", "surrogatepass")
     if content is None:
         raise Unexplainable("There is no baseline: ShapBaselineConfig needs ShapBaseline or ShapBaselineUri.")
-    if len(content) > LARGEST:
-        raise Unexplainable(f"{whose} has {len(content)} bytes; at most {LARGEST} can be used.")
     form = wanted.get("MimeType", CSV).lower()
     text = text_of(content, whose, "explainer")
     if form == JSON_LINES:
         rows = [
-            _features(line, f"Record {i} of the baseline", features)
-            for i, line in enumerate(json_records.rows_of(text))
+            _features(line, f"Record {i} of {named}", features) for i, line in enumerate(json_records.rows_of(text))
         ]
     else:
         rows = [csv_records.cells_of(row) for row in csv_records.rows_of(text, whose, "explainer")]
     if not rows:
         raise Unexplainable(f"{whose} has no records; it needs one or more, of features only, without a header row.")
-    _refuse_unlike(rows)
+    _refuse_unlike(rows, named)
     return Baseline(form, rows)
 
 
-def _refuse_unlike(rows: list[list[Any]]) -> None:
+def _refuse_unlike(rows: list[list[Any]], named: str) -> None:
     usual = len(rows[0])
     for i, row in enumerate(rows):
         if len(row) != usual:
-            raise Unexplainable(
-                f"Record {i} of the baseline has {counted(len(row), 'feature')} and record 0 has {usual}."
-            )
+            raise Unexplainable(f"Record {i} of {named} has {counted(len(row), 'feature')} and record 0 has {usual}.")
         if not row:
-            raise Unexplainable(f"Record {i} of the baseline has no features.")
+            raise Unexplainable(f"Record {i} of {named} has no features.")
 
 
 def _features(line: str, where: str, features: Any | None) -> list[Any]:
