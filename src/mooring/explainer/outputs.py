@@ -36,13 +36,14 @@ def scores_of(plan: Plan, answered_type: str, answer: bytes, records: int, class
     """Records by classes: the answer for so many synthetic records. Raises `Misaligned` as `answer_of`."""
     form = format_of(answered_type, ANSWER, "explainer")
     text = text_of(answer)
-    found = scores_at_once(plan, form, text, records, classes)
-    if found is not None:
-        return found
+    at_once = scores_at_once(plan, form, text, records, classes)
+    if at_once is not None:
+        return at_once
     rows = _rows_of(plan, form, text, records, classes.count)
-    return np.array(
-        [ordered_scores(plan, form, row, classes, f"{ANSWER} for synthetic record {i}") for i, row in enumerate(rows)]
-    )
+    found = [
+        ordered_scores(plan, form, row, classes, f"{ANSWER} for synthetic record {i}") for i, row in enumerate(rows)
+    ]
+    return np.array(found, np.float64).reshape(records, classes.count)
 
 
 def classes_of(plan: Plan, form: str, row: Row, where: str) -> Classes:
