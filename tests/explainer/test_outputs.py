@@ -77,6 +77,27 @@ def test_an_answer_that_does_not_align_is_refused(
         scores_of(plan_of(**inference), answered_type, answer, records, Classes(1, None))
 
 
+ROW = st.lists(st.sampled_from(["1", '"a\nb"', ""]), min_size=1, max_size=4)
+INDEXES = st.sampled_from([{}, {"ProbabilityIndex": 0}, {"LabelIndex": 0}])
+
+
+@given(st.integers(1, 4), st.lists(ROW, max_size=4), INDEXES, st.sampled_from(["\n", "\r\n", "\n\n"]))
+def test_csv_aligns_by_lines_or_by_cells_of_the_only_line(
+    records: int, table: list[list[str]], inference: dict[str, Any], end: str
+) -> None:
+    lines = [",".join(row) for row in table if row != [""]]
+    cells = lines[0].replace('"a\nb"', "x").split(",") if lines else []
+    aligns = len(lines) == records or (len(lines) == 1 and len(cells) == records and not inference)
+    answer = end.join(lines).encode()
+    try:
+        found = answer_of(plan_of(**inference), CSV, answer, records).rows
+    except Misaligned:
+        assert not aligns
+    else:
+        assert aligns
+        assert len(found) == records
+
+
 def test_one_row_of_several_classes_is_not_several_records_of_one() -> None:
     with pytest.raises(Misaligned, match="The model answered 3 records with 1 line"):
         scores_of(plan_of(), CSV, b"0.1,0.6,0.3", 3, Classes(3, None))
