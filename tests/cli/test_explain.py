@@ -96,11 +96,11 @@ def test_two_classes_and_a_record_that_is_not_explained(asked, fake, capsys, tmp
     assert capsys.readouterr().out == (
         "record 0\n"
         "no: base 0.4 -0.2 → predicted 0.2\n"
-        "  Age  37  -0.25  █████████████████│\n"
-        "  Sex  m   +0.05                   │███▌\n"
+        "  Age  37  -0.2500  ▐██████████████████████████│\n"
+        "  Sex  m   +0.0500                             │█████▌\n"
         "yes: base 0.6 +0.2 → predicted 0.8\n"
-        "  Age  37  +0.25                   │█████████████████\n"
-        "  Sex  m   -0.05               ▐███│\n"
+        "  Age  37  +0.2500        │██████████████████████████▌\n"
+        "  Sex  m   -0.0500  ▐█████│\n"
         "record 1 is not explained, predicted 0.9, 0.1: the expression is false for it\n"
     )
     (_, describe, headers, body), (_, path, sent, invoked) = fake.asked
@@ -118,10 +118,10 @@ def test_a_text_is_marked_where_its_units_are(asked, capsys, tmp_path: Path) -> 
     assert capsys.readouterr().out == (
         "record 0\n"
         "base 0.77416 +0.2025 → predicted 0.97666\n"
-        "  good      @10   +0.12535                  │████████████████\n"
-        "  stars     5        +0.05                  │██████▌\n"
-        "  product   @15  +0.032911                  │████\n"
-        "  3 others        -0.00576                 ▐│\n"
+        "  good      @10  +0.1253    │██████████████████████████████▌\n"
+        "  stars     5    +0.0500    │████████████\n"
+        "  product   @15  +0.0329    │████████\n"
+        "  3 others       -0.0058  ▐█│\n"
         "  review:\n"
         "    [-This] [-is] [+a] [+good] [+product]\n"
     )
@@ -155,8 +155,8 @@ def test_a_terminal_of_ascii_gets_ascii() -> None:
     file.seek(0)
     assert file.read().splitlines()[1:4] == [
         "no: base 0.4 -0.2 -> predicted 0.2",
-        "  Age  37  -0.25  ------------|",
-        "  Sex  ?   +0.05              |+++",
+        "  Age  37  -0.2500  -------------------|",
+        "  Sex  ?   +0.0500                     |++++",
     ]
 
 
@@ -171,6 +171,7 @@ def test_bars_fit_into_the_width(width: int) -> None:
     assert all(cell_len(line) <= max(width, 2) for line in lines)
     if width >= 20:
         assert all(number(10.0 ** (3 * place)) in "".join(bars) for place in range(6))
+        assert all(not line.endswith(" ") for line in lines)
     if width >= 60:
         # The axis is in one column, whatever stands before it.
         assert len({cell_len(line[: line.index("│")]) for line in bars}) == 1
@@ -189,6 +190,30 @@ def test_of_many_classes_some_are_shown() -> None:
     lines = drawn(shown_of(answer_of("x", [column("a", *range(1000))]), []), width=80).splitlines()
     assert lines[-1] == "984 more classes: --json has them"
     assert [line for line in lines if line.startswith("class 15: ")]
+
+
+@pytest.mark.parametrize(
+    ("attributions", "shown"),
+    [
+        ([0.25, -0.00001, 0.05, 0], ["+0.2500", "+0.0500", "0.0000", "0.0000"]),
+        ([50000, 30000.4, -10000, 7500, -1500], ["+50000", "+30000", "-10000", "+7500", "-1500"]),
+        ([3.637978807091713e-12, 0], ["+3.64e-12", "0"]),
+        ([1e300, -1], ["+1.0000e+300", "-1"]),
+        ([0, 0], ["0", "0"]),
+    ],
+)
+def test_numbers_stand_below_each_other(attributions: list[float], shown: list[str]) -> None:
+    record = [column(f"f{place}", attribution) for place, attribution in enumerate(attributions)]
+    lines = drawn(shown_of(answer_of("1", record), []), width=80).splitlines()[2:]
+    assert [line.split()[1] for line in lines] == shown
+
+
+def test_bars_to_both_sides_share_the_width() -> None:
+    lines = drawn(shown_of(answer_of("1", [column("a", 3), column("b", -1)]), []), width=80).splitlines()[2:]
+    up, down = (sum(map(line.count, "█▌▐")) for line in lines)
+    assert up + down > 30
+    assert abs(up - 3 * down) <= 3
+    assert lines[0].index("│") == lines[1].index("│") < 30
 
 
 def test_a_prediction_that_cannot_be_read_has_no_base_value() -> None:
@@ -252,10 +277,10 @@ def test_a_page_has_waterfalls_and_texts(asked, capsys, tmp_path: Path) -> None:
     assert not re.search(r"(?:src|href|url)\s*[=(]", made)
     assert re.findall(r"<title>([^<]*)</title>", made) == [
         "Explanations of e",
-        "good @10: +0.12535",
-        "stars = 5: +0.05",
-        "product @15: +0.032911",
-        "3 others: -0.00576",
+        "good @10: +0.1253",
+        "stars = 5: +0.0500",
+        "product @15: +0.0329",
+        "3 others: -0.0058",
     ]
     assert "Base value 0.77416 +0.2025 → predicted 0.97666" in made
     assert re.sub(r"<[^>]*>", "", made[made.index('<div class="text">') :]).strip() == "This is a good product"
@@ -376,8 +401,8 @@ def test_standard_input_and_options_of_the_call(asked, fake, capsys, monkeypatch
     assert sent["x-amzn-sagemaker-enable-explanations"] == "p>`0.5`"
     assert (sent["accept"], sent["content-type"]) == ("text/csv", "application/jsonlines")
     out = capsys.readouterr().out
-    assert "  a  x é  +1 " in out
-    assert "  b  3    +1 " in out or "  b  3  +1 " in out
+    assert "  a  x é  +1.000  │" in out
+    assert "  b  3  +1.000  │" in out
 
 
 def test_one_record_is_sent_as_it_stands(asked, fake, capsys, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from mooring.cli.explain.answers import Record
 from mooring.cli.explain.answers import Text as Explained
-from mooring.cli.explain.portions import Portion, Portions, Shown, number, portions
+from mooring.cli.explain.portions import Portions, Shown, number, portions
 from mooring.cli.terminal import JOINERS, legible
 
 MOST_CLASSES = 16
@@ -28,6 +28,7 @@ LONGEST_TEXT = 4000
 """Characters of one text; a page has them all."""
 FAINT = 0.05
 """Units with less than this part of the largest attribution are left unmarked."""
+_INDENT = 4
 _LEAST_BAR, _LEAST_VALUE, _MOST_VALUE = 9, 6, 18
 _UP, _DOWN = (255, 76, 106), (64, 150, 255)
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN", "RLE", "RLO", "RLI"})
@@ -88,33 +89,31 @@ class _Drawing:
     def _bars(self, found: Portions) -> None:
         names = [printable(each.name) for each in found.bars]
         values = [printable(each.value) for each in found.bars]
-        numbers = [number(each.attribution, signed=True) for each in found.bars]
+        numbers = found.amounts()
         widths = _widths(self._console.width, _most(names), _most(values), _most(numbers))
-        most = max(abs(each.attribution) for each in found.bars) or 1.0
+        scale = _Scale(found, widths.bar)
         for bar, name, value, amount in zip(found.bars, names, values, numbers, strict=True):
             line = Text("  ").append(self._cut(name, widths.name), style="dim" if bar.rest else "")
             if widths.value:
                 line.append("  ").append(self._cut(value, widths.value), style="dim")
             line.append("  ").append(amount.rjust(widths.number), style=self._style(bar.attribution))
             if widths.bar:
-                line.append("  ").append_text(self._bar(bar, most, widths.bar))
+                line.append("  ").append_text(self._bar(bar.attribution, scale))
             line.rstrip()
             self._console.print(line, no_wrap=True, overflow="crop", crop=True)
 
-    def _bar(self, bar: Portion, most: float, width: int) -> Text:
-        """Half of the width on each side of the axis, in steps of half a cell."""
-        side = (width - 1) // 2
-        halves = round(abs(bar.attribution) / most * side * 2)
-        full, half = divmod(halves, 2)
-        down = bar.attribution < 0
+    def _bar(self, attribution: float, scale: _Scale) -> Text:
+        """From the axis, in steps of half a cell."""
+        full, half = divmod(scale.halves(attribution), 2)
+        down = attribution < 0
         if self._ascii:
             drawn, axis = ("-" if down else "+") * (full + half), "|"
         else:
             drawn, axis = ("▐" * half + "█" * full if down else "█" * full + "▌" * half), "│"
-        style = self._style(bar.attribution)
+        style = self._style(attribution)
         if down:
-            return Text(" " * (side - len(drawn))).append(drawn, style=style).append(axis, style="dim")
-        return Text(" " * side).append(axis, style="dim").append(drawn, style=style)
+            return Text(" " * (scale.left - len(drawn))).append(drawn, style=style).append(axis, style="dim")
+        return Text(" " * scale.left).append(axis, style="dim").append(drawn, style=style)
 
     def _text(self, text: Explained, kind: int) -> None:
         """The text, each unit marked by what it adds."""
@@ -130,8 +129,7 @@ class _Drawing:
         else:
             drawn.append(legible(text.text[text.spans[-1][1] :][:LONGEST_TEXT], _IN_TEXT))
         self._line(Text("  ").append(f"{printable(text.name)}:", style="dim"))
-        for line in drawn.split("\n", allow_blank=True):
-            self._console.print(Text("    ").append_text(line), overflow="fold")
+        self._line(drawn, _INDENT)
 
     def _unit(self, unit: str, strength: float) -> Text:
         if abs(strength) < FAINT or not unit.strip():
@@ -152,8 +150,26 @@ class _Drawing:
         closing = _LEFT_TO_RIGHT_MARK if text.endswith(_LEFT_TO_RIGHT_MARK) else ""
         return set_cell_size(text, width - 1) + end + closing
 
-    def _line(self, text: Text) -> None:
-        self._console.print(text, overflow="fold")
+    def _line(self, text: Text, indent: int = 0) -> None:
+        for line in text.wrap(self._console, max(self._console.width - indent, 1), overflow="fold"):
+            line.rstrip()
+            self._console.print(Text(" " * indent).append_text(line), overflow="fold")
+
+
+class _Scale:
+    """Where the axis of some bars is, and how long they are: the longest to each side fill the width together."""
+
+    def __init__(self, found: Portions, width: int) -> None:
+        amounts = [bar.attribution for bar in found.bars]
+        self._least, self._most = min(0.0, *amounts), max(0.0, *amounts)
+        # Each in halves: their sum may be more than the largest number.
+        self._half_span = (self._most / 2 - self._least / 2) or 1.0
+        self._cells = width - 2  # each side may end in the midst of a cell
+        self.left = (self.halves(self._least) + 1) // 2
+
+    def halves(self, attribution: float) -> int:
+        """How many halves of a cell a bar has."""
+        return round(abs(attribution) / 2 / self._half_span * self._cells * 2)
 
 
 class _Widths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,6 +41,14 @@ class Portions:
         """What the model says of the baseline."""
         return None if self.score is None else self.score - self.total
 
+    def amounts(self) -> list[str]:
+        """The attributions as people read them, with as many decimals as the largest needs for four digits."""
+        largest = max(abs(bar.attribution) for bar in self.bars)
+        if not 1e-4 <= largest < 1e6:
+            return [number(bar.attribution, signed=True) for bar in self.bars]
+        decimals = max(0, 3 - math.floor(math.log10(largest)))
+        return [_amount(bar.attribution, decimals) for bar in self.bars]
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -77,6 +86,11 @@ def _name(part: Part) -> str:
 
 def _value(part: Part) -> str:
     return part.value or "" if part.start is None else f"@{part.start}"
+
+
+def _amount(value: float, decimals: int) -> str:
+    amount = f"{value:+.{decimals}f}"
+    return amount if float(amount) else f"{0:.{decimals}f}"
 
 
 def number(value: float, *, signed: bool = False) -> str:

@@ -25,8 +25,8 @@ def waterfall(found: Portions, unit: str) -> str:
     scale = _Scale([*ends, base])
     height = ROW * (len(found.bars) + 2)
     rows = [_mark(scale, 0, "base value" if found.score is not None else "base value not known", base, unit)]
-    for place, (bar, start, end) in enumerate(zip(found.bars, ends, ends[1:], strict=False), 1):
-        rows.append(_step(scale, place, bar, start, end))
+    for place, (bar, amount) in enumerate(zip(found.bars, found.amounts(), strict=True), 1):
+        rows.append(_step(scale, place, bar, amount, *ends[place - 1 : place + 1]))
     last = "prediction" if found.score is not None else "all parts together"
     rows.append(_mark(scale, len(found.bars) + 1, last, ends[-1] if found.score is None else found.score, unit))
     return (
@@ -46,11 +46,10 @@ class _Scale:
         return round(LEFT + share * (WIDTH - LEFT - RIGHT), 2)
 
 
-def _step(scale: _Scale, place: int, bar: Portion, start: float, end: float) -> str:
+def _step(scale: _Scale, place: int, bar: Portion, amount: str, start: float, end: float) -> str:
     left, right = sorted((scale(start), scale(end)))
     kind = "down" if bar.attribution < 0 else "up"
     top = place * ROW + (ROW - BAR) // 2
-    amount = number(bar.attribution, signed=True)
     return (
         f"<g><title>{cleaned(bar.whole)}: {amount}</title>{_label(place, bar.whole)}"
         f'<rect class="{kind}" x="{left}" y="{top}" width="{max(right - left, 1):.2f}" height="{BAR}"/>'
