@@ -10,7 +10,7 @@ from html import escape
 from mooring.cli.explain.portions import Portion, Portions, number
 from mooring.cli.terminal import JOINERS, legible
 
-WIDTH, LEFT, RIGHT, ROW, BAR = 760, 250, 80, 24, 16
+WIDTH, LEFT, RIGHT, ROW, BAR = 790, 250, 110, 24, 16
 """In pixels of the drawing, which scales with the page."""
 LONGEST_NAME = 34
 """Characters."""
