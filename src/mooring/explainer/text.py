@@ -12,8 +12,6 @@ time, so what it is given is bounded beforehand. What it learns of a text is for
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -22,7 +20,6 @@ from typing import Any, NamedTuple
 
 from mooring.errors import BadInput
 
-EXTRA = "mooring[text]"
 LONGEST = 1_000_000
 """Characters of one text."""
 MOST_UNITS = 4096
@@ -63,11 +60,6 @@ class MaskedText:
             pieces.append(unit if kept else replacement)
             pieces.append(after)
         return "".join(pieces)
-
-
-def is_there() -> bool:
-    """Whether the extra is installed; does not load it."""
-    return importlib.util.find_spec("spacy") is not None
 
 
 def units(text: str, language: str, granularity: str) -> list[Unit]:
@@ -113,7 +105,8 @@ def _trouble(text: str) -> float:
 
 @cache
 def _pipeline(language: str) -> Any:
-    # By name: control asks `is_there`, and an import would tie spaCy to it.
-    pipeline = importlib.import_module("spacy").blank(language)
+    import spacy  # for seconds, and 100 MB
+
+    pipeline = spacy.blank(language)
     pipeline.add_pipe("sentencizer")
     return pipeline
