@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.running import Deployment, Server
+from tests.acceptance.running import MOORING, Deployment, Server
+from tests.acceptance.test_access import allow, keyed, new_key
 
 HOUSES = """
 import csv, io
@@ -24,6 +27,8 @@ def output_fn(prices, accept): return "".join(f"{price}\\n" for price in prices)
 """
 REVIEWS = """
 import json
+import os
+import subprocess
 def model_fn(model_dir): return None
 def input_fn(body, content_type):
     text = body if isinstance(body, str) else body.decode()
@@ -43,9 +48,10 @@ def explainer(baseline: str, inference: dict[str, Any], **shap: Any) -> dict[str
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("explain") / "data")
+    """One that needs keys, so that every call of the command is signed."""
+    server = Server(tmp_path_factory.mktemp("explain") / "data", MOORING_ACCESS_MODE="keys")
     try:
-        own = Deployment(server.start())
+        own = Deployment(keyed(server.start()))
         own.model("houses", HOUSES)
         own.config("houses", own.variant("houses"), **explainer("1995,3000,4,2,1,2", {"FeatureHeaders": NAMES}))
         own.model("reviews", REVIEWS)
@@ -135,3 +141,20 @@ def test_what_the_model_refuses_is_one_line(server: Server, tmp_path: Path) -> N
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "could not convert string to float" in done.stderr
+
+
+def test_a_key_that_may_describe_and_invoke_is_enough(server: Server, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("2005,3200,3,2.5,0.9,1\n")
+    access, secret = new_key(server, "asker", allow("sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOORING_"))}
+    done = subprocess.run(
+        [MOORING, "explain", "houses", "--url", server.url, "--region", "us-east-1", "--input", str(rows)],
+        env={**environ, "AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("record 0\nbase 430000 +61000 → predicted 491000\n")
