@@ -272,6 +272,8 @@ def test_a_baseline_whose_file_has_gone_is_loaded_again_once_s3_gives_it(explain
     wait_until(lambda: "calls that need it fail" in str(explained.told("e")), what="its loss to be told")
     assert explained.kept() == []
     wait_until(lambda: "ShapBaselineUri" in _refusal(explained, "e"), what="a call to be told of the loss")
+    assert explained.attributions("e", EnableExplanations="`false`") == []
+    assert explained.attributions("e", EnableExplanations="[0]>`1000`") == []
     explained.put()
     wait_until(lambda: explained.kept() == [path], what="the baseline to come back")
     assert path.read_bytes() == ROWS

@@ -75,10 +75,12 @@ class Kept:
         found = self._plans.get(explainer)
         if found is None:
             route = ExplainerRoute(**json.loads(explainer))
-            baseline = (
-                None if route.baseline is None else _content(Path(route.baseline), self._settings.baseline_limit_bytes)
-            )
+            baseline = None
+            if route.baseline is not None:
+                baseline = _content(Path(route.baseline), self._settings.baseline_limit_bytes)
             found = Plan(route, baseline)
+            if isinstance(baseline, Unexplainable):
+                return found  # control puts the file back
             size = len(explainer) + len(baseline or b"")
             self._plans.put(explainer, found, PLAN_BYTES + PLAN_FACTOR * size)
         return found
@@ -93,14 +95,13 @@ class Kept:
         return found
 
 
-def _content(path: Path, most: int) -> bytes:
+def _content(path: Path, most: int) -> bytes | Unexplainable:
+    """What is in a file, or why that cannot be said."""
     try:
         with path.open("rb") as file:
             content = file.read(most + 1)
     except OSError as error:
-        raise Unexplainable(
-            f"The baseline that was fetched from ShapBaselineUri cannot be read: {error.strerror}."
-        ) from None
+        return Unexplainable(f"The baseline that was fetched from ShapBaselineUri cannot be read: {error.strerror}.")
     if len(content) > most:
-        raise Unexplainable(f"The baseline of ShapBaselineUri has more than {most} bytes.")
+        return Unexplainable(f"The baseline of ShapBaselineUri has more than {most} bytes.")
     return content

@@ -24,8 +24,11 @@ DEFAULT_PAYLOAD_MB = 6
 class Plan:
     """An `ExplainerRoute`, compiled. Immutable."""
 
-    def __init__(self, route: ExplainerRoute, baseline: bytes | None) -> None:
-        """`baseline` is the content of the file that the route names. Raises `Unexplainable` and `BadExpression`."""
+    def __init__(self, route: ExplainerRoute, baseline: bytes | Unexplainable | None) -> None:
+        """`baseline` is the content of the file that the route names. Raises `Unexplainable` and `BadExpression`.
+
+        Where it is why that cannot be read, calls that explain nothing can be answered all the same.
+        """
         config = route.config
         inference = config.get("InferenceConfig", {})
         shap = config.get("ShapConfig", {})
@@ -47,10 +50,25 @@ class Plan:
         self.use_logit: bool = shap.get("UseLogit", False)
         self.wanted_samples: int | None = shap.get("NumberOfSamples")
         self.text: dict[str, str] | None = shap.get("TextConfig")
-        self.baseline: Baseline = baseline_of(config, baseline, self.features)
-        self.types: list[str] = inference.get("FeatureTypes") or inferred_types(self.baseline, self.text is not None)
-        """Of the features."""
+        self._baseline = (
+            baseline if isinstance(baseline, Unexplainable) else baseline_of(config, baseline, self.features)
+        )
+        self._types: list[str] | None = inference.get("FeatureTypes")
         self._absent: dict[str, list[list[bytes]]] = {}
+
+    @property
+    def baseline(self) -> Baseline:
+        """Raises `Unexplainable` where it cannot be read."""
+        if isinstance(self._baseline, Unexplainable):
+            raise self._baseline
+        return self._baseline
+
+    @property
+    def types(self) -> list[str]:
+        """Of the features."""
+        if self._types is None:
+            self._types = inferred_types(self.baseline, self.text is not None)
+        return self._types
 
     @property
     def baseline_rows(self) -> int:
