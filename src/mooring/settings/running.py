@@ -137,8 +137,9 @@ class ExplainerSettings:
     batch_ms: float = 20.0
     """How long one synthetic request should keep a model busy, in milliseconds: ordinary calls wait for no more than
     this. Longer ones cost less in all."""
-    baseline_limit_bytes: int = 67_108_864
-    """Largest object that ShapBaselineUri may name."""
+    baseline_limit_bytes: int = 6_291_456
+    """Largest object that ShapBaselineUri may name. A model predicts every combination of features with each of its
+    records, so that a hundred records are many; read, it takes up to 30 times its size."""
 
 
 @dataclass(frozen=True, slots=True)
