@@ -28,11 +28,11 @@ AIM, STRETCHED = 0.4, 0.75
 """Of that, a request is meant to take so much: some take longer than their like. And so much with much overhead."""
 PROBE_AFTER, PROBE_AFTER_MOST = 64, 4096
 """So many requests in succession are answered before a bound is tried again."""
-_LATEST = 9
-"""Requests of a size that are looked at."""
-_ENOUGH = 3
-_TRY_EVERY = 8
-_FORGET, _FRESH, _LEAST = 0.98, 0.5, 0.3
+_LATEST = 64
+"""Requests that are looked at."""
+_ENOUGH = 5
+_TRY_EVERY = 4
+"""How often twice as many are tried, while little is known of that."""
 _QUICKEST_S = 1e-6
 
 
@@ -55,8 +55,8 @@ class Batching:
     def size(self) -> int:
         """Records in the next request; at least 1."""
         size = max(1, self._times.most())
-        if self._held % _TRY_EVERY == _TRY_EVERY - 1 and self._times.knows_little_of(2 * size):
-            size *= 2  # the line may be wrong
+        if self.answers % _TRY_EVERY == _TRY_EVERY - 1 and self._times.knows_little_of(2 * size):
+            size *= 2
         return min(self._limit, size)
 
     def seconds(self, records: int) -> float:
@@ -92,60 +92,31 @@ class Batching:
         return size + min(between, size) if between > size // 16 else size
 
 
-class _Seen:
-    """Requests of about the same size."""
-
-    __slots__ = ("records", "seconds", "weight")
-
-    def __init__(self) -> None:
-        self.records: deque[int] = deque(maxlen=_LATEST)
-        self.seconds: deque[float] = deque(maxlen=_LATEST)
-        self.weight = 0.0
-
-    def point(self) -> tuple[float, float, float]:
-        """Records, seconds, and what they weigh. What is in the way of one makes it longer, never shorter."""
-        seconds = sorted(self.seconds)[len(self.seconds) // 3]
-        return sum(self.records) / len(self.records), seconds, self.weight / seconds**2
-
-
 class _Times:
-    """How long requests take. What was seen is held for each power of two, so that rare sizes are not lost."""
+    """How long the latest requests took: of a few sizes, so that what is overhead is known as it is now."""
 
     def __init__(self, batch_s: float) -> None:
         self._batch_s = batch_s
         self._aim_s = AIM * batch_s
-        self._seen: dict[int, _Seen] = {}
+        self._latest: deque[tuple[int, float]] = deque(maxlen=_LATEST)
         self._overhead, self._slope = 0.0, 0.0
-        self._largest, self._largest_s = 0.0, 0.0
-        self._slow = math.inf  # records that took too long, whatever the line says
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._seen
+        self._most_known = float(MOST)
 
     def add(self, records: int, seconds: float) -> None:
-        for other in self._seen.values():
-            other.weight = max(other.weight * _FORGET, _LEAST)
-        seen = self._seen.setdefault(records.bit_length(), _Seen())
-        seen.records.append(records)
-        seen.seconds.append(max(seconds, _QUICKEST_S))
-        seen.weight = min(seen.weight + 1.0, _LATEST)
+        self._latest.append((records, max(seconds, _QUICKEST_S)))
         self._fit()
 
     def knows_little_of(self, records: int) -> bool:
-        """Whether too few requests of about this size were seen to judge it."""
-        seen = self._seen.get(records.bit_length())
-        return not self.is_empty and (seen is None or len(seen.seconds) < _ENOUGH)
+        """Whether too few requests of about this size were seen lately to judge it."""
+        length = records.bit_length()
+        return sum(size.bit_length() == length for size, _ in self._latest) < _ENOUGH
 
     def most(self) -> int:
         """Records that take no longer than they should."""
-        if self.is_empty:
+        if not self._latest:
             return MOST
         most = (self._bearable(self._overhead) - self._overhead) / self._slope if self._slope > 0 else math.inf
-        known = max(2 * self._largest, self._aim_s * self._largest / self._largest_s)  # beyond, the line is a guess
-        if len(self._seen) == 1:
-            most = known  # of one size alone nobody knows what is overhead
-        return int(min(most, known, self._slow - 1, MOST))
+        return int(min(most, self._most_known, MOST))
 
     def expected(self, records: int) -> float:
         """How long so many records take."""
@@ -153,11 +124,7 @@ class _Times:
 
     def _fit(self) -> None:
         # Least squares of relative errors, so that a slow outlier weighs little; neither part is below zero.
-        seen = [each.point() for each in self._seen.values()]
-        self._largest, self._largest_s, _ = max(seen)
-        bearable = 2 * max(self._aim_s, min(seen)[1])
-        fresh = (each.point() for each in self._seen.values() if each.weight > _FRESH and len(each.seconds) >= _ENOUGH)
-        self._slow = min((n for n, t, _ in fresh if t > bearable), default=math.inf)
+        seen = self._points()
         weight = sum(w for _, _, w in seen)
         mean_n, mean_t = sum(w * n for n, _, w in seen) / weight, sum(w * t for _, t, w in seen) / weight
         spread = sum(w * (n - mean_n) ** 2 for n, _, w in seen)
@@ -167,6 +134,22 @@ class _Times:
         if len(seen) == 1 or self._overhead < 0:
             self._overhead = 0.0
             self._slope = sum(w * n * t for n, t, w in seen) / sum(w * n * n for n, _, w in seen)
+        largest, took, _ = max(seen)
+        self._most_known = max(2 * largest, self._aim_s * largest / took)  # beyond, the line is a guess
+        if len(seen) == 1:
+            self._overhead, self._slope = took, 0.0  # of one size alone nobody knows what is overhead
+
+    def _points(self) -> list[tuple[float, float, float]]:
+        """Records, seconds and what they weigh, of each power of two. What is in the way of a request makes it longer,
+        never shorter."""
+        groups: dict[int, list[tuple[int, float]]] = {}
+        for size, seconds in self._latest:
+            groups.setdefault(size.bit_length(), []).append((size, seconds))
+        points = []
+        for group in groups.values():
+            took = sorted(seconds for _, seconds in group)[len(group) // 4]
+            points.append((sum(size for size, _ in group) / len(group), took, len(group) / took**2))
+        return points
 
     def _bearable(self, overhead: float) -> float:
         """How long a request to a model with this overhead should take."""
