@@ -18,14 +18,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.explainer.factoring import whitened
+from mooring.explainer.factoring import BLOCK, whitened
 from mooring.explainer.regression import alone
 
 Array = NDArray[np.float64]
 
 STEPS = 5
-SEARCHED = 192
+SEARCHED = 128
 """Pairs on which weights are found, or one and a half times the players where that is more."""
+AT_ONCE = 3 * BLOCK
+"""Rows of covariances; whole blocks, so that what is not written is not read."""
 ENOUGH = 8
 """Fewer pairs say nothing of weights."""
 NODES = 24
@@ -77,20 +79,27 @@ def fitted(signs: Array, odd: Array, free: Array, worth: Array, given: Prior, he
     `free` (pairs, parts) is what pairs have of what no prior bounds, `worth` (parts, players) what that is worth.
     """
     count, parts = free.shape
-    _, kernel = _kernel(signs, given.a)
-    kernel.flat[:: count + 1] += given.noise
     toward, spread = _shapley(signs, given.a)
     # What no interaction explains is no error of measurement, but the game's.
     own, squares = alone(signs)
     toward += given.noise * own
     spread += given.noise * (squares + float((own[0] ** 2).sum()))
-    lower, solved = whitened(kernel, np.hstack([free, toward, odd]))
-    free, across, known = np.split(solved, [parts, parts + signs.shape[1]], axis=1)
+    system = np.empty((count, count + parts + toward.shape[1] + odd.shape[1]))
+    factor, free_at, across, known = np.split(system, np.cumsum([count, parts, toward.shape[1]]), axis=1)
+    free_at[:], across[:], known[:] = free, toward, odd
+    for start in range(0, count, AT_ONCE):
+        rows = factor[start : start + AT_ONCE, start:]
+        np.matmul(signs[start : start + AT_ONCE] * given.a, signs[start:].T, out=rows)
+        np.sinh(rows, out=rows)
+        rows *= 1 / np.sinh(given.a.sum())
+    system[np.arange(count), np.arange(count)] += given.noise
+    whitened(system)
+    free = free_at
     kept = count - held_out
     basis, triangle = np.linalg.qr(free[:kept])
     early = np.linalg.solve(triangle, basis.T @ known[:kept])
     surprise = known[kept:] - free[kept:] @ early
-    missed = np.tril(lower[kept:, kept:]) @ surprise
+    missed = np.triu(factor[kept:, kept:]).T @ surprise
     basis, triangle = np.linalg.qr(free)
     inverse = np.linalg.inv(triangle)
     unbounded = inverse @ (basis.T @ known)
@@ -117,15 +126,15 @@ def _rescaling(signs: Array, odd: Array, free: Array, given: Prior) -> tuple[flo
     """
     count, parts = free.shape
     inner, kernel = _kernel(signs, given.a)
-    matrix = kernel.copy()
-    matrix.flat[:: count + 1] += given.noise
-    lower, solved = whitened(matrix, np.hstack([np.eye(count), free, odd]))
-    root, free, known = np.split(solved, [count, count + parts], axis=1)
+    system = np.hstack([kernel, np.eye(count), free, odd])
+    factor, root, free, known = np.split(system, np.cumsum([count, count, parts]), axis=1)
+    factor[np.arange(count), np.arange(count)] += given.noise
+    whitened(system)
     basis, triangle = np.linalg.qr(free)
     root = root - basis @ (basis.T @ root)
     known = known - basis @ (basis.T @ known)
     scale = np.maximum((known**2).sum(axis=0) / (count - parts), np.finfo(float).tiny)
-    likely = -np.log(np.diag(lower)).sum() - np.log(np.abs(np.diag(triangle))).sum()
+    likely = -np.log(np.diag(factor)).sum() - np.log(np.abs(np.diag(triangle))).sum()
     likely -= (count - parts) / 2 * np.log(scale).mean()
     project, dual = root.T @ root, root.T @ (known / np.sqrt(scale * len(scale)))
     # Derivatives of the kernel by the logarithms of weights; it is divided by its largest value, which grows with each.

@@ -119,6 +119,8 @@ def _deeper(
         found = interactions.fitted(signs, rest, parts, 2 * free, given, design.held_out)
     except np.linalg.LinAlgError:
         return None
+    if not np.isfinite(found.values).all():
+        return None
     return interactions.Fitted(start + found.values * scales, found.variance * scales**2, found.missed * scales)
 
 
