@@ -261,6 +261,8 @@ def test_a_feature_of_type_text_is_text(baseline: str) -> None:
         ("," * 6_000_000, CSV, {}, "explainer", "Record 0 of the request has 6000001 features and the baseline has 4"),
         ("[1,2,3,4]\n[1,2,3]", JSON_LINES, {"ContentTemplate": TEMPLATE}, "explainer",
          "Record 1 of the request has 3 features and the baseline has 4"),
+        ("[1,2,3,4]\n[" + "1," * 100_000 + "9" * 10_000 + "]", JSON_LINES, {"ContentTemplate": TEMPLATE}, "explainer",
+         "Record 1 of the request has 100001 features and the baseline has 4"),
         ("[1,2,3,4]\n[1,2,3,4]", JSON_LINES, {}, "explainer",
          "The request is JSON Lines and the endpoint's InferenceConfig has no ContentTemplate"),
         ('{"a":[1,2,3,4]}\n{"a":5}', JSON_LINES, {"ContentTemplate": TEMPLATE, "FeaturesAttribute": "a"}, "explainer",
@@ -288,7 +290,7 @@ def test_a_feature_of_type_text_is_text(baseline: str) -> None:
          "LabelHeaders has 2 entries and the model's answer 1 score: they must be as many."),
         ("1,2,3,4\n" * (MOST + 1), CSV, {}, "caller", f"The request has {MOST + 1} records; an explained call has"),
     ],
-    ids=range(19),
+    ids=range(20),
 )  # fmt: skip
 def test_what_cannot_be_explained_is_told_with_its_place(
     request_body: str, content_type: str, inference: dict[str, Any], kind: str, message: str

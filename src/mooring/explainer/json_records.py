@@ -32,6 +32,8 @@ class Number(float):
 Number.__name__ = "float"
 
 _DECODER = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=Number)
+# Python's own integers have a limit of digits.
+_SKIMMING = json.JSONDecoder(parse_int=float)
 
 
 def rows_of(text: str) -> list[str]:
@@ -41,8 +43,17 @@ def rows_of(text: str) -> list[str]:
 
 def value_of(line: str, where: str, fault: str) -> Any:
     """The value of a record, with `Number` for numbers."""
+    return _decoded(_DECODER, line, where, fault)
+
+
+def skimmed(line: str, where: str, fault: str) -> Any:
+    """The same with numbers that have no text, which costs a tenth."""
+    return _decoded(_SKIMMING, line, where, fault)
+
+
+def _decoded(decoder: json.JSONDecoder, line: str, where: str, fault: str) -> Any:
     try:
-        return _DECODER.decode(line)
+        return decoder.decode(line)
     except RecursionError:
         raise Unexplainable(f"{where} is nested too deeply.", fault) from None
     except ValueError as error:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import warnings
 from functools import lru_cache
 from typing import Any
 
 LONGEST = 65_536
 """Characters of a list that is read as Python's; a longer one must be JSON."""
-DEEPEST = 16
-"""Brackets that are open at a time in it, whether in its strings or not."""
+DEEPEST = 3
+"""Lists in lists of it."""
 _DIGITS = 300
 """Of an integer that is read as one; a longer one is read as a float."""
 
@@ -50,9 +51,20 @@ def _as_json(text: str) -> list[Any] | None:
     return found if isinstance(found, list) else None
 
 
+def _forms(deepest: int) -> str:
+    """Of what `ast.literal_eval` is given: flat work, whatever a container writes. Possessive, hence linear."""
+    text = r"""'[^'\\\n]*+(?:\\.[^'\\\n]*+)*+'|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+\""""
+    number = r"[-+]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+"
+    item = rf"(?:{text}|{number}|True|False|None{'|' + _forms(deepest - 1) if deepest > 1 else ''})"
+    return rf"[\[(]\s*+(?:{item}\s*+(?:,\s*+|(?=[\])])))*+[\])]"
+
+
+_LIST = re.compile(_forms(DEEPEST))
+
+
 @lru_cache(maxsize=128)
 def _as_python(text: str) -> list[Any] | None:
-    if len(text) > LONGEST or _open_at_a_time(text) > DEEPEST:
+    if len(text) > LONGEST or not _LIST.fullmatch(text):
         return None
     try:
         with warnings.catch_warnings(action="ignore"):  # of escapes in strings that Python does not know
@@ -60,14 +72,3 @@ def _as_python(text: str) -> list[Any] | None:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
     return list(found) if isinstance(found, list | tuple) else None
-
-
-def _open_at_a_time(text: str) -> int:
-    depth = most = 0
-    for character in text:
-        if character in "[({":
-            depth += 1
-            most = max(most, depth)
-        elif character in "])}":
-            depth -= 1
-    return most

@@ -5,7 +5,7 @@ Only records that are explained are looked into; of the others no more is known 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from mooring.explainer.synthesis import Feature, Game, TextFeature
 from mooring.explainer.text import BadText, MaskedText, Unit, units
 
 REQUEST = "The request"
+LARGE = 65_536
+"""Characters of a JSON record that is only skimmed before its turn comes."""
 MOST = 100_000
 """Records in a call; each is looked at by the expression."""
 MOST_EXPLAINED = 10_000
@@ -111,17 +113,19 @@ class Reading:
         """Before the model works on any record; one whose body is all commas is never divided into cells."""
         if self.form == CSV:
             self._refuse_other_count(csv_records.columns_of(self._rows[i]), i)
-        else:
-            self._values(i)
+            return
+        read = json_records.skimmed if len(self._rows[i]) > LARGE else json_records.value_of
+        self._refuse_other_count(len(self._features_in(read, i)), i)
 
     def _values(self, i: int) -> list[Any]:
         if self.form == CSV:
             return list(csv_records.cells_of(self._rows[i]))
+        return self._features_in(json_records.value_of, i)
+
+    def _features_in(self, read: Callable[[str, str, str], Any], i: int) -> list[Any]:
         where = f"Record {i} of the request"
-        value = json_records.value_of(str(self._rows[i]), where, "caller")
-        values = features_of(value, where, self.plan.features, "explainer")
-        self._refuse_other_count(len(values), i)
-        return values
+        value = read(str(self._rows[i]), where, "caller")
+        return features_of(value, where, self.plan.features, "explainer")
 
     def _refuse_other_count(self, count: int, i: int) -> None:
         usual = self.plan.baseline.columns
