@@ -298,6 +298,39 @@ def test_a_serverless_variant_is_explained_on_the_callers_own_slot(scene: Scene)
     eventually(lambda: scene.call({}).status == 200)
 
 
+@pytest.mark.parametrize("is_captured", [False, True])
+def test_from_a_serverless_fleet_to_instances_that_explain(scene: Scene, is_captured: bool) -> None:
+    scene.stage.environment["MOORING_CAPTURE_DISK_LIMIT_PERCENT"] = "100"
+    scene.start()
+    servers = [scene.stage.server(f"r{number}", Counted(0.01)) for number in range(3)]
+    capture = CaptureRoute("bucket", "captured", 100, True, True, (), ()) if is_captured else None
+    slot = RouteReplica("r0", str(servers[0].path), 0)
+    serverless = ServerlessRoute("0123456789ab4cdef0123456789abcde", 1, 0, 30, 1)
+    old = RouteVariant("a", 0.0, (slot,), serverless=serverless, capture=capture, share=0.0)
+    scene.publish(old, explained(*servers[1:], capture=capture))
+    got = scene.call({"ask": ["x"] * 10})
+    assert (got.document["width"], len(got.document["predicted"])) == (2, 10)
+    assert all(len(server.seen) > 2 for server in servers[1:])
+    scene.publish(replace(old, weight=1.0, share=1.0), explained(*servers[1:], capture=capture, weight=0.0, share=0.0))
+    assert scene.stage.client().call(invocation(body=b"{}")).body == b"{}"
+    waiting = scene.begin({"never": True})
+    assert waiting.receive().body == b'{"never": true}', "the old fleet explains nothing"
+
+
+def test_a_captured_serverless_variant_is_explained_and_gives_its_slot_back(scene: Scene) -> None:
+    scene.stage.environment["MOORING_CAPTURE_DISK_LIMIT_PERCENT"] = "100"
+    scene.start()
+    server = scene.stage.server("r0", Counted(0.0))
+    serverless = ServerlessRoute("0123456789ab4cdef0123456789abcde", 1, 0, 30, 1)
+    capture = CaptureRoute("bucket", "captured", 100, True, True, (), ())
+    replica = RouteReplica("r0", str(server.path), 0)
+    scene.publish(RouteVariant("a", 1.0, (replica,), serverless=serverless, explainer=EXPLAINER, capture=capture))
+    for program, status in (({"ask": ["x"] * 3}, 200), ({"end": "explainer"}, 424), ({}, 200)):
+        assert scene.call(program).status == status
+    records = b"".join(path.read_bytes() for path in scene.stage.paths.capture.glob("*/*-*")).splitlines()
+    assert len(records) == 2
+
+
 def test_a_variant_that_explains_beside_one_that_does_not(scene: Scene) -> None:
     scene.start()
     server, other = scene.stage.server("r1", Counted(0.0)), scene.stage.server("r2", Counted(0.0))

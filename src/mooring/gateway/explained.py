@@ -137,6 +137,7 @@ class _Explained(Invocation):
 
     def _explain(self, explainer: Explainer, headers: ReplyHeaders, body: bytes) -> None:
         assert self._held is not None
+        assert self._variant is not None
         known, now = self.known, perf_counter()
         self.model_answer = ModelAnswer(headers, body, now)
         timeout_s = self._pipeline.timeout_s
@@ -154,7 +155,7 @@ class _Explained(Invocation):
         )
         self.body = b""
         self._explanation = explanation = explainer.explanation(self, _text(known.get(INFERENCE_ID, b"")))
-        explanation.begin(explain, self.head, self._held, only=self._pipeline.serverless)
+        explanation.begin(explain, self.head, self._held, only=self._variant.turnstile is not None)
 
     def _unfit(self, variant: Variant) -> Response | None:
         """Why a call cannot be explained as it wants to be, or at all right now."""
