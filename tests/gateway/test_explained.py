@@ -68,7 +68,10 @@ def test_an_answer_is_explained_by_what_the_model_says_to_more(scene: Scene) -> 
         ({"end": "container", "message": "{no answer}"}, 424,
          {"OriginalStatusCode": 0, "OriginalMessage": "{no answer}"}),
         ({"end": "explainer", "message": "record 0"}, 424,
-         {"OriginalStatusCode": 400, "OriginalMessage": "record 0", "ErrorCode": "CLIENT_ERROR_FROM_MODEL"}),
+         {"OriginalStatusCode": 400, "OriginalMessage": "record 0", "ErrorCode": "CLIENT_ERROR_FROM_MODEL",
+          "Message": 'Received client error (400) from explainer with message "record 0". See https://us-east-1.console'
+          ".aws.amazon.com/cloudwatch/home?region=us-east-1#logEventViewer:group=/aws/sagemaker/Endpoints/ep"
+          " in account 123456789012 for more information."}),
         ({"end": "caller", "message": "not CSV"}, 400, {"Message": "not CSV"}),
         ({"end": "mooring", "message": "a defect"}, 500, {"Message": "a defect"}),
     ],

@@ -24,6 +24,8 @@ from mooring.upstream.call import Call, Failure
 from mooring.upstream.observing import ModelAnswer, ReplyHeaders
 from mooring.upstream.replica import Replica
 
+EXPLAINER = "explainer"
+"""Who has answered, where it is not the model that is at fault."""
 MOST_ANSWER_BYTES = 16 * 1024 * 1024
 """Of an answer that is explained."""
 _JSON = (b"content-type", b"application/json")
@@ -75,10 +77,10 @@ class _Explained(Invocation):
             failure = None if status else Failure.BROKEN
         elif frame.kind == LATE:
             failure = Failure.TIMED_OUT
-            response = faults.unexplained(route, container, 0, frame.message)
+            response = faults.unexplained(route, EXPLAINER, 0, frame.message)
         elif frame.kind == "explainer":
             status = 400
-            response = faults.unexplained(route, container, status, frame.message)
+            response = faults.unexplained(route, EXPLAINER, status, frame.message)
         else:
             response = _REFUSALS.get(frame.kind, faults.internal_failure)(frame.message)
             status = response.status
@@ -121,7 +123,7 @@ class _Explained(Invocation):
             self._too_long(status, headers, self._size)
         else:
             text = f"An answer of more than {MOST_ANSWER_BYTES} bytes cannot be explained."
-            response = faults.unexplained(self._pipeline.route, self._container, 400, text)
+            response = faults.unexplained(self._pipeline.route, EXPLAINER, 400, text)
             self._fail(response, status, Failure.TOO_LONG, headers, None)
 
     def reply_ended(self) -> None:

@@ -260,9 +260,9 @@ def no_answer(route: Route, container: str, reason: str) -> Response:
     return _model_error(route, container, 0, reason.format(container=container))
 
 
-def unexplained(route: Route, container: str, status: int, text: str) -> Response:
-    """An answer cannot be explained for what the model says, to the caller's own request or to a synthetic one."""
-    return _model_error(route, container, status, text)
+def unexplained(route: Route, whose: str, status: int, text: str) -> Response:
+    """An answer cannot be explained, for what a container or the explainer says."""
+    return _model_error(route, whose, status, text)
 
 
 def not_started(route: Route, container: str, reason: str) -> Response:
