@@ -315,3 +315,80 @@ def test_a_response_stream_passes_as_the_model_gave_it(explained: Explained) -> 
     streamed = io.BytesIO(b"".join(event["PayloadPart"]["Bytes"] for event in response["Body"]))
     assert streamed.getvalue() == b"491000.0"
     assert len(explained.seen()) == 1
+
+
+CAT_OR_DOG = """
+import json
+def model_fn(model_dir):
+    return None
+def transform_fn(model, body, content_type, accept):
+    lines = []
+    for line in body.strip().splitlines():
+        a, b, c = json.loads(line)["given"]
+        cat = 0.5 + 0.1 * a - 0.05 * b + 0.02 * a * c
+        lines.append(json.dumps({"labels": ["cat", "dog"], "probabilities": [cat, 1 - cat]}))
+    return "\\n".join(lines) + "\\n", "application/jsonlines"
+"""
+
+
+def test_json_lines_two_classes_and_a_baseline_of_several_rows_in_s3(explained: Explained) -> None:
+    own = explained.own
+    own.model("pets", CAT_OR_DOG)
+    rows = [(0, 0, 0), (2, 0, 1)]
+    baseline = "".join(json.dumps({"features": row}) + "\n" for row in rows)
+    own.s3.put_object(Bucket=own.bucket, Key="baseline.jsonl", Body=baseline)
+    explained.create(
+        model="pets",
+        shap={
+            "ShapBaselineConfig": {
+                "MimeType": "application/jsonlines", "ShapBaselineUri": f"s3://{own.bucket}/baseline.jsonl",
+            }
+        },
+        InferenceConfig={
+            "FeaturesAttribute": "features", "ContentTemplate": '{"given":$features}',
+            "ProbabilityAttribute": "probabilities", "LabelAttribute": "labels",
+        },
+        EnableExplanations="probabilities[0]>`0.6`",
+    )  # fmt: skip
+
+    def f(a: float, b: float, c: float) -> float:
+        return 0.5 + 0.1 * a - 0.05 * b + 0.02 * a * c
+
+    def v(subset: set[int], x: tuple[float, ...]) -> float:
+        mixed = [[x[i] if i in subset else row[i] for i in range(3)] for row in rows]
+        return sum(f(*each) for each in mixed) / len(mixed)
+
+    def shapley(i: int, x: tuple[float, ...]) -> float:
+        j, k = [each for each in range(3) if each != i]
+        parts = [(1 / 3, set[int]()), (1 / 6, {j}), (1 / 6, {k}), (1 / 3, {j, k})]
+        return sum(weight * (v({*others, i}, x) - v(others, x)) for weight, others in parts)
+
+    records = [(3.0, 1.0, 2.0), (0.0, 1.0, 0.0), (2.0, 0.0, 5.0)]
+    body = "\n".join(json.dumps({"given": record, "features": record}) for record in records)
+    document = explained.explain(body, ContentType="application/jsonlines", Accept="application/jsonlines")
+    assert document["label_headers"] == ["cat", "dog"]
+    one, none, three = document["explanations"]["kernel_shap"]
+    assert none is None
+    for record, told in ((records[0], one), (records[2], three)):
+        for feature, said in enumerate(told):
+            cat, dog = said["attributions"][0]["attribution"]
+            assert cat == pytest.approx(shapley(feature, record), abs=1e-9)
+            assert dog == pytest.approx(-cat, abs=1e-9)
+
+
+def test_ordinary_calls_go_on_while_explanations_run(explained: Explained) -> None:
+    explained.model(then="time.sleep(0.002 * len(rows))")
+    explained.create(InferenceConfig={"MaxRecordCount": 8})
+    own = explained.own
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(explained.explain, "\n".join([f"{n}{HOUSE_A}"] * 2)) for n in range(1, 4)]
+        wait_until(lambda: len(explained.seen()) > 5, what="synthetic calls")
+        answered = 0
+        while not all(each.done() for each in running):
+            plain = explained.call(client=own.runtime, EnableExplanations="`false`")
+            assert json.loads(plain["Body"].read())["predictions"]["data"] == "491000.0"
+            answered += 1
+        assert answered > 3
+        for each in running:
+            assert len(each.result()["explanations"]["kernel_shap"]) == 2
+    assert max(int(seen[1]) for seen in explained.seen()) <= 8
