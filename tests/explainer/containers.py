@@ -103,9 +103,8 @@ def explained(
         if frames is None:
             work = call.to_solve()
             if work is not None:
-                assert call.to_solve() is None, "one at a time"
                 work()
-                frames = call.solved()
+                frames = call.solved(work)
         if frames is None:
             if under_way:
                 at = pick(len(under_way))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +22,9 @@ from mooring.explainer.outputs import scores_of
 from mooring.explainer.predictions import Predictions
 from mooring.explainer.records import Reading, baseline_lines
 from mooring.explainer.requests import Caps, Refused, Requests
-from mooring.explainer.valuing import CELLS, VALUES, Valuing, mean_of
+from mooring.explainer.valuing import CELLS, VALUES, Solving, Valuing, mean_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from mooring.explainer.keeping import Kept
@@ -61,7 +58,7 @@ class Explaining:
         self._empty: Floats = np.empty(0)
         self._todo: deque[int] = deque()
         self._open: deque[Valuing] = deque()
-        self._solving: Valuing | None = None
+        self._solving = 0  # records
         self._errors: dict[int, float] = {}
         self._attributions: list[Floats | None] = []
         self._plan: Plan
@@ -96,27 +93,25 @@ class Explaining:
         except Exception as error:  # noqa: BLE001 - it is this call which fails
             return self._broken(error)
 
-    def to_solve(self) -> Callable[[], None] | None:
-        """What is to be run, in this thread or in another, before `solved` is called; one at a time."""
-        if self.is_over or self._solving is not None:
+    def to_solve(self) -> Solving | None:
+        """What is to be run, in this thread or in another, and then handed to `solved`."""
+        found = None if self.is_over else next((each for each in self._open if each.is_there), None)
+        if found is None:
             return None
-        record = self._solving = next((each for each in self._open if each.is_there), None)
-        if record is None:
-            return None
-        full = self._reading.scores[record.index]
-        return partial(record.solve, self._empty, full, use_logit=self._plan.use_logit)
+        self._open.remove(found)
+        self._solving += 1
+        return Solving(found, self._empty, self._reading.scores[found.index], self._plan.use_logit)
 
-    def solved(self) -> list[Frame]:
+    def solved(self, solving: Solving) -> list[Frame]:
         """What was to be run has ended; the frames that this gives."""
-        record, self._solving = self._solving, None
-        if self.is_over or record is None:
+        if self.is_over:
             return []
         try:
-            if record.failure is not None:
-                raise record.failure
-            self._open.remove(record)
-            self._attributions[record.index], self._errors[record.index] = record.found, record.error
-            return self._explained() if not self._todo and not self._open else []
+            if solving.failure is not None:
+                raise solving.failure
+            self._solving -= 1
+            self._attributions[solving.index], self._errors[solving.index] = solving.found, solving.error
+            return [] if self._todo or self._open or self._solving else self._explained()
         except Exception as error:  # noqa: BLE001 - it is this call which fails
             return self._broken(error)
 
@@ -203,7 +198,7 @@ class Explaining:
             record.ask(predictions, len(self._baseline))
             record.settle(predictions)
             return True
-        if not self._todo or len(self._open) >= OPEN:
+        if not self._todo or len(self._open) + self._solving >= OPEN:
             return False
         self._open.append(self._begin(self._todo.popleft(), predictions))
         return True

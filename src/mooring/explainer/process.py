@@ -1,9 +1,9 @@
 """The solver process of a gateway: `python -m mooring.explainer.process FD`, where FD is its end of a pair of sockets.
 
 Batches of frames come and go on it (`mooring.explainer.frames`). It ends with its gateway, which is when the socket
-does. The calls take turns, a step each, and what came is read in between. A thread solves one record after the other,
-of one call after the other, so that no call waits for the records of another one to be read, predicted or refused.
-Whatever a call says, it is that call which fails, and not the process.
+does. The calls take turns, a step each, and what came is read in between. Threads solve one record after the other, of
+one call after the other, so that a call which has none to be solved waits for no other. Whatever a call says, it is
+that call which fails, and not the process.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mooring import settings as settings_module
 from mooring.explainer.explaining import Explaining
 from mooring.explainer.frames import Explain, Forget, Frame, Predicted, frame_of, plain
 from mooring.explainer.keeping import Kept
+from mooring.explainer.valuing import Solving
 from mooring.http1.loops import new_event_loop
 from mooring.processes.attendants import Batches, batch
 from mooring.settings import Settings
@@ -32,8 +33,10 @@ log = logging.getLogger("mooring.explainer")
 
 NICENESS = 5
 """Callers who wait for a gateway or a replica come first."""
+THREADS = min(2, os.cpu_count() or 1)
+"""That solve: linear algebra needs no interpreter. The cores are the models', who come first."""
 SWITCH_S = 0.001
-"""How long the thread that solves keeps the interpreter from the loop, where it is not in linear algebra."""
+"""How long one keeps the interpreter from the loop, where it is not in linear algebra."""
 TURN_S = 0.004
 """So long steps are taken before the socket is looked at."""
 
@@ -52,13 +55,13 @@ class Solver(asyncio.Protocol):
         self._turn: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._is_held = False
-        self._thread = ThreadPoolExecutor(1, "solving")
+        self._threads = ThreadPoolExecutor(THREADS, "solving")
         self._solvable: deque[int] = deque()
-        self._is_solving = False
+        self._solving = 0
 
     def close(self) -> None:
         """At the end of the process: nobody waits any more."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     # asyncio.Protocol
 
@@ -127,20 +130,21 @@ class Solver(asyncio.Protocol):
         self._set_alarm(now)
 
     def _solve(self) -> None:
-        """Have the thread solve a record of the next call that has one."""
-        while self._solvable and not self._is_solving:
+        """Have the threads solve records, one of each call after the other."""
+        while self._solvable and self._solving < THREADS:
             number = self._solvable.popleft()
             call = self._calls.get(number)
             work = None if call is None else call.to_solve()
             if call is None or work is None:
                 continue
-            self._is_solving = True
-            done = self._loop.run_in_executor(self._thread, work)
-            done.add_done_callback(partial(self._solved, number, call))
+            self._solvable.append(number)
+            self._solving += 1
+            done = self._loop.run_in_executor(self._threads, work)
+            done.add_done_callback(partial(self._solved, number, call, work))
 
-    def _solved(self, number: int, call: Explaining, done: asyncio.Future[None]) -> None:
-        self._is_solving = False
-        self._say([*map(plain, call.solved())])
+    def _solved(self, number: int, call: Explaining, work: Solving, done: asyncio.Future[None]) -> None:
+        self._solving -= 1
+        self._say([*map(plain, call.solved(work))])
         if self._calls.get(number) is call:
             self._sort_out(number, call, self._loop.time())
             self._wake(number)

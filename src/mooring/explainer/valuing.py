@@ -46,11 +46,6 @@ class Valuing:
 
     def __init__(self, index: int, game: Game, samples: int, seed: int | None, classes: int, row_size: int) -> None:
         self.index = index
-        self.found: Floats = np.zeros((game.players, classes))
-        """Its attributions, once it is solved: players by classes."""
-        self.error = 0.0
-        self.failure: Exception | None = None
-        """Why it could not be solved."""
         self._game = game
         self._design = coalitions(max(len(game.varying), 1), samples, seed)
         self._values: Floats = np.zeros((len(self._design.masks), classes))
@@ -95,22 +90,42 @@ class Valuing:
                 values += predictions.scores(numbers)
             values /= len(block.numbers)
 
-    def solve(self, empty: Floats, full: Floats, *, use_logit: bool) -> None:
-        """Fill in `found` and `error`, or `failure`: this may run in a thread."""
-        try:
-            values, varying = self._values, self._game.varying
-            if use_logit:
-                empty, full, values = log_odds(empty), log_odds(full), log_odds(values)
-            if len(varying) == 1:
-                self.found[varying[0]] = full - empty
-            elif len(varying) > 1:
-                solved = attributions(self._design, values, empty, full)
-                self.found[varying], self.error = solved.values, float(solved.error)
-        except Exception as error:  # noqa: BLE001 - whoever waits for it is told, in the loop
-            self.failure = error
+    def attributions(self, empty: Floats, full: Floats, *, use_logit: bool) -> tuple[Floats, float]:
+        """Players by classes, and their estimated relative error."""
+        values, varying = self._values, self._game.varying
+        found: Floats = np.zeros((self._game.players, len(full)))
+        if use_logit:
+            empty, full, values = log_odds(empty), log_odds(full), log_odds(values)
+        if len(varying) == 1:
+            found[varying[0]] = full - empty
+        if len(varying) < 2:
+            return found, 0.0
+        solved = attributions(self._design, values, empty, full)
+        found[varying] = solved.values
+        return found, float(solved.error)
 
     def _is_whole(self, block: _Block) -> bool:
         return block.asked == len(block.numbers)
+
+
+class Solving:
+    """A record that is solved by calling it, once, in any thread."""
+
+    def __init__(self, valuing: Valuing, empty: Floats, full: Floats, use_logit: bool) -> None:
+        self.index = valuing.index
+        self.found: Floats | None = None
+        self.error = 0.0
+        self.failure: Exception | None = None
+        """Why there is nothing."""
+        self._valuing = valuing
+        self._empty, self._full = empty, full
+        self._use_logit = use_logit
+
+    def __call__(self) -> None:
+        try:
+            self.found, self.error = self._valuing.attributions(self._empty, self._full, use_logit=self._use_logit)
+        except Exception as error:  # noqa: BLE001 - whoever waits for it is told, in the loop
+            self.failure = error
 
 
 def mean_of(scores: Floats) -> Floats:
