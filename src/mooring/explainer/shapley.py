@@ -28,6 +28,8 @@ CROWDED = 2
 """Pairs a player: with fewer, order 1 is bounded by its prior too, but for the equal share of all."""
 WIDE, NARROW = 6.0, 0.3
 """Where the search for weights begins: with interactions of many orders, and with next to none when crowded."""
+SURER = 0.9
+"""What squared errors must have come down to, seen and estimated, before interactions are believed in."""
 UNKNOWN = 1.0
 """The relative error of what is no better than nothing."""
 AT_ONCE = 1 << 18
@@ -94,12 +96,18 @@ def _estimated(design: Coalitions, odd: Array, total: Array) -> tuple[Array, flo
         deeper = _deeper(design, odd, total, equal, np.ones((1, players)), NARROW)
         return (equal, UNKNOWN) if deeper is None else _with_error(deeper.values, deeper.variance)
     deeper = _deeper(design, odd, total, additive.values, np.eye(players), WIDE)
-    if deeper is not None:
-        held = design.held_out
-        early = design.early.fitted(odd[:-held], total).values
-        if (deeper.missed**2).sum() < ((odd[-held:] - signs[-held:] @ early / 2) ** 2).sum():
-            return _with_error(deeper.values, deeper.variance)
+    if deeper is not None and _surer(design, odd, total, deeper, additive.variance):
+        return _with_error(deeper.values, deeper.variance)
     return _with_error(*additive)
+
+
+def _surer(design: Coalitions, odd: Array, total: Array, deeper: interactions.Fitted, variance: float) -> bool:
+    """Whether interactions predict held-out pairs better than order 1 does, and are thought to be better."""
+    held = design.held_out
+    early = design.early.fitted(odd[:-held], total).values
+    missed = odd[-held:] - design.signs[-held:] @ early / 2
+    better = (deeper.missed**2).sum() < SURER * (missed**2).sum()
+    return bool(better and deeper.variance.sum() < SURER * variance)
 
 
 def _deeper(
