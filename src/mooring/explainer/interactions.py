@@ -79,22 +79,8 @@ def fitted(signs: Array, odd: Array, free: Array, worth: Array, given: Prior, he
     `free` (pairs, parts) is what pairs have of what no prior bounds, `worth` (parts, players) what that is worth.
     """
     count, parts = free.shape
-    toward, spread = _shapley(signs, given.a)
-    # What no interaction explains is no error of measurement, but the game's.
-    own, squares = alone(signs)
-    toward += given.noise * own
-    spread += given.noise * (squares + float((own[0] ** 2).sum()))
-    system = np.empty((count, count + parts + toward.shape[1] + odd.shape[1]))
-    factor, free_at, across, known = np.split(system, np.cumsum([count, parts, toward.shape[1]]), axis=1)
-    free_at[:], across[:], known[:] = free, toward, odd
-    for start in range(0, count, AT_ONCE):
-        rows = factor[start : start + AT_ONCE, start:]
-        np.matmul(signs[start : start + AT_ONCE] * given.a, signs[start:].T, out=rows)
-        np.sinh(rows, out=rows)
-        rows *= 1 / np.sinh(given.a.sum())
-    system[np.arange(count), np.arange(count)] += given.noise
-    whitened(system)
-    free = free_at
+    toward, spread = _toward(signs, given)
+    factor, free, across, known = _solved(signs, given, free, toward, odd)
     kept = count - held_out
     basis, triangle = np.linalg.qr(free[:kept])
     early = np.linalg.solve(triangle, basis.T @ known[:kept])
@@ -109,6 +95,33 @@ def fitted(signs: Array, odd: Array, free: Array, worth: Array, given: Prior, he
     scale = np.maximum(scale, (surprise**2).sum(axis=0) / max(held_out, 1))
     unsure = spread - (across**2).sum() + (((worth.T - across.T @ free) @ inverse) ** 2).sum()
     return Fitted(across.T @ rest + worth.T @ unbounded, max(float(unsure), 0.0) * scale, missed)
+
+
+def _toward(signs: Array, given: Prior) -> tuple[Array, float]:
+    """Covariances of Shapley values with pairs (pairs, players), and the sum of their variances.
+
+    What no interaction explains is no error of measurement, but the game's own.
+    """
+    shared, spread = _shapley(signs, given.a)
+    own, squares = alone(signs)
+    return shared + given.noise * own, spread + given.noise * (squares + float((own[0] ** 2).sum()))
+
+
+def _solved(signs: Array, given: Prior, *sides: Array) -> list[Array]:
+    """The factor of the covariances of pairs (its upper half), and each side whitened by it."""
+    count = len(signs)
+    ends = np.cumsum([count, *(side.shape[1] for side in sides)])
+    system = np.empty((count, ends[-1]))
+    for side, end in zip(sides, ends[1:], strict=True):
+        system[:, end - side.shape[1] : end] = side
+    for start in range(0, count, AT_ONCE):
+        rows = system[start : start + AT_ONCE, start:count]
+        np.matmul(signs[start : start + AT_ONCE] * given.a, signs[start:].T, out=rows)
+        np.sinh(rows, out=rows)
+        rows *= 1 / np.sinh(given.a.sum())
+    system[np.arange(count), np.arange(count)] += given.noise
+    whitened(system)
+    return np.split(system, ends[:-1], axis=1)
 
 
 def _kernel(signs: Array, a: Array) -> tuple[Array, Array]:
@@ -148,14 +161,13 @@ def _rescaling(signs: Array, odd: Array, free: Array, given: Prior) -> tuple[flo
 
 
 def _shapley(signs: Array, a: Array) -> tuple[Array, float]:
-    """Covariances of Shapley values with pairs (pairs, players), and the sum of their variances.
+    """The same of what interactions explain.
 
     1 / |T| is the integral of t^(|T|-1) from 0 to 1, under which the sum over all T with i in it is a product again.
     """
     w = np.tanh(a)
     nodes, shares = np.polynomial.legendre.leggauss(min((len(a) + 2) // 2, NODES))
     t, shares = (nodes + 1) / 2, shares / 2
-    covariances = np.zeros_like(signs)
     top = _log_sinh(a)
     up, down, x = _products(signs, t, w, top)
     factor = shares[:, None] * w / (1 - x**2)
