@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ class TestTheExpression:
     def test_it_goes_to_the_solver(self, scene: Scene) -> None:
         scene.serve()
         client = scene.stage.client()
-        for expression in ("[0]>`0.5`", "`false`", None, "`true`"):
+        for expression in ("[0]>`0.5`", "false", None, "`true`"):
             said = {} if expression is None else {"enable_explanations": expression}
             assert client.call(invocation(body=b"{}", **said)).document["expression"] == expression
 
@@ -121,6 +122,33 @@ class TestTheExpression:
         assert len(server.seen) == 1
         got = client.call(invocation(enable_explanations="x" * 65))
         assert (got.status, "length less than or equal to 64" in got.document["Message"]) == (400, True)
+
+    def test_a_call_that_wants_nothing_explained_needs_no_solver(self, scene: Scene) -> None:
+        scene.serve()
+        assert [scene.call({"die": True}).status for _ in range(2)] == [500, 500]
+        assert scene.call({}).status == 503
+        got = scene.call({"end": "mooring"}, enable_explanations="`false`", content_type="text/csv")
+        assert (got.status, got.headers["content-type"]) == (200, "application/json")
+        assert got.body == (
+            b'{"version":"1.0","predictions":{"content_type":"text/csv","data":"{\\"END\\": \\"MOORING\\"}"},'
+            b'"explanations":{}}'
+        )
+        assert scene.call({}, enable_explanations="`false`", content_type="image/png").status == 503, (
+            "it is refused there"
+        )
+        assert scene.stage.control.publish(route(version=Version(2, 1)))["busy"] == []
+
+    def test_nor_one_of_an_endpoint_that_explains_on_demand(self, scene: Scene) -> None:
+        scene.serve(explainer=replace(EXPLAINER, config={**EXPLAINER.config, "EnableExplanations": "`false`"}))
+        assert scene.call({}).body.endswith(b'"explanations":{}}')
+        assert scene.call({"ask": ["x"]}, enable_explanations="`true`").document["predicted"] == [
+            [200, "text/csv", "X"]
+        ]
+
+    def test_labels_of_the_answer_are_the_solvers_to_read(self, scene: Scene) -> None:
+        inference = {"InferenceConfig": {"LabelIndex": 0}}
+        scene.serve(explainer=replace(EXPLAINER, config={**EXPLAINER.config, **inference}))
+        assert scene.call({}, enable_explanations="`false`").document["expression"] == "`false`"
 
     def test_an_endpoint_that_explains_nothing_says_so(self, scene: Scene) -> None:
         server = scene.serve(explainer=None)

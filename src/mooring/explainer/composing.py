@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mooring.explainer.document import document, written
 from mooring.explainer.records import Reading
 
 Attributions = NDArray[np.float64]
 
-VERSION = "1.0"
-
 
 def response(reading: Reading, attributions: Sequence[Attributions | None]) -> bytes:
     """The whole body. `attributions` has players by classes for each record that is explained, None for others."""
-    said: dict[str, Any] = {
-        "version": VERSION,
-        "predictions": {"content_type": reading.answered_type, "data": reading.answer.decode("utf-8", "replace")},
-    }
-    labels = reading.labels
-    if labels is not None:
-        said["label_headers"] = labels
+    said = document(reading.answered_type, reading.answer, reading.labels)
     said["explanations"] = {}
     if any(each is not None for each in attributions):
         said["explanations"]["kernel_shap"] = [
             None if each is None else _record(reading, i, each) for i, each in enumerate(attributions)
         ]
-    try:
-        return json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # half of a surrogate pair in a text of the caller's
-        return json.dumps(said, separators=(",", ":")).encode()
+    return written(said)
 
 
 def _record(reading: Reading, index: int, attributions: Attributions) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mooring.explainer.call_log import CallLog, Place
+from mooring.explainer.document import plain_document
 from mooring.explainer.frames import Explain, Explained, Predict, Predicted, Unexplained
 from mooring.explainer.lanes import Lane, Lanes, Requests
 from mooring.explainer.solver import BUSY, Busy, Solver
@@ -145,6 +146,20 @@ class Explainer:
         self._explainers = explainers
         self._lane = lane
         self._place = place
+
+    def explains_nothing(self, expression: str | None) -> bool:
+        """Whether a call with this EnableExplanations, or with none, needs no record to be looked at."""
+        if expression is None:
+            expression = self._lane.explainer.config.get("EnableExplanations")
+        if expression is None:
+            return False
+        from mooring.explainer.expressions import compiled, constant_of  # jmespath, which most calls do without
+
+        return constant_of(compiled(expression)) is False
+
+    def plain_document(self, content_type: str, answered_type: str, answer: bytes) -> bytes | None:
+        """The answer to such a call; None where the solver has to look at it."""
+        return plain_document(self._lane.explainer.config, content_type, answered_type, answer)
 
     @property
     def refusal(self) -> str | None:

@@ -35,6 +35,15 @@ def compiled(expression: str) -> Any:
         raise BadExpression(f"{expression!r} is not a JMESPath expression: {_reason(error)}") from None
 
 
+def constant_of(expression: Any | None) -> bool | None:
+    """What an expression gives without looking at any record, such as `false` in backquotes; None for another one."""
+    if expression is None:
+        return True
+    parsed = expression.parsed
+    value = parsed.get("value") if parsed.get("type") == "literal" else None
+    return value if type(value) is bool else None
+
+
 def _reason(error: Exception) -> str:
     # The text of a ParseError repeats the whole expression, with a line that points into it.
     said = getattr(error, "msg", None) or getattr(error, "message", None) or str(error)

@@ -15,6 +15,7 @@ from mooring.explainer import csv_records, json_records, selecting
 from mooring.explainer.baseline import features_of
 from mooring.explainer.bulk import Classes
 from mooring.explainer.csv_records import Row
+from mooring.explainer.expressions import constant_of
 from mooring.explainer.faults import Unexplainable, counted, shown
 from mooring.explainer.formats import CSV, format_of, text_of
 from mooring.explainer.frames import Explain
@@ -48,7 +49,7 @@ class Reading:
         self.classes = Classes(0, None)
         self._rows: dict[int, Row] = {}
         self._found_units: dict[tuple[int, int], list[Unit]] = {}
-        constant = selecting.constant_of(expression)
+        constant = constant_of(expression)
         if constant is False:
             return
         rows = _rows_of(self.form, text_of(explain.request, REQUEST, "caller"))

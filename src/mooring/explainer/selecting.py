@@ -22,15 +22,6 @@ def expression_of(configured: Any | None, given: str | None) -> Any | None:
         raise Unexplainable(f"EnableExplanations: {error}", "caller") from None
 
 
-def constant_of(expression: Any | None) -> bool | None:
-    """What an expression gives without looking at any record, such as `false` in backquotes; None for another one."""
-    if expression is None:
-        return True
-    parsed = expression.parsed
-    value = parsed.get("value") if parsed.get("type") == "literal" else None
-    return value if type(value) is bool else None
-
-
 def is_selected(expression: Any, form: str, row: Row, record: int) -> bool:
     """Whether a record of an answer is to be explained."""
     value = loaded(form, row, record)

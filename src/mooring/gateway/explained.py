@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import inf
 from time import perf_counter
 
+from mooring.errors import BadInput
 from mooring.explainer.explanation import LATE, MARGIN_PART, MARGIN_S, Explainer, Explanation
 from mooring.explainer.frames import Explain, Explained, Unexplained
 from mooring.explainer.solver import BUSY
@@ -38,6 +39,8 @@ class _Explained(Invocation):
     """None where this call's answer is not explained."""
     _explanation: Explanation | None
     _expression: str | None
+    _is_plain: bool
+    """Whether it says that nothing is to be explained, whatever the model answers."""
     _held: Replica | None
     _gathered: list[bytes] | None
     """Of an answer that comes in pieces."""
@@ -46,7 +49,7 @@ class _Explained(Invocation):
 
     def invoke(self, target: bytes | None, chosen: Variant | None = None) -> None:
         self._explainer = self._explanation = self._held = self._gathered = self._expression = None
-        self._size = 0
+        self._is_plain, self._size = False, 0
         variant = self._pipeline.drawn(target) if chosen is None else chosen
         if variant is not None and self.operation == INVOKE.operation:
             self._explainer = variant.explainer
@@ -142,15 +145,20 @@ class _Explained(Invocation):
         assert self._variant is not None
         known, now = self.known, perf_counter()
         self.model_answer = ModelAnswer(headers, body, now)
+        content_type = _text(known.get(b"content-type", b""))
+        answered_type = _text(next((value for name, value in headers if name == b"content-type"), b""))
+        if self._is_plain and (plain := explainer.plain_document(content_type, answered_type, body)) is not None:
+            self.explained(Explained(0, plain, 0, [], 0))
+            return
         timeout_s = self._pipeline.timeout_s
         within_s = self.arrived + timeout_s - min(MARGIN_S, MARGIN_PART * timeout_s) - now
         explain = Explain(
             call=0,
             explainer="",
-            content_type=_text(known.get(b"content-type", b"")),
+            content_type=content_type,
             expression=self._expression,
             request=self.body,
-            answered_type=_text(next((value for name, value in headers if name == b"content-type"), b"")),
+            answered_type=answered_type,
             answer=body,
             width=1,
             within_s=within_s,
@@ -165,14 +173,14 @@ class _Explained(Invocation):
         if expression is not None:
             if self._explainer is None:
                 return faults.no_explainer(self._pipeline.route.endpoint)
-            from mooring.explainer.expressions import BadExpression, compiled  # jmespath, which most calls do without
-
             self._expression = _text(expression)
-            try:
-                compiled(self._expression)
-            except BadExpression as error:
-                return faults.validation_error(f"EnableExplanations: {error}")
-        if self._explainer is not None and (busy := self._explainer.refusal) is not None:
+        if self._explainer is None:
+            return None
+        try:
+            self._is_plain = self._explainer.explains_nothing(self._expression)
+        except BadInput as error:
+            return faults.validation_error(f"EnableExplanations: {error}")
+        if not self._is_plain and (busy := self._explainer.refusal) is not None:
             variant.counters.failed(503, None)
             return faults.busy_explaining(busy)
         return None
