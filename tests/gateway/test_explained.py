@@ -133,9 +133,6 @@ class TestTheExpression:
             b'{"version":"1.0","predictions":{"content_type":"text/csv","data":"{\\"END\\": \\"MOORING\\"}"},'
             b'"explanations":{}}'
         )
-        assert scene.call({}, enable_explanations="`false`", content_type="image/png").status == 503, (
-            "it is refused there"
-        )
         assert scene.stage.control.publish(route(version=Version(2, 1)))["busy"] == []
 
     def test_nor_one_of_an_endpoint_that_explains_on_demand(self, scene: Scene) -> None:
