@@ -106,6 +106,7 @@ class TestReplicasThatDie:
         for _ in range(5):
             got = scene.call({"ask": ["x"] * 30})
             assert [each[0] for each in got.document["predicted"]] == [200] * 30
+        assert scene.publish()["busy"] == [], "nobody is held"
 
     def test_one_that_is_killed_amid_a_call_is_told_to_the_solver(self, scene: Scene) -> None:
         scene.start()
