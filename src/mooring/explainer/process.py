@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -109,9 +110,8 @@ class Solver(asyncio.Protocol):
         """Let calls take a step each, in turn, for a moment."""
         self._turn = None
         said: list[tuple[object, ...]] = []
-        now = self._loop.time()
-        until = now + TURN_S
-        while self._ready and now < until:
+        now = began = self._loop.time()
+        while self._ready and now < began + TURN_S:
             number = self._ready.popleft()
             call = self._calls.get(number)
             if call is None:
@@ -127,7 +127,7 @@ class Solver(asyncio.Protocol):
         self._say(said)
         self._solve()
         self._schedule()
-        self._set_alarm(now)
+        self._set_alarm(began)
 
     def _solve(self) -> None:
         """Have the threads solve records, one of each call after the other."""
@@ -161,14 +161,18 @@ class Solver(asyncio.Protocol):
         if said and self._transport is not None:
             self._transport.writelines(batch(said))
 
-    def _set_alarm(self, now: float) -> None:
-        """For the calls that wait for a time: to ask again, or until nobody waits for them."""
+    def _set_alarm(self, since: float) -> None:
+        """For calls that wait for a time that had not come `since`: to ask again, or until nobody waits for them.
+
+        An alarm that is set comes, though it may be too early; so no time is missed that passes meanwhile.
+        """
+        times = [time for call in self._calls.values() for time in (call.not_before, call.until + 0.001)]
+        first = min((time for time in times if time > since), default=math.inf)
+        if first == math.inf or (self._alarm is not None and self._alarm.when() <= first):
+            return
         if self._alarm is not None:
             self._alarm.cancel()
-            self._alarm = None
-        times = [time for call in self._calls.values() for time in (call.not_before, call.until + 0.001) if time > now]
-        if times:
-            self._alarm = self._loop.call_at(min(times), self._wake_all)
+        self._alarm = self._loop.call_at(first, self._wake_all)
 
     def _wake_all(self) -> None:
         self._alarm = None
