@@ -101,10 +101,10 @@ def explained(
     for _ in range(most):
         frames = call.advance(now)
         if frames is None:
-            work = call.to_solve()
+            work = call.to_run()
             if work is not None:
                 work()
-                frames = call.solved(work)
+                frames = call.ran(work)
         if frames is None:
             if under_way:
                 at = pick(len(under_way))

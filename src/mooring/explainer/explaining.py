@@ -1,16 +1,17 @@
 """One explained call, from its `Explain` to its `Explained`: frames in, frames out, and no I/O.
 
 It advances in steps, each of which computes for a moment only, so that calls can take turns: take an answer, ask for
-predictions, make the rows of a block. What takes longer is to solve a record, which can be as soon as its rows are
-there; that is for its owner to do, in a thread. Of many records only a few are open at a time, and of rows scores are
-kept, not text.
+predictions, make the rows of a block. What takes longer is to read a large call, and to solve a record, which can be as
+soon as its rows are there; that is for its owner to have run, in a thread. Of many records only a few are open at a
+time, and of rows scores are kept, not text.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,9 +23,11 @@ from mooring.explainer.outputs import scores_of
 from mooring.explainer.predictions import Predictions
 from mooring.explainer.records import Reading, baseline_lines
 from mooring.explainer.requests import Caps, Refused, Requests
-from mooring.explainer.valuing import CELLS, VALUES, Solving, Valuing, mean_of
+from mooring.explainer.valuing import CELLS, VALUES, Valuing, mean_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from mooring.explainer.keeping import Kept
@@ -36,9 +39,28 @@ log = logging.getLogger("mooring.explainer")
 
 OPEN = 8
 """Records of a call at a time whose rows are asked for, or that wait to be solved."""
+AT_ONCE_BYTES = 65_536
+"""A call of so many bytes is read in a step, when its plan is known."""
 MESSAGE_LIMIT = 65_536
 KEY_BYTES = 16_384
 """About what the key of a baseline is, which has a configuration in it."""
+
+
+class Work:
+    """What is done by calling it, once, in any thread."""
+
+    def __init__(self, task: Callable[[], Any], then: Callable[[Any], list[Frame]]) -> None:
+        self.then = then
+        """Given what was found, in the thread of the call's owner."""
+        self.found: Any = None
+        self.failure: Exception | None = None
+        self._task = task
+
+    def __call__(self) -> None:
+        try:
+            self.found = self._task()
+        except Exception as error:  # noqa: BLE001 - whoever waits for it is told
+            self.failure = error
 
 
 class Explaining:
@@ -81,39 +103,35 @@ class Explaining:
             return None
         try:
             return self._step(now)
-        except Unexplainable as error:
-            return self._failed(error.kind, 0, str(error))
-        except BadExpression as error:
-            return self._failed("explainer", 0, str(error))
-        except Refused as error:
-            predicted = error.predicted
-            return self._failed(
-                "container", predicted.status, predicted.body[:MESSAGE_LIMIT].decode("utf-8", "replace")
-            )
         except Exception as error:  # noqa: BLE001 - it is this call which fails
-            return self._broken(error)
+            return self._failed_by(error)
 
-    def to_solve(self) -> Solving | None:
-        """What is to be run, in this thread or in another, and then handed to `solved`."""
-        found = None if self.is_over else next((each for each in self._open if each.is_there), None)
-        if found is None:
+    def to_run(self) -> Work | None:
+        """What takes longer than a step: it is to be run, in this thread or in another, and then handed to `ran`."""
+        if self.is_over:
             return None
-        self._open.remove(found)
+        if self._explain is not None:
+            explain, self._explain = self._explain, None
+            return Work(partial(_read, self._kept, explain), partial(self._begin, explain))
+        record = next((each for each in self._open if each.is_there), None)
+        if record is None:
+            return None
+        self._open.remove(record)
         self._solving += 1
-        return Solving(found, self._empty, self._reading.scores[found.index], self._plan.use_logit)
+        full = self._reading.scores[record.index]
+        solve = partial(record.attributions, self._empty, full, use_logit=self._plan.use_logit)
+        return Work(solve, partial(self._solved, record.index))
 
-    def solved(self, solving: Solving) -> list[Frame]:
-        """What was to be run has ended; the frames that this gives."""
+    def ran(self, work: Work) -> list[Frame]:
+        """It has been run; the frames that this gives."""
         if self.is_over:
             return []
         try:
-            if solving.failure is not None:
-                raise solving.failure
-            self._solving -= 1
-            self._attributions[solving.index], self._errors[solving.index] = solving.found, solving.error
-            return [] if self._todo or self._open or self._solving else self._explained()
+            if work.failure is not None:
+                raise work.failure
+            return work.then(work.found)
         except Exception as error:  # noqa: BLE001 - it is this call which fails
-            return self._broken(error)
+            return self._failed_by(error)
 
     def close(self) -> None:
         """It is forgotten, or has ended."""
@@ -127,17 +145,21 @@ class Explaining:
     # Inside
 
     def _step(self, now: float) -> list[Frame] | None:
-        if self._explain is not None:
-            return self._read(self._explain)
+        if self._predictions is None:
+            if self._explain is None or not self._is_read_at_once(self._explain):
+                return None
+            explain, self._explain = self._explain, None
+            return self._begin(explain, _read(self._kept, explain))
         if self._answers:
             self._take(self._answers.popleft(), now)
             return []
         return self._ask(now)
 
-    def _read(self, explain: Explain) -> list[Frame]:
-        self._explain = None
-        plan = self._plan = self._kept.plan(explain.explainer)
-        reading = self._reading = Reading(plan, explain)
+    def _is_read_at_once(self, explain: Explain) -> bool:
+        return len(explain.request) + len(explain.answer) <= AT_ONCE_BYTES and self._kept.knows(explain.explainer)
+
+    def _begin(self, explain: Explain, read: tuple[Plan, Reading]) -> list[Frame]:
+        plan, reading = self._plan, self._reading = read
         self._attributions = [None] * len(reading.selected)
         self._todo.extend(index for index, selected in enumerate(reading.selected) if selected)
         if not self._todo:
@@ -200,10 +222,10 @@ class Explaining:
             return True
         if not self._todo or len(self._open) + self._solving >= OPEN:
             return False
-        self._open.append(self._begin(self._todo.popleft(), predictions))
+        self._open.append(self._opened(self._todo.popleft(), predictions))
         return True
 
-    def _begin(self, index: int, predictions: Predictions) -> Valuing:
+    def _opened(self, index: int, predictions: Predictions) -> Valuing:
         game, classes, samples = self._reading.game(index), self._reading.classes.count, 0
         varying = len(game.varying)
         if varying > 1:
@@ -254,6 +276,11 @@ class Explaining:
         needed = (record.first_row for record in self._open if record.first_row is not None)
         predictions.settle(next(needed, predictions.count))
 
+    def _solved(self, index: int, solved: tuple[Floats, float]) -> list[Frame]:
+        self._solving -= 1
+        self._attributions[index], self._errors[index] = solved
+        return [] if self._todo or self._open or self._solving else self._explained()
+
     def _explained(self) -> list[Frame]:
         body = response(self._reading, self._attributions)
         errors = [self._errors[index] for index in sorted(self._errors)]
@@ -261,10 +288,22 @@ class Explaining:
         self.close()
         return [Explained(self.call, body, len(errors), errors, asked)]
 
-    def _broken(self, error: Exception) -> list[Frame]:
+    def _failed_by(self, error: Exception) -> list[Frame]:
+        if isinstance(error, Unexplainable):
+            return self._failed(error.kind, 0, str(error))
+        if isinstance(error, BadExpression):
+            return self._failed("explainer", 0, str(error))
+        if isinstance(error, Refused):
+            said = error.predicted
+            return self._failed("container", said.status, said.body[:MESSAGE_LIMIT].decode("utf-8", "replace"))
         log.error("call %d cannot be explained", self.call, exc_info=error)
         return self._failed("mooring", 0, f"The call cannot be explained: {type(error).__name__}")
 
     def _failed(self, kind: str, status: int, message: str) -> list[Frame]:
         self.close()
         return [Unexplained(self.call, kind, status, message)]
+
+
+def _read(kept: Kept, explain: Explain) -> tuple[Plan, Reading]:
+    plan = kept.plan(explain.explainer)
+    return plan, Reading(plan, explain)

@@ -10,6 +10,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Hashable
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mooring.explainer.batching import Batching
@@ -67,12 +68,19 @@ class Kept:
         self.room = Room()
         self.baselines: Recent[NDArray[np.float64]] = Recent(SCORES_BYTES)
         """The scores of a baseline's rows."""
+        self._lock = Lock()
         self._plans: Recent[Plan] = Recent(PLANS_BYTES)
         self._batchings: Recent[Batching] = Recent(MODELS)
 
+    def knows(self, explainer: str) -> bool:
+        """Whether the plan of an explainer need not be made."""
+        with self._lock:
+            return self._plans.get(explainer) is not None
+
     def plan(self, explainer: str) -> Plan:
-        """Of an explainer. Raises `Unexplainable` and `BadExpression`."""
-        found = self._plans.get(explainer)
+        """Of an explainer; this may be called in any thread. Raises `Unexplainable` and `BadExpression`."""
+        with self._lock:
+            found = self._plans.get(explainer)
         if found is None:
             route = ExplainerRoute(**json.loads(explainer))
             baseline = None
@@ -82,7 +90,8 @@ class Kept:
             if isinstance(baseline, Unexplainable):
                 return found  # control puts the file back
             size = len(explainer) + len(baseline or b"")
-            self._plans.put(explainer, found, PLAN_BYTES + PLAN_FACTOR * size)
+            with self._lock:
+                self._plans.put(explainer, found, PLAN_BYTES + PLAN_FACTOR * size)
         return found
 
     def batching(self, model: str, content_type: str, answered_type: str) -> Batching:

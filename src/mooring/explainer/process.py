@@ -1,9 +1,9 @@
 """The solver process of a gateway: `python -m mooring.explainer.process FD`, where FD is its end of a pair of sockets.
 
 Batches of frames come and go on it (`mooring.explainer.frames`). It ends with its gateway, which is when the socket
-does. The calls take turns, a step each, and what came is read in between. Threads solve one record after the other, of
-one call after the other, so that a call which has none to be solved waits for no other. Whatever a call says, it is
-that call which fails, and not the process.
+does. The calls take turns, a step each, and what came is read in between. Threads read large calls and solve records,
+for one call after the other, so that a call which needs neither waits for no other. Whatever a call says, it is that
+call which fails, and not the process.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from functools import partial
 from typing import cast
 
 from mooring import settings as settings_module
-from mooring.explainer.explaining import Explaining
+from mooring.explainer.explaining import Explaining, Work
 from mooring.explainer.frames import Explain, Forget, Frame, Predicted, frame_of, plain
 from mooring.explainer.keeping import Kept
-from mooring.explainer.valuing import Solving
 from mooring.http1.loops import new_event_loop
 from mooring.processes.attendants import Batches, batch
 from mooring.settings import Settings
@@ -35,7 +34,7 @@ log = logging.getLogger("mooring.explainer")
 NICENESS = 5
 """Callers who wait for a gateway or a replica come first."""
 THREADS = min(2, os.cpu_count() or 1)
-"""That solve: linear algebra needs no interpreter. The cores are the models', who come first."""
+"""Linear algebra needs no interpreter. The cores are the models', who come first."""
 SWITCH_S = 0.001
 """How long one keeps the interpreter from the loop, where it is not in linear algebra."""
 TURN_S = 0.004
@@ -56,9 +55,9 @@ class Solver(asyncio.Protocol):
         self._turn: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._is_held = False
-        self._threads = ThreadPoolExecutor(THREADS, "solving")
-        self._solvable: deque[int] = deque()
-        self._solving = 0
+        self._threads = ThreadPoolExecutor(THREADS, "work")
+        self._waiting: deque[int] = deque()
+        self._running = 0
 
     def close(self) -> None:
         """At the end of the process: nobody waits any more."""
@@ -120,36 +119,36 @@ class Solver(asyncio.Protocol):
             if frames is not None:
                 said += map(plain, frames)
                 self._ready.append(number)
-            elif number not in self._solvable:
-                self._solvable.append(number)
+            elif number not in self._waiting:
+                self._waiting.append(number)
             self._sort_out(number, call, now)
             now = self._loop.time()
         self._say(said)
-        self._solve()
+        self._run()
         self._schedule()
         self._set_alarm(began)
 
-    def _solve(self) -> None:
-        """Have the threads solve records, one of each call after the other."""
-        while self._solvable and self._solving < THREADS:
-            number = self._solvable.popleft()
+    def _run(self) -> None:
+        """Have the threads do what takes longer, for one call after the other."""
+        while self._waiting and self._running < THREADS:
+            number = self._waiting.popleft()
             call = self._calls.get(number)
-            work = None if call is None else call.to_solve()
+            work = None if call is None else call.to_run()
             if call is None or work is None:
                 continue
-            self._solvable.append(number)
-            self._solving += 1
+            self._waiting.append(number)
+            self._running += 1
             done = self._loop.run_in_executor(self._threads, work)
-            done.add_done_callback(partial(self._solved, number, call, work))
+            done.add_done_callback(partial(self._ran, number, call, work))
 
-    def _solved(self, number: int, call: Explaining, work: Solving, done: asyncio.Future[None]) -> None:
-        self._solving -= 1
-        self._say([*map(plain, call.solved(work))])
+    def _ran(self, number: int, call: Explaining, work: Work, done: asyncio.Future[None]) -> None:
+        self._running -= 1
+        self._say([*map(plain, call.ran(work))])
         if self._calls.get(number) is call:
             self._sort_out(number, call, self._loop.time())
             self._wake(number)
         self._schedule()
-        self._solve()
+        self._run()
 
     def _sort_out(self, number: int, call: Explaining, now: float) -> None:
         """Let a call go that has ended, or for which nobody waits any more."""

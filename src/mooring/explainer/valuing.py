@@ -108,26 +108,6 @@ class Valuing:
         return block.asked == len(block.numbers)
 
 
-class Solving:
-    """A record that is solved by calling it, once, in any thread."""
-
-    def __init__(self, valuing: Valuing, empty: Floats, full: Floats, use_logit: bool) -> None:
-        self.index = valuing.index
-        self.found: Floats | None = None
-        self.error = 0.0
-        self.failure: Exception | None = None
-        """Why there is nothing."""
-        self._valuing = valuing
-        self._empty, self._full = empty, full
-        self._use_logit = use_logit
-
-    def __call__(self) -> None:
-        try:
-            self.found, self.error = self._valuing.attributions(self._empty, self._full, use_logit=self._use_logit)
-        except Exception as error:  # noqa: BLE001 - whoever waits for it is told, in the loop
-            self.failure = error
-
-
 def mean_of(scores: Floats) -> Floats:
     """Of a baseline's predictions, summed in its order."""
     total: Floats = np.zeros(scores.shape[1])
