@@ -141,6 +141,32 @@ def test_a_call_does_not_wait_for_a_long_one(gateway: Gateway) -> None:
     assert list(gateway.serve(1, container.answer)) == [1]
 
 
+def test_a_call_does_not_wait_for_a_large_one(gateway: Gateway) -> None:
+    """Neither while that is read, nor while its answer is written."""
+    container = Container(wavy)
+    gateway.say(explain_of(wavy, b"1,2,3", call=1, baseline="0,0,0"))
+    gateway.serve(1, container.answer)
+    large = explain_of(wavy, b"1,2,3", call=2, baseline="0,0,0", expression="[0]>`1` && contains(@, `7`)")
+    large = large._replace(request=b"\n".join([b"1,2,3"] * 100_000), answer=b"\n".join([b"0.5"] * 100_000))
+    gateway.say(large)
+    time.sleep(0.1)
+    gateway.say(explain_of(wavy, b"1,2,4", call=3, baseline="0,0,0"))
+    assert list(gateway.serve(1, container.answer)) == [3]
+    said = gateway.serve(1, container.answer)[2]
+    assert isinstance(said, Explained)
+    assert said.records == 0
+
+
+def test_many_attributions(gateway: Gateway) -> None:
+    container = Container(wavy)
+    many = b"\n".join(b"%d,%d,%d" % (i % 50, i % 7 + 1, i % 3) for i in range(4000))
+    gateway.say(explain_of(wavy, many, call=1, baseline="0,0,0"))
+    values = attributions_of(gateway.serve(1, container.answer)[1])
+    assert len(values) == 4000
+    assert np.isclose(values[3999].sum(), wavy([49.0, 3.0, 0.0]) - wavy([0.0] * 3))
+    assert len(container.predicted) == len(set(container.predicted))
+
+
 def test_a_forgotten_call_is_not_heard_of_again(gateway: Gateway) -> None:
     container = Container(wavy)
     many = b"\n".join(record_of(14, start) for start in range(20))

@@ -1,9 +1,9 @@
 """One explained call, from its `Explain` to its `Explained`: frames in, frames out, and no I/O.
 
 It advances in steps, each of which computes for a moment only, so that calls can take turns: take an answer, ask for
-predictions, make the rows of a block. What takes longer is to read a large call, and to solve a record, which can be as
-soon as its rows are there; that is for its owner to have run, in a thread. Of many records only a few are open at a
-time, and of rows scores are kept, not text.
+predictions, make the rows of a block. What takes longer is to read or write a large call, and to solve a record, which
+can be as soon as its rows are there; that is for its owner to have run, in a thread. Of many records only a few are
+open at a time, and of rows scores are kept, not text.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ log = logging.getLogger("mooring.explainer")
 
 OPEN = 8
 """Records of a call at a time whose rows are asked for, or that wait to be solved."""
-AT_ONCE_BYTES = 65_536
-"""A call of so many bytes is read in a step, when its plan is known."""
+AT_ONCE_BYTES, AT_ONCE_CELLS = 65_536, 8192
+"""A call of so many bytes is read in a step, when its plan is known, and so many attributions are written in one."""
 MESSAGE_LIMIT = 65_536
 KEY_BYTES = 16_384
 """About what the key of a baseline is, which has a configuration in it."""
@@ -81,6 +81,7 @@ class Explaining:
         self._todo: deque[int] = deque()
         self._open: deque[Valuing] = deque()
         self._solving = 0  # records
+        self._is_solved = False  # and its answer is yet to be written
         self._errors: dict[int, float] = {}
         self._attributions: list[Floats | None] = []
         self._plan: Plan
@@ -113,6 +114,9 @@ class Explaining:
         if self._explain is not None:
             explain, self._explain = self._explain, None
             return Work(partial(_read, self._kept, explain), partial(self._begin, explain))
+        if self._is_solved:
+            self._is_solved = False
+            return Work(partial(response, self._reading, self._attributions), self._explained)
         record = next((each for each in self._open if each.is_there), None)
         if record is None:
             return None
@@ -160,10 +164,11 @@ class Explaining:
 
     def _begin(self, explain: Explain, read: tuple[Plan, Reading]) -> list[Frame]:
         plan, reading = self._plan, self._reading = read
+        self._answer_size = len(explain.answer)
         self._attributions = [None] * len(reading.selected)
         self._todo.extend(index for index, selected in enumerate(reading.selected) if selected)
         if not self._todo:
-            return self._explained()
+            return self._finish()
         classes = reading.classes
         if plan.baseline_rows * classes.count > VALUES:
             raise Unexplainable(
@@ -279,10 +284,16 @@ class Explaining:
     def _solved(self, index: int, solved: tuple[Floats, float]) -> list[Frame]:
         self._solving -= 1
         self._attributions[index], self._errors[index] = solved
-        return [] if self._todo or self._open or self._solving else self._explained()
+        return [] if self._todo or self._open or self._solving else self._finish()
 
-    def _explained(self) -> list[Frame]:
-        body = response(self._reading, self._attributions)
+    def _finish(self) -> list[Frame]:
+        cells = sum(each.size for each in self._attributions if each is not None)
+        if cells <= AT_ONCE_CELLS and self._answer_size <= AT_ONCE_BYTES:
+            return self._explained(response(self._reading, self._attributions))
+        self._is_solved = True
+        return []
+
+    def _explained(self, body: bytes) -> list[Frame]:
         errors = [self._errors[index] for index in sorted(self._errors)]
         asked = 0 if self._predictions is None else self._requests.asked
         self.close()
