@@ -6,11 +6,12 @@ the solver process, which alone evaluates them.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
 import jmespath
-from jmespath.exceptions import JMESPathError, ParseError
+from jmespath.exceptions import IncompleteExpressionError, JMESPathError, ParseError
 
 from mooring.errors import BadInput
 
@@ -22,6 +23,16 @@ class BadExpression(BadInput):
     """It does not compile; the message says where and why, on one line."""
 
 
+_REMEDIES = (
+    (re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"), "a number stands in backquotes, as in [0]>`0.5`"),
+    (re.compile(r"(and|or)\b"), "JMESPath has && and ||"),
+    (re.compile(r"=(?!=)"), "JMESPath compares with =="),
+    (re.compile(r"(?<=\w)-(?=\w)"), "a name with other characters than letters, digits and _ stands in double quotes"),
+    (re.compile(r"\$"), "a path begins with a name"),
+)
+"""What would do in the place of what stands where an expression breaks off: what other languages write."""
+
+
 @lru_cache(maxsize=KEPT)
 def compiled(expression: str) -> Any:
     """`compiled(expression).search(value)` evaluates it, and may raise anything. Raises `BadExpression`."""
@@ -30,7 +41,8 @@ def compiled(expression: str) -> Any:
     except ParseError as error:
         position = getattr(error, "lex_position", None)
         where = "" if position is None or position < 0 else f" at position {position}"
-        raise BadExpression(f"{expression!r} is not a JMESPath expression{where}: {_reason(error)}") from None
+        remedy = "" if position is None else _remedy(expression, position)
+        raise BadExpression(f"{expression!r} is not a JMESPath expression{where}: {_reason(error)}{remedy}") from None
     except JMESPathError as error:
         raise BadExpression(f"{expression!r} is not a JMESPath expression: {_reason(error)}") from None
 
@@ -45,6 +57,16 @@ def constant_of(expression: Any | None) -> bool | None:
 
 
 def _reason(error: Exception) -> str:
-    # The text of a ParseError repeats the whole expression, with a line that points into it.
-    said = getattr(error, "msg", None) or getattr(error, "message", None) or str(error)
+    if isinstance(error, IncompleteExpressionError):
+        return "it ends too early"
+    # The text of a ParseError repeats the whole expression, with a line that points into it. A lexer's error has its
+    # reason in `message`, and the same `msg` for all.
+    said = getattr(error, "message", None) or getattr(error, "msg", None) or str(error)
     return " ".join(str(said).split())
+
+
+def _remedy(expression: str, position: int) -> str:
+    for pattern, remedy in _REMEDIES:
+        if position >= 0 and pattern.match(expression, position):
+            return f"; {remedy}"
+    return ""
