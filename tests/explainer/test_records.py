@@ -272,7 +272,7 @@ def test_a_feature_of_type_text_is_text(baseline: str) -> None:
         ('{"a":1}\n1', JSON_LINES, {"ContentTemplate": TEMPLATE, "FeaturesAttribute": "abs(@)"}, "explainer",
          "Record 0 of the request: FeaturesAttribute 'abs(@)' fails: "),
         ('{"a":1}\n1', JSON_LINES, {"ContentTemplate": TEMPLATE}, "explainer",
-         "Record 0 of the request: it is {'a': 1}, there is no FeaturesAttribute, and not a list of features."),
+         "Record 0 of the request is {'a': 1} and not a list of features: InferenceConfig has no FeaturesAttribute,"),
         ("[1,2,3,4]\nx", JSON_LINES, {"ContentTemplate": TEMPLATE}, "caller", "Record 1 of the request is not JSON"),
         ("[" * 1000 + "\n[]", JSON_LINES, {"ContentTemplate": TEMPLATE}, "caller",
          "Record 0 of the request is nested too deeply"),

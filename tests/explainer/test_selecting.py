@@ -75,10 +75,18 @@ NO_BOOLEAN = "and not true or false. Literals stand in backquotes."
             "'cat'",
             "cannot be evaluated: '>' not supported between instances of 'str' and",
         ),
-        ("[5]", "0.9\n0.1", CSV, 0, "'0.9'", f"gives null {NO_BOOLEAN}"),
+        ("[5]", "0.9\n0.1", CSV, 0, "'0.9'", f"gives null {NO_BOOLEAN} The columns of a line of CSV are [0], [1] and"),
+        ("p>`0.5`", "0.9\n0.1", CSV, 0, "'0.9'", f"gives null {NO_BOOLEAN} The columns of a line of CSV are [0], [1]"),
         ("true", "0.9\n0.1", CSV, 0, "'0.9'", f"gives null {NO_BOOLEAN}"),
         ("p", '{"p":true}\n{"p":1}', JSON_LINES, 1, """'{"p":1}'""", f"gives 1 {NO_BOOLEAN}"),
-        ("[0]>`0.5`", '{"p":1}\n{"p":1}', JSON_LINES, 0, """'{"p":1}'""", f"gives null {NO_BOOLEAN}"),
+        (
+            "[0]>`0.5`",
+            '{"p":1}\n{"p":1}',
+            JSON_LINES,
+            0,
+            """'{"p":1}'""",
+            f"gives null {NO_BOOLEAN} The members of an object in JSON Lines go by their names",
+        ),
     ],
 )
 def test_an_expression_that_gives_no_boolean_is_told_with_its_record(
@@ -98,6 +106,15 @@ def test_an_expression_that_gives_no_boolean_is_told_with_its_record(
 def test_whatever_an_expression_raises_is_told(expression: str) -> None:
     with pytest.raises(Unexplainable, match="EnableExplanations"):
         reading_of(plan_of(), ONE, "cat", expression=expression)
+
+
+def test_what_is_wrong_with_an_expression_is_all_that_is_told() -> None:
+    with pytest.raises(Unexplainable) as refused:
+        reading_of(plan_of(expression="nope([0])"), ONE, "0.5")
+    assert str(refused.value).endswith("cannot be evaluated: Unknown function: nope().")
+    with pytest.raises(Unexplainable) as refused:
+        reading_of(plan_of(expression="[0]"), ONE, "0.5")
+    assert str(refused.value).endswith(f"gives 0.5 {NO_BOOLEAN}")
 
 
 def test_an_expression_of_a_call_that_does_not_compile_is_the_callers_fault() -> None:

@@ -67,17 +67,19 @@ def _features(line: str, where: str, features: Any | None) -> list[Any]:
 
 def features_of(value: Any, where: str, features: Any | None, fault: str) -> list[Any]:
     """The list of features in the value of a JSON Lines record."""
+    found = value
     if features is not None:
         try:
             found = features.search(value)
         except Exception as error:  # noqa: BLE001 - JMESPath raises anything: functions and values are the caller's
             raise Unexplainable(f"{where}: FeaturesAttribute {features.expression!r} fails: {error}", fault) from None
-        named = f"FeaturesAttribute {features.expression!r} gives {shown(found)}"
-    else:
-        found, named = value, f"it is {shown(value)}, there is no FeaturesAttribute,"
     if isinstance(found, list):
         return found
-    raise Unexplainable(f"{where}: {named} and not a list of features.", fault)
+    if features is None:
+        said = f" is {shown(found)} and not a list of features: InferenceConfig has no FeaturesAttribute, which says "
+        raise Unexplainable(f"{where}{said}where that is.", fault)
+    said = f": FeaturesAttribute {features.expression!r} gives {shown(found)} and not a list of features."
+    raise Unexplainable(f"{where}{said}", fault)
 
 
 def inferred_types(baseline: Baseline, has_text: bool) -> list[str]:

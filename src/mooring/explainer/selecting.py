@@ -8,8 +8,14 @@ from mooring.explainer import csv_records, json_records
 from mooring.explainer.csv_records import Row
 from mooring.explainer.expressions import BadExpression, compiled
 from mooring.explainer.faults import Unexplainable, shown
-from mooring.explainer.formats import CSV
+from mooring.explainer.formats import CSV, JSON_LINES
 from mooring.explainer.literals import list_of, number_of
+
+_MEMBERS = {
+    CSV: "The columns of a line of CSV are [0], [1] and so on.",
+    JSON_LINES: "The members of an object in JSON Lines go by their names, such as probability.",
+}
+"""What there is in a record, for an expression that finds nothing."""
 
 
 def expression_of(configured: Any | None, given: str | None) -> Any | None:
@@ -27,15 +33,17 @@ def is_selected(expression: Any, form: str, row: Row, record: int) -> bool:
     value = loaded(form, row, record)
     try:
         found = expression.search(value)
-    except Exception as error:  # noqa: BLE001 - JMESPath raises anything: TypeError where text is compared with a number
-        raise Unexplainable(
-            f"{_where(expression, row, record)} cannot be evaluated: {error}. "
-            "A number compares only with a number, and a literal one stands in backquotes."
-        ) from None
+    except Exception as error:  # noqa: BLE001 - JMESPath raises anything
+        reason = str(error).rstrip(".")
+        if isinstance(error, TypeError):  # as it does of text beside a number
+            reason += ". A number compares only with a number, and a literal one stands in backquotes"
+        raise Unexplainable(f"{_where(expression, row, record)} cannot be evaluated: {reason}.") from None
     if type(found) is bool:
         return found
+    remedy = f" {_MEMBERS[form]}" if found is None else ""
     raise Unexplainable(
-        f"{_where(expression, row, record)} gives {shown(found)} and not true or false. Literals stand in backquotes."
+        f"{_where(expression, row, record)} gives {shown(found)} and not true or false. "
+        f"Literals stand in backquotes.{remedy}"
     )
 
 
