@@ -17,7 +17,7 @@ import numpy as np
 
 from mooring.explainer.composing import response
 from mooring.explainer.expressions import BadExpression
-from mooring.explainer.faults import Misaligned, Unexplainable
+from mooring.explainer.faults import Misaligned, Unexplainable, shown
 from mooring.explainer.frames import Explain, Explained, Frame, Predicted, Unexplained
 from mooring.explainer.outputs import scores_of
 from mooring.explainer.predictions import Predictions
@@ -293,6 +293,13 @@ class Explaining:
         self._is_solved = True
         return []
 
+    def _refusal(self, error: Refused) -> str:
+        said = error.predicted.body[:MESSAGE_LIMIT].decode("utf-8", "replace")
+        if error.row is None:
+            return said
+        whose = "a synthetic record" if self._baseline_numbers is None else "a record of the baseline"
+        return f"The model refuses {whose}, {shown(error.row.decode('utf-8', 'replace'))}: {said}"
+
     def _explained(self, body: bytes) -> list[Frame]:
         errors = [self._errors[index] for index in sorted(self._errors)]
         asked = 0 if self._predictions is None else self._requests.asked
@@ -305,8 +312,7 @@ class Explaining:
         if isinstance(error, BadExpression):
             return self._failed("explainer", 0, str(error))
         if isinstance(error, Refused):
-            said = error.predicted
-            return self._failed("container", said.status, said.body[:MESSAGE_LIMIT].decode("utf-8", "replace"))
+            return self._failed("container", error.predicted.status, self._refusal(error))
         log.error("call %d cannot be explained", self.call, exc_info=error)
         return self._failed("mooring", 0, f"The call cannot be explained: {type(error).__name__}")
 

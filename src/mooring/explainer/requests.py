@@ -40,9 +40,11 @@ _BETWEEN = len(body_of([b"", b""])) - _AROUND
 class Refused(Exception):
     """The container refuses a single record, or all for too long."""
 
-    def __init__(self, predicted: Predicted) -> None:
+    def __init__(self, predicted: Predicted, row: bytes | None = None) -> None:
         super().__init__(f"a synthetic request was answered with {predicted.status}")
         self.predicted = predicted
+        self.row = row
+        """The record that it refuses."""
 
 
 class Chunk(NamedTuple):
@@ -159,9 +161,10 @@ class Requests:
     def _twice(self, chunk: Chunk, refused: Predicted) -> Chunk:
         size = size_of(chunk.rows * 2)
         if chunk.refused is not None:
-            raise Refused(refused if chunk.refused is self._batching.refused_alone else chunk.refused)
+            first = refused if chunk.refused is self._batching.refused_alone else chunk.refused
+            raise Refused(first, chunk.rows[0])
         if (self._caps.records or 2) < 2 or size > self._caps.size:
-            raise Refused(refused)
+            raise Refused(refused, chunk.rows[0])
         return chunk._replace(size=size, refused=refused)
 
     def _refused_before(self) -> Chunk:
