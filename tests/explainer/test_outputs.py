@@ -110,7 +110,7 @@ def test_an_answer_of_another_type_is_refused() -> None:
     assert refused.value.kind == "explainer"
     assert str(refused.value) == (
         "The model's answer has the Content-Type 'application/json'; "
-        "only text/csv and application/jsonlines can be explained."
+        "only text/csv and application/jsonlines can be explained. The Accept of a call asks the model for one of them."
     )
 
 

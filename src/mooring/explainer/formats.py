@@ -14,8 +14,10 @@ def format_of(content_type: str, whose: str, fault: str) -> str:
     found = content_type.partition(";")[0].strip().lower() or CSV
     if found in KNOWN:
         return found
+    remedy = "" if fault == "caller" else " The Accept of a call asks the model for one of them."
     raise Unexplainable(
-        f"{whose} has the Content-Type {content_type.strip()!r}; only {CSV} and {JSON_LINES} can be explained.", fault
+        f"{whose} has the Content-Type {content_type.strip()!r}; only {CSV} and {JSON_LINES} can be explained.{remedy}",
+        fault,
     )
 
 
