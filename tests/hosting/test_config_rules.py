@@ -197,6 +197,7 @@ MORE_REFUSED = [
     (config(**clarify({"ContentTemplate": "[$features,$features]"})), "exactly once"),
     (config(**clarify({"ContentTemplate": "$features_kvp"})), "exactly once"),
     (config(**clarify({"ContentTemplate": '{"a":$features'})), "must be JSON where $features is a list."),
+    (config(**clarify({"ContentTemplate": '{"a":"$features"}'})), "must be JSON where $features is a list."),
     (config(**clarify({"ContentTemplate": "[$features_kvp,$features]"})), "exactly once"),
     (config(SERVERLESS, **clarify()), "ExplainerConfig is not supported for serverless endpoints."),
     (config(**clarify({"LabelIndex": 1, "ProbabilityAttribute": "p"})), "LabelIndex and ProbabilityAttribute"),

@@ -78,7 +78,7 @@ def a_template_has_a_place_for_the_features(config: Members) -> str | None:
         return None
     if template.count(PLACEHOLDER) != 1 or not _PLACEHOLDER.search(template):
         return f'ContentTemplate "{template}" must contain the placeholder {PLACEHOLDER} exactly once, and no other.'
-    if not _is_json(template.replace(PLACEHOLDER, "[]")):
+    if not _is_json(template.replace(PLACEHOLDER, '["a"]')):  # within quotes it would be no list
         return f'ContentTemplate "{template}" must be JSON where {PLACEHOLDER} is a list.'
     return None
 
