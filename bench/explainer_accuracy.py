@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import shap
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor, RandomForestClassifier
 from sklearn.model_selection import train_test_split
@@ -161,6 +160,8 @@ def by_mooring(game: Game, samples: int, seed: int) -> tuple[float, float]:
 
 def by_shap(game: Game, samples: int, seed: int) -> float:
     """KernelExplainer's, whose model looks its coalitions up."""
+    import shap  # takes seconds, and tests of the rest do without
+
     players, asked = len(game.truth), 0
 
     def model(rows: Array) -> Array:
