@@ -265,10 +265,10 @@ class TestTime:
 
     def test_a_model_that_took_nearly_all_of_it(self, scene: Scene) -> None:
         def script(seen: Seen, _: socket.socket) -> bytes:
-            time.sleep(0.47)
+            time.sleep(1.85)
             return answer(b"1")
 
-        scene.serve(script, invocation_timeout_s=0.5)
+        scene.serve(script, invocation_timeout_s=2.0)
         got = scene.call({})
         assert "the model's own answer had taken nearly all of it" in got.document["Message"]
 
