@@ -32,6 +32,8 @@ BYTES = 33_554_432
 BUSY = (0, 429, 503)
 PATIENCE = 8
 PAUSE_S, PAUSE_MAX_S = 0.05, 1.0
+REMEMBERED_BYTES = 4096
+"""Of what a container said of a single record, which is kept as long as what else was learned of it."""
 
 _AROUND = len(body_of([b""]))
 _BETWEEN = len(body_of([b"", b""])) - _AROUND
@@ -139,7 +141,7 @@ class Requests:
         self._in_vain = 0
         self._batching.answered(len(chunk.sent), seconds)
         if chunk.refused is not None:
-            self._batching.refused_alone = chunk.refused
+            self._batching.refused_alone = chunk.refused._replace(body=chunk.refused.body[:REMEMBERED_BYTES])
 
     def refused(self, chunk: Chunk, predicted: Predicted, now: float) -> None:
         """The container did not predict it. Raises `Refused` when it is not to be tried again."""
