@@ -257,14 +257,15 @@ def timed(rounds: int) -> Iterator[Figure]:
                 solve(games[:1], seed)
             found.append(solve(some, seed))
         wall = statistics.median(each[0] for each in found)
-        return wall, f"processor {statistics.median(each[1] for each in found):.0f} ms"
+        return statistics.median(each[1] for each in found), f"by the clock {wall:.0f} ms"
 
-    one, one_cpu = repeated(games[:1], False)
-    yield Figure("solver, d = 20, one record, nothing kept, ms", one, f"{one:.0f} ms", 150, 60, one_cpu)
-    ten, ten_cpu = repeated(games, False)
-    yield Figure("solver, d = 20, each of 10 records, nothing kept, ms", ten, f"{ten:.0f} ms", 60, 20, ten_cpu)
-    warm, warm_cpu = repeated(games[:1], True)
-    yield Figure("solver, d = 20, one record, its design kept, ms", warm, f"{warm:.0f} ms", 150, 60, warm_cpu)
+    # Processor time: it is one thread that computes, and what else the machine does is not its doing.
+    one, wall = repeated(games[:1], False)
+    yield Figure("solver, d = 20, one record, nothing kept, ms", one, f"{one:.0f} ms", 150, 60, wall)
+    ten, wall = repeated(games, False)
+    yield Figure("solver, d = 20, each of 10 records, nothing kept, ms", ten, f"{ten:.0f} ms", 60, 20, wall)
+    warm, wall = repeated(games[:1], True)
+    yield Figure("solver, d = 20, one record, its design kept, ms", warm, f"{warm:.0f} ms", 150, 60, wall)
 
 
 def figures(records: int, seeds: Sequence[int], rounds: int) -> Iterator[Figure]:
