@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from mooring.explainer import csv_records, json_records
+from mooring.explainer.expressions import Expression
 from mooring.explainer.faults import Unexplainable, counted, shown
 from mooring.explainer.formats import CSV, JSON_LINES, text_of
 from mooring.explainer.json_records import Number
@@ -29,7 +30,7 @@ class Baseline(NamedTuple):
         return len(self.rows[0])
 
 
-def baseline_of(config: dict[str, Any], stored: bytes | None, features: Any | None) -> Baseline:
+def baseline_of(config: dict[str, Any], stored: bytes | None, features: Expression | None) -> Baseline:
     """Of a ClarifyExplainerConfig. `stored` is what ShapBaselineUri names, `features` FeaturesAttribute, compiled."""
     wanted = config.get("ShapConfig", {}).get("ShapBaselineConfig", {})
     inline = wanted.get("ShapBaseline")
@@ -61,16 +62,17 @@ def _refuse_unlike(rows: list[list[Any]], named: str) -> None:
             raise Unexplainable(f"Record {i} of {named} has no features.")
 
 
-def _features(line: str, where: str, features: Any | None) -> list[Any]:
-    return features_of(json_records.value_of(line, where, "explainer"), where, features, "explainer")
+def _features(line: str, where: str, features: Expression | None) -> list[Any]:
+    value = json_records.value_of(line, where, "explainer")
+    return features_of(value, len(line), where, features, "explainer")
 
 
-def features_of(value: Any, where: str, features: Any | None, fault: str) -> list[Any]:
-    """The list of features in the value of a JSON Lines record."""
+def features_of(value: Any, length: int, where: str, features: Expression | None, fault: str) -> list[Any]:
+    """The list of features in the value of a JSON Lines record of so many characters."""
     found = value
     if features is not None:
         try:
-            found = features.search(value)
+            found = features.search(value, length)
         except Exception as error:  # noqa: BLE001 - JMESPath raises anything: functions and values are the caller's
             raise Unexplainable(f"{where}: FeaturesAttribute {features.expression!r} fails: {error}", fault) from None
     if isinstance(found, list):

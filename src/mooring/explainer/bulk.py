@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooring.explainer import csv_records, json_records
+from mooring.explainer.expressions import Expression
 from mooring.explainer.formats import CSV
 from mooring.explainer.plan import Plan
 from mooring.explainer.scores import labels_of_cell
@@ -95,20 +96,21 @@ def _values(plan: Plan, text: str, records: int, classes: Classes) -> Floats | N
     if len(lines) != records:
         return None
     values = [_scanned_whole(line) for line in lines]
-    scores = _flat(values if plan.probability is None else _attributes(plan.probability, values), classes)
+    scores = _flat(values if plan.probability is None else _attributes(plan.probability, values, len(text)), classes)
     if scores is None or not classes.ordered:
         return scores
-    labels = [tuple(each) for each in _attributes(plan.label, values)]
+    labels = [tuple(each) for each in _attributes(plan.label, values, len(text))]
     if not {*map(type, chain.from_iterable(labels))} <= {str}:
         return None
     return _in_order(scores, labels, list, classes)
 
 
-def _attributes(expression: Any, values: list[Any]) -> list[Any]:
+def _attributes(expression: Expression | None, values: list[Any], length: int) -> list[Any]:
+    assert expression is not None
     parsed = expression.parsed
     if parsed["type"] == "field":
         return [value[parsed["value"]] for value in values]
-    return [expression.search(value) for value in values]
+    return [expression.search(value, length) for value in values]
 
 
 def _flat(values: list[Any], classes: Classes) -> Floats | None:

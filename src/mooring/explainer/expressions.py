@@ -14,9 +14,13 @@ import jmespath
 from jmespath.exceptions import IncompleteExpressionError, JMESPathError, ParseError
 
 from mooring.errors import BadInput
+from mooring.explainer.growth import LARGEST, BoundedFunctions, growth
 
 KEPT = 256
 """Compiled expressions that are kept; a caller may send another with each call."""
+
+
+_OPTIONS = jmespath.Options(custom_functions=BoundedFunctions())
 
 
 class BadExpression(BadInput):
@@ -33,11 +37,35 @@ _REMEDIES = (
 """What would do in the place of what stands where an expression breaks off: what other languages write."""
 
 
+class Outsized(ValueError):
+    """What an expression would make of a value is too much."""
+
+
+class Expression:
+    """One that compiles."""
+
+    def __init__(self, expression: str, parsed: Any) -> None:
+        self.expression = expression
+        self.parsed: dict[str, Any] = parsed.parsed
+        self._search = parsed.search
+        self._growth = growth(self.parsed)
+
+    def search(self, value: Any, length: int = 0) -> Any:
+        """What it gives for a value that was so many characters (0 for what one trusts); may raise anything."""
+        self.refuse_length(length)
+        return self._search(value, _OPTIONS)
+
+    def refuse_length(self, length: int) -> None:
+        """Raises `Outsized` where so many characters would become too many."""
+        if self._growth > 1 and self._growth * length > LARGEST:
+            raise Outsized(f"it makes up to {self._growth} times as much of {length} characters, which is too much")
+
+
 @lru_cache(maxsize=KEPT)
-def compiled(expression: str) -> Any:
-    """`compiled(expression).search(value)` evaluates it, and may raise anything. Raises `BadExpression`."""
+def compiled(expression: str) -> Expression:
+    """Raises `BadExpression`."""
     try:
-        return jmespath.compile(expression)
+        return Expression(expression, jmespath.compile(expression))
     except ParseError as error:
         position = getattr(error, "lex_position", None)
         where = "" if position is None or position < 0 else f" at position {position}"
@@ -47,7 +75,7 @@ def compiled(expression: str) -> Any:
         raise BadExpression(f"{expression!r} is not a JMESPath expression: {_reason(error)}") from None
 
 
-def constant_of(expression: Any | None) -> bool | None:
+def constant_of(expression: Expression | None) -> bool | None:
     """What an expression gives without looking at any record, such as `false` in backquotes; None for another one."""
     if expression is None:
         return True

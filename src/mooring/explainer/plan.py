@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from mooring.explainer.baseline import TEXT, Baseline, baseline_of, inferred_types
-from mooring.explainer.expressions import BadExpression, compiled
+from mooring.explainer.expressions import BadExpression, Expression, compiled
 from mooring.explainer.faults import Unexplainable, counted, shown
 from mooring.explainer.rendering import Rendering, text_in
 from mooring.hosting.explaining import ExplainerRoute
@@ -124,7 +124,7 @@ def _where(row: int, column: int) -> str:
     return f"Record {row} of the baseline, feature {column}"
 
 
-def _compiled(members: dict[str, Any], name: str) -> Any | None:
+def _compiled(members: dict[str, Any], name: str) -> Expression | None:
     expression = members.get(name)
     if expression is None:
         return None

@@ -56,10 +56,10 @@ class Reading:
         if len(rows) > MOST:
             raise Unexplainable(f"The request has {len(rows)} records; an explained call has at most {MOST}.", "caller")
         answer = answer_of(plan, explain.answered_type, explain.answer, len(rows))
-        self.selected = [
-            bool(constant) or selecting.is_selected(expression, answer.form, row, i)
-            for i, row in enumerate(answer.rows)
-        ]
+        if constant or expression is None:
+            self.selected = [True] * len(answer.rows)
+        else:
+            self.selected = selecting.selected_of(expression, answer.form, answer.rows, len(explain.answer))
         explained = sum(self.selected)
         if explained > MOST_EXPLAINED:
             raise Unexplainable(
@@ -125,8 +125,8 @@ class Reading:
 
     def _features_in(self, read: Callable[[str, str, str], Any], i: int) -> list[Any]:
         where = f"Record {i} of the request"
-        value = read(str(self._rows[i]), where, "caller")
-        return features_of(value, where, self.plan.features, "explainer")
+        line = str(self._rows[i])
+        return features_of(read(line, where, "caller"), len(line), where, self.plan.features, "explainer")
 
     def _refuse_other_count(self, count: int, i: int) -> None:
         usual = self.plan.baseline.columns

@@ -8,6 +8,7 @@ from typing import Any
 
 from mooring.explainer import csv_records, json_records
 from mooring.explainer.csv_records import Row
+from mooring.explainer.expressions import Expression
 from mooring.explainer.faults import Unexplainable, counted, shown
 from mooring.explainer.formats import CSV
 from mooring.explainer.literals import list_of, number_of
@@ -78,10 +79,10 @@ def _cell(row: Row, index: int, name: str, where: str) -> str:
     return csv_records.cells_of(row)[index]
 
 
-def _searched(expression: Any, name: str, line: str, where: str) -> Any:
+def _searched(expression: Expression, name: str, line: str, where: str) -> Any:
     value = json_records.value_of(line, where, "explainer")
     try:
-        return expression.search(value)
+        return expression.search(value, len(line))
     except Exception as error:  # noqa: BLE001 - JMESPath raises anything
         said = expression.expression
         raise Unexplainable(f"{where}: {name} {said!r} cannot be evaluated on {shown(line)}: {error}") from None

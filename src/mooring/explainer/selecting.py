@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mooring.explainer import csv_records, json_records
 from mooring.explainer.csv_records import Row
-from mooring.explainer.expressions import BadExpression, compiled
+from mooring.explainer.expressions import BadExpression, Expression, Outsized, compiled
 from mooring.explainer.faults import Unexplainable, shown
 from mooring.explainer.formats import CSV, JSON_LINES
 from mooring.explainer.literals import list_of, number_of
@@ -18,7 +19,7 @@ _MEMBERS = {
 """What there is in a record, for an expression that finds nothing."""
 
 
-def expression_of(configured: Any | None, given: str | None) -> Any | None:
+def expression_of(configured: Expression | None, given: str | None) -> Expression | None:
     """The compiled expression of a call: its own takes the place of the configured one. None explains all."""
     if given is None:
         return configured
@@ -28,7 +29,18 @@ def expression_of(configured: Any | None, given: str | None) -> Any | None:
         raise Unexplainable(f"EnableExplanations: {error}", "caller") from None
 
 
-def is_selected(expression: Any, form: str, row: Row, record: int) -> bool:
+def selected_of(expression: Expression, form: str, rows: Sequence[Row], length: int) -> list[bool]:
+    """For each record of an answer, which is so many characters long, whether it is to be explained."""
+    try:
+        expression.refuse_length(length)
+    except Outsized as error:
+        raise Unexplainable(
+            f"EnableExplanations {expression.expression!r} cannot be evaluated on the model's answer: {error}."
+        ) from None
+    return [is_selected(expression, form, row, i) for i, row in enumerate(rows)]
+
+
+def is_selected(expression: Expression, form: str, row: Row, record: int) -> bool:
     """Whether a record of an answer is to be explained."""
     value = loaded(form, row, record)
     try:
@@ -62,5 +74,5 @@ def _cell(text: str) -> Any:
     return text if found is None else found
 
 
-def _where(expression: Any, row: Row, record: int) -> str:
+def _where(expression: Expression, row: Row, record: int) -> str:
     return f"EnableExplanations {expression.expression!r}: record {record}, which the model answered with {shown(row)},"
