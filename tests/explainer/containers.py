@@ -110,7 +110,7 @@ def explained(
                 at = pick(len(under_way))
                 predict = under_way[at]
                 del under_way[at]
-                call.take(answer(predict))
+                call.take(answer(predict), 0.0)
             else:
                 assert call.not_before > now, "the call waits for nothing"
                 now = call.not_before

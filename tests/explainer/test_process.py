@@ -27,6 +27,7 @@ from mooring.explainer.frames import (
     frame_of,
     plain,
 )
+from mooring.explainer.turns import AT_ONCE
 from mooring.processes.attendants import Batches, batch
 
 from .containers import CSV, Container, attributions_of, explain_of
@@ -120,7 +121,7 @@ def test_fifty_calls_at_once(gateway: Gateway) -> None:
             waiting.append(frame)
         else:
             ended[frame.call] = cast(Explained, frame)
-        while len(waiting) > 80 or (waiting and len(ended) + len({each.call for each in waiting}) >= 50):
+        if len(waiting) > 80 or len({each.call for each in waiting}) >= min(AT_ONCE, 50 - len(ended)) > 0:
             generator.shuffle(waiting)
             gateway.say(*(container.answer(each) for each in waiting[len(waiting) // 2 :]))
             del waiting[len(waiting) // 2 :]
@@ -281,3 +282,30 @@ def test_a_busy_container_is_asked_again_in_time(gateway: Gateway) -> None:
     gateway.say(*(explain_of(wavy, record_of(7, call), call=call, baseline=",".join("0" * 7)) for call in (1, 2, 3)))
     for said in gateway.serve(3, container.answer).values():
         assert isinstance(said, Explained)
+
+
+def test_of_a_crowd_some_calls_end_and_do_not_wait_for_all(gateway: Gateway) -> None:
+    """No more than a few ask at a time, the first first, so that a crowd which is too much does not fail as a whole."""
+    container, asked, seen = Container(wavy), set[int](), list[tuple[int, int]]()
+    body = b"\n".join(record_of(12, 1.0 + i) for i in range(3))
+    gateway.say(*(explain_of(wavy, body, call=call, baseline=",".join("0" * 12), width=2) for call in range(1, 21)))
+    ended: dict[int, Explained | Unexplained] = {}
+    while len(ended) < 20:
+        frame = gateway.heard()
+        if isinstance(frame, Predict):
+            asked.add(frame.call)
+            gateway.say(container.answer(frame))
+        else:
+            ended[frame.call] = cast("Explained | Unexplained", frame)
+            seen.append((len(ended), len(asked)))
+    assert all(isinstance(each, Explained) for each in ended.values())
+    assert all(asking <= gone + AT_ONCE for gone, asking in seen)
+
+
+def test_a_forgotten_call_lets_the_next_one_ask(gateway: Gateway) -> None:
+    baseline, body = ",".join("0" * 12), record_of(12, 1.0)
+    gateway.say(*(explain_of(wavy, body, call=call, baseline=baseline, width=1) for call in range(1, 7)))
+    waiting = [gateway.heard() for _ in range(4)]
+    assert {frame.call for frame in waiting} == {1, 2, 3, 4}
+    gateway.say(Forget(1), Forget(2))
+    assert {gateway.heard().call, gateway.heard().call} == {5, 6}

@@ -41,6 +41,8 @@ OPEN = 8
 """Records of a call at a time whose rows are asked for, or that wait to be solved."""
 AT_ONCE_BYTES, AT_ONCE_CELLS = 65_536, 8192
 """A call of so many bytes is read in a step, when its plan is known, and so many attributions are written in one."""
+MANY = 64
+"""Players of a record with texts, before they are divided."""
 MESSAGE_LIMIT = 65_536
 KEY_BYTES = 16_384
 """About what the key of a baseline is, which has a configuration in it."""
@@ -71,6 +73,14 @@ class Explaining:
         self.until = now + explain.within_s
         """From then on nobody waits for it."""
         self.is_over = False
+        self.is_held = False
+        """Whether it is to ask for nothing now: others come first (`turns`)."""
+        self.heard_at = now
+        """When it had its last answer, or began to ask."""
+        self.width = explain.width
+        self.model = ""
+        """That it asks; empty before it is read, and where it asks for nothing."""
+        self._rows_each = 0  # of a record, about
         self._explain: Explain | None = explain  # until it is read
         self._kept = kept
         self._answers: deque[Predicted] = deque()
@@ -94,8 +104,14 @@ class Explaining:
         """When it can go on by itself, if not now: 0.0 for never."""
         return 0.0 if self._predictions is None or self.is_over else self._requests.not_before
 
-    def take(self, predicted: Predicted) -> None:
+    @property
+    def work_left(self) -> int:
+        """About how many rows it has to ask for."""
+        return self._rows_each * (len(self._todo) + len(self._open) + self._solving)
+
+    def take(self, predicted: Predicted, now: float) -> None:
         """An answer came."""
+        self.heard_at = now
         self._answers.append(predicted)
 
     def advance(self, now: float) -> list[Frame] | None:
@@ -183,6 +199,8 @@ class Explaining:
             self._predictions.unsent,
         )
         self._baseline_key = explain.explainer, explain.content_type, explain.answered_type, classes
+        players = plan.baseline.columns if plan.text is None else MANY
+        self.model, self._rows_each = plan.model, plan.samples(players) * plan.baseline_rows
         self._begin_baseline(explain.content_type)
         return []
 
@@ -209,7 +227,7 @@ class Explaining:
         """One request, or the rows of one, or nothing."""
         requests, predictions = self._requests, self._predictions
         assert predictions is not None
-        if not requests.have_room(now):
+        if self.is_held or not requests.have_room(now):
             return None
         if not requests.has_again and len(predictions.unsent) < requests.size and self._fill(predictions):
             return []

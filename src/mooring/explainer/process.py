@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import cast
@@ -25,6 +26,7 @@ from mooring import settings as settings_module
 from mooring.explainer.explaining import Explaining, Work
 from mooring.explainer.frames import Explain, Forget, Frame, Predicted, frame_of, plain
 from mooring.explainer.keeping import Kept
+from mooring.explainer.turns import Turns
 from mooring.http1.loops import new_event_loop
 from mooring.processes.attendants import Batches, batch
 from mooring.settings import Settings
@@ -37,6 +39,8 @@ THREADS = min(2, os.cpu_count() or 1)
 """Linear algebra needs no interpreter. The cores are the models', who come first."""
 SWITCH_S = 0.001
 """How long one keeps the interpreter from the loop, where it is not in linear algebra."""
+CROWDED_S = 1.0
+"""How often it is looked whether calls that are in front of others have stalled."""
 TURN_S = 0.004
 """So long steps are taken before the socket is looked at."""
 
@@ -54,6 +58,7 @@ class Solver(asyncio.Protocol):
         self._ready: deque[int] = deque()
         self._turn: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._turns = Turns()
         self._is_held = False
         self._threads = ThreadPoolExecutor(THREADS, "work")
         self._waiting: deque[int] = deque()
@@ -92,10 +97,10 @@ class Solver(asyncio.Protocol):
             self._ready.append(frame.call)
         elif isinstance(frame, Predicted):
             if (call := self._calls.get(frame.call)) is not None:
-                call.take(frame)
+                call.take(frame, self._loop.time())
                 self._wake(frame.call)
-        elif isinstance(frame, Forget) and (call := self._calls.pop(frame.call, None)) is not None:
-            call.close()
+        elif isinstance(frame, Forget) and (call := self._calls.get(frame.call)) is not None:
+            self._let_go(frame.call, call, self._loop.time())
 
     def _wake(self, call: int) -> None:
         if call not in self._ready:
@@ -116,6 +121,7 @@ class Solver(asyncio.Protocol):
             if call is None:
                 continue
             frames = None if now > call.until else call.advance(now)
+            self._line_up(number, call, now)
             if frames is not None:
                 said += map(plain, frames)
                 self._ready.append(number)
@@ -145,16 +151,27 @@ class Solver(asyncio.Protocol):
         self._running -= 1
         self._say([*map(plain, call.ran(work))])
         if self._calls.get(number) is call:
-            self._sort_out(number, call, self._loop.time())
+            now = self._loop.time()
+            self._line_up(number, call, now)
+            self._sort_out(number, call, now)
             self._wake(number)
         self._schedule()
         self._run()
 
+    def _line_up(self, number: int, call: Explaining, now: float) -> None:
+        """Let a call that has been read ask its model, when it is its turn."""
+        if call.model and number not in self._turns:
+            self._wake_those(self._turns.join(number, call.model, call, now))
+
     def _sort_out(self, number: int, call: Explaining, now: float) -> None:
         """Let a call go that has ended, or for which nobody waits any more."""
         if call.is_over or now > call.until:
-            call.close()
-            del self._calls[number]
+            self._let_go(number, call, now)
+
+    def _let_go(self, number: int, call: Explaining, now: float) -> None:
+        call.close()
+        del self._calls[number]
+        self._wake_those(self._turns.leave(number, now))
 
     def _say(self, said: list[tuple[object, ...]]) -> None:
         if said and self._transport is not None:
@@ -166,6 +183,8 @@ class Solver(asyncio.Protocol):
         An alarm that is set comes, though it may be too early; so no time is missed that passes meanwhile.
         """
         times = [time for call in self._calls.values() for time in (call.not_before, call.until + 0.001)]
+        if self._turns.is_crowded:
+            times.append(self._loop.time() + CROWDED_S)
         first = min((time for time in times if time > since), default=math.inf)
         if first == math.inf or (self._alarm is not None and self._alarm.when() <= first):
             return
@@ -175,9 +194,13 @@ class Solver(asyncio.Protocol):
 
     def _wake_all(self) -> None:
         self._alarm = None
-        for call in self._calls:
-            self._wake(call)
+        self._turns.settle(self._loop.time())
+        self._wake_those(self._calls)
         self._schedule()
+
+    def _wake_those(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._wake(number)
 
 
 async def _main(end: socket.socket, settings: Settings) -> None:
