@@ -111,6 +111,20 @@ def test_the_baseline_is_predicted_once_for_each_version_of_a_model() -> None:
     assert container.predicted.count(b"0,0,0") == 2
 
 
+def test_a_call_that_wishes_something_else_of_the_model_has_its_own_baseline() -> None:
+    """The model goes by CustomAttributes: what it predicted of the baseline for one call is wrong for another."""
+
+    def doubled(row: list[float]) -> float:
+        return 2 * linear(row)
+
+    kept, wishes = kept_of(), {"": linear, "double": doubled}
+    for call, (wish, model) in enumerate([*wishes.items(), *wishes.items()]):
+        container = Container(model)
+        said = explained(explain_of(model, b"1,2,3", call=call)._replace(wishes=wish), container.answer, kept)
+        assert attributions_of(said)[0].sum() == pytest.approx(model([1, 2, 3]) - model([0, 0, 0]), rel=1e-12)
+        assert container.predicted.count(b"0,0,0") == (call < 2)
+
+
 def test_the_default_number_of_samples_is_asked_for() -> None:
     container = Container(wavy)
     record = ",".join(str(i + 1) for i in range(14)).encode()

@@ -44,11 +44,20 @@ def test_an_answer_is_explained_by_what_the_model_says_to_more(scene: Scene) -> 
     assert (got.document["content_type"], got.document["answered_type"]) == ("text/csv", "text/csv")
     assert got.document["explainer"] == EXPLAINER.to_text()
     assert got.document["threads"] == "1"
+    assert got.document["wishes"] == "text/csv\n"
     first, *others = server.seen
     for each in others:
         assert {**each.headers, "content-length": ""} == {**first.headers, "content-length": ""}
         assert each.line == first.line
     assert sorted(each.body for each in others) == [b"one", b"two"]
+
+
+def test_what_the_model_may_go_by_is_told(scene: Scene) -> None:
+    scene.serve()
+    one, other = (
+        scene.call({}, accept="text/csv", custom_attributes=value, inference_id=value) for value in ("a", "b")
+    )
+    assert (one.document["wishes"], other.document["wishes"]) == ("text/csv\na", "text/csv\nb")
 
 
 @pytest.mark.parametrize(

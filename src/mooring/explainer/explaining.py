@@ -198,7 +198,9 @@ class Explaining:
             explain.width,
             self._predictions.unsent,
         )
-        self._baseline_key = explain.explainer, explain.content_type, explain.answered_type, classes
+        self._baseline_key = (
+            explain.explainer, explain.content_type, explain.answered_type, explain.wishes, classes,
+        )  # fmt: skip
         players = plan.baseline.columns if plan.text is None else MANY
         self.model, self._rows_each = plan.model, plan.samples(players) * plan.baseline_rows
         self._begin_baseline(explain.content_type)

@@ -34,6 +34,8 @@ class Explain(NamedTuple):
     """How many predictions the variant's replicas take at a time, together; at least 1."""
     within_s: float
     """What is left of the call's time."""
+    wishes: str = ""
+    """What else the model is told, and may go by: a prediction for one call is good for others with the same wishes."""
 
 
 class Predicted(NamedTuple):

@@ -15,7 +15,7 @@ from mooring.explainer.explanation import LATE, MARGIN_PART, MARGIN_S, Explainer
 from mooring.explainer.frames import Explain, Explained, Unexplained
 from mooring.explainer.solver import BUSY
 from mooring.gateway import faults
-from mooring.gateway.headers import ENABLE_EXPLANATIONS, INFERENCE_ID, INVOKE
+from mooring.gateway.headers import ENABLE_EXPLANATIONS, INFERENCE_ID, INVOKE, WISHES
 from mooring.gateway.invocation import Invocation
 from mooring.gateway.observed import ObservedInvocation
 from mooring.gateway.pipeline import Variant
@@ -162,6 +162,7 @@ class _Explained(Invocation):
             answer=body,
             width=1,
             within_s=within_s,
+            wishes="\n".join(_text(known.get(name, b"")) for name in WISHES),
         )
         self.body = b""
         self._explanation = explanation = explainer.explanation(self, _text(known.get(INFERENCE_ID, b"")))

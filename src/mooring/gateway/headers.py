@@ -18,6 +18,7 @@ from mooring.wire.recognition import SAGEMAKER_RUNTIME
 from mooring.wire.service_models import service_model
 
 AUTHORIZATION = b"authorization"
+CUSTOM_ATTRIBUTES = b"x-amzn-sagemaker-custom-attributes"
 ENABLE_EXPLANATIONS = b"x-amzn-sagemaker-enable-explanations"
 INFERENCE_COMPONENT = b"x-amzn-sagemaker-inference-component"
 INFERENCE_ID = b"x-amzn-sagemaker-inference-id"
@@ -26,11 +27,13 @@ TARGET_CONTAINER = b"x-amzn-sagemaker-target-container-hostname"
 TARGET_MODEL = b"x-amzn-sagemaker-target-model"
 TARGET_VARIANT = b"x-amzn-sagemaker-target-variant"
 
+WISHES = (b"accept", CUSTOM_ATTRIBUTES)
+"""By which a container may answer the same body to InvokeEndpoint in another way."""
 _UNFIT = {TARGET_MODEL: no_target_model, TARGET_CONTAINER: no_target_container, INFERENCE_COMPONENT: no_components}
 """Headers that mean nothing to an endpoint of one model, and what is said to them."""
 _ALIKE = {
     b"content-type": b"Content-Type: %b\r\n",
-    b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
+    CUSTOM_ATTRIBUTES: b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
     INFERENCE_ID: b"X-Amzn-SageMaker-Inference-Id: %b\r\n",
     SESSION_ID: b"X-Amzn-SageMaker-Session-Id: %b\r\n",
 }
@@ -71,7 +74,7 @@ INVOKE = Api(
     b"accept",
     {
         b"content-type": b"Content-Type: %b\r\n",
-        b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
+        CUSTOM_ATTRIBUTES: b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
     },
 )
 STREAM = Api(
@@ -79,7 +82,7 @@ STREAM = Api(
     b"x-amzn-sagemaker-accept",
     {
         b"content-type": b"X-Amzn-SageMaker-Content-Type: %b\r\n",
-        b"x-amzn-sagemaker-custom-attributes": b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
+        CUSTOM_ATTRIBUTES: b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n",
     },
 )
 ASYNC = Api("InvokeEndpointAsync", b"x-amzn-sagemaker-accept", {})
