@@ -37,6 +37,15 @@ BASELINE = "1995,3000,4,2,1,2"
 HOUSE_A = "2005,3200,3,2.5,0.9,1"
 HEADERS = ["YEAR", "SQFT", "BED", "BATH", "LOT", "GARAGE"]
 PHI = [50000, 30000, -10000, 7500, -1500, -15000]
+WIDE = """
+import math
+def model_fn(model_dir):
+    return None
+def transform_fn(model, body, content_type, accept):
+    rows = [[float(cell) for cell in line.split(",")] for line in body.strip().splitlines()]
+    return "\\n".join(repr(sum(row) + 9 * math.sin(sum(row[:4])) * math.cos(sum(row[2:9]))) for row in rows), "text/csv"
+"""
+"""Of many features, with interactions that 200 samples do not tell exactly."""
 
 
 class Explained:
@@ -151,7 +160,8 @@ class TestBadCalls:
         explained.model()
         explained.create()
         found = refused(lambda: explained.call("1,2,3"))
-        assert (found["status"], found["Error"]["Code"]) in ((424, "ModelError"), (400, "ValidationError"))
+        assert (found["status"], found["Error"]["Code"], found["OriginalStatusCode"]) == (424, "ModelError", 400)
+        assert found["OriginalMessage"].startswith("Record 0 of the request has 3 features and the baseline has 6: ")
 
     def test_the_models_own_errors(self, explained: Explained) -> None:
         explained.model(then="assert len(rows) < 3, 'three are too many'")
@@ -227,6 +237,86 @@ def test_metrics_logs_and_capture(explained: Explained) -> None:
     assert line.endswith(", exactly")
     page = own.server.command("status")
     assert page.returncode == 0
+
+
+def test_metrics_are_told_by_instance_and_scale_out(explained: Explained) -> None:
+    """A policy's alarm takes three minutes to ring by itself; the test rings it, with what CloudWatch has."""
+    wide, low = (",".join(map(str, [first, *range(2, 15)])) for first in (1, -1000))
+    explained.own.model("wide", WIDE)
+    shap = {"ShapBaselineConfig": {"ShapBaseline": ",".join("0" * 14)}, "NumberOfSamples": 200, "Seed": 1}
+    explained.create(model="wide", count=2, shap=shap, EnableExplanations="[0]>`0`")
+    server = explained.own.server
+    calls = ([wide] * 3, [wide], [low, wide], [low])
+    records = [explained.explain("\n".join(body), InferenceId="17")["explanations"] for body in calls]
+    assert [each and [one is None for one in each["kernel_shap"]] for each in records] == [
+        [False] * 3, [False], [True, False], {},
+    ]  # fmt: skip
+    cloudwatch = server.client("cloudwatch")
+    where = {
+        "Namespace": "AWS/SageMaker", "MetricName": "ExplanationsPerInstance",
+        "Dimensions": [{"Name": "EndpointName", "Value": "e"}, {"Name": "VariantName", "Value": "v"}],
+    }  # fmt: skip
+
+    def told(name: str) -> dict[str, float]:
+        now = datetime.now(UTC)
+        found = cloudwatch.get_metric_statistics(
+            **{**where, "MetricName": name}, Statistics=["Sum", "SampleCount", "Maximum"], Period=3600,
+            StartTime=now - timedelta(hours=1), EndTime=now + timedelta(hours=1),
+        )["Datapoints"]  # fmt: skip
+        return {name: sum(point[name] for point in found) for name in ("Sum", "SampleCount", "Maximum")}
+
+    wait_until(lambda: told("Invocations")["Sum"] == 4, what="all calls")
+    assert told("ExplanationsPerInstance")["Sum"] == 5 / 2, "five records on two instances"
+    errors = told("ExplanationRelativeError")
+    assert errors["SampleCount"] == 5
+    assert 0 < errors["Maximum"] < 1
+
+    logs = server.client("logs")
+    said: list[str] = []
+
+    def all_lines() -> bool:
+        found = logs.filter_log_events(logGroupName="/aws/sagemaker/Endpoints/e", logStreamNamePrefix="v/explainer")
+        said[:] = [event["message"] for event in found["events"]]
+        return len(said) == 4
+
+    wait_until(all_lines, what="a line for each call")
+    assert [line.partition("[17] ")[2].partition(" with ")[0] for line in said] == [
+        "Explained 3 records", "Explained 1 records", "Explained 1 records", "Explained 0 records",
+    ]  # fmt: skip
+    assert said[0].endswith(f", at most {errors['Maximum']:.1e}")
+    assert "relative error about " in said[0]
+    assert "error" not in said[3]
+
+    scaling = server.client("application-autoscaling")
+    on = {
+        "ServiceNamespace": "sagemaker", "ResourceId": "endpoint/e/variant/v",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }  # fmt: skip
+    scaling.register_scalable_target(**on, MinCapacity=1, MaxCapacity=3)
+    made = scaling.put_scaling_policy(
+        **on, PolicyName="explanations", PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": 2.0, "ScaleOutCooldown": 0,
+            "CustomizedMetricSpecification": {**where, "Statistic": "Sum"},
+        },
+    )  # fmt: skip
+    high = made["Alarms"][0]["AlarmName"]
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[high])["MetricAlarms"]
+    assert {name: alarm[name] for name in (*where, "Statistic", "Period", "Threshold")} == {
+        **where, "Statistic": "Sum", "Period": 60, "Threshold": 2.0,
+    }  # fmt: skip
+    seen = json.dumps({"recentDatapoints": [told("ExplanationsPerInstance")["Sum"]]})
+    cloudwatch.set_alarm_state(AlarmName=high, StateValue="ALARM", StateReason="many", StateReasonData=seen)
+
+    def count() -> int:
+        found = explained.own.sagemaker.describe_endpoint(EndpointName="e")
+        return int(found["ProductionVariants"][0]["CurrentInstanceCount"])
+
+    wait_until(lambda: count() == 3, 30, "a third instance")
+    explained.own.wait("e")
+    explained.explain("\n".join([wide] * 3))
+    wait_until(lambda: told("Invocations")["Sum"] == 5, what="the last call")
+    assert told("ExplanationsPerInstance")["Sum"] == pytest.approx(5 / 2 + 3 / 3, rel=1e-12)
 
 
 class TestFaults:
