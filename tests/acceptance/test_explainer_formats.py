@@ -192,3 +192,31 @@ def test_what_a_caller_can_mend(both: Explained) -> None:
         found = both.refused("both", body, asked)
         assert found[:2] == (code, status), found
         assert words in found[2]
+
+
+def test_answers_that_cannot_be_explained(explained: Explained) -> None:
+    answer = (
+        '{"1": "cat\\n" * len(rows), "2": "0.5\\n", "0": "0.1,0.2\\n" * len(rows)}'
+        '.get(rows[0][0], "0.5\\n" * len(rows))'
+    )
+    explained.create("bad", answer, "0,0")
+    for body, words in (
+        ("1,7", "The model's answer for record 0: the score 'cat' is not a number."),
+        ("2,7\n3,7", "The model answered 2 records with 1 line, so that it cannot be told which is whose."),
+        ("3,7", "The model's answer for synthetic record 0 has 2 scores and the first explained record has 1."),
+    ):
+        code, status, message = explained.refused("bad", body)
+        assert (code, status) == ("ModelError", 400)
+        assert message.startswith(words)
+    assert explained.call("bad", "1,7", EnableExplanations="`false`")["predictions"]["data"] == "cat\n"
+
+
+def test_headers_and_types_that_are_not_as_many(explained: Explained) -> None:
+    explained.create("headers", BOTH, "0,0", FeatureHeaders=["a", "b", "c"])
+    explained.create("labels", BOTH, "0,0", LabelHeaders=["no", "yes"])
+    assert explained.refused("headers", "1,2") == (
+        "ModelError", 400, "FeatureHeaders has 3 entries and the baseline 2 features: they must be as many."
+    )  # fmt: skip
+    assert explained.refused("labels", "1,2") == (
+        "ModelError", 400, "LabelHeaders has 2 entries and the model's answer 1 score: they must be as many."
+    )  # fmt: skip
