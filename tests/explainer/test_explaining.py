@@ -64,6 +64,47 @@ def test_log_odds_are_taken_of_the_mean() -> None:
     assert np.isclose(values.sum(), np.log(full / (1 - full)) - np.log(empty / (1 - empty)), atol=1e-12)
 
 
+def test_log_odds_are_taken_of_each_coalition() -> None:
+    """Of its mean over the rows of the baseline, and not the mean of their log-odds; 0 and 1 are clipped by 1e-12."""
+
+    def model(row: list[float]) -> float:
+        return float(np.clip(0.1 + 0.2 * row[0] * row[1] + 0.15 * row[1], 0, 1))
+
+    record, baseline = [2.0, 3.0], [[0.0, 1.0], [4.0, -2.0]]
+    rows = "\n".join(",".join(map(str, row)) for row in baseline)
+    said = explained(explain_of(model, b"2,3", baseline=rows, shap={"UseLogit": True}), Container(model).answer)
+
+    def v(*kept: int) -> float:
+        mixed = [[mine if i in kept else row[i] for i, mine in enumerate(record)] for row in baseline]
+        mean = min(max(sum(map(model, mixed)) / len(mixed), 1e-12), 1 - 1e-12)
+        return math.log(mean / (1 - mean))
+
+    assert v(0, 1) > 27, "the model says 1"
+    truth = [(v(i) - v() + v(0, 1) - v(1 - i)) / 2 for i in (0, 1)]
+    assert attributions_of(said)[0][:, 0] == pytest.approx(truth, rel=1e-9)
+
+
+def test_samples_are_as_many_as_all_features_have_and_taken_of_those_that_vary() -> None:
+    record = [str(i + 1 if i % 5 < 3 else 0) for i in range(20)]
+    container = Container(wavy)
+    explained(explain_of(wavy, ",".join(record).encode(), baseline=",".join("0" * 20)), container.answer)
+    assert sum(cell != "0" for cell in record) == 12
+    assert len(container.predicted) == 1 + 2 * 20 + 2048
+
+
+def test_the_seed_of_the_config_is_the_one() -> None:
+    record = ",".join(str(i % 5 + 0.25) for i in range(13)).encode()
+
+    def values(seed: int | None) -> list[list[float]]:
+        shap = {"NumberOfSamples": 300, **({} if seed is None else {"Seed": seed})}
+        explain = explain_of(wavy, record, baseline=",".join("0" * 13), shap=shap)
+        found: list[list[float]] = attributions_of(explained(explain, Container(wavy).answer))[0].tolist()
+        return found
+
+    assert values(7) == values(7)
+    assert len({str(values(seed)) for seed in (7, -7, 0, None)}) == 4
+
+
 def test_features_as_in_the_baseline_have_no_part_and_are_not_sampled() -> None:
     container = Container(linear)
     said = explained(explain_of(linear, b"1,0,3"), container.answer)
@@ -100,6 +141,13 @@ def test_the_same_rows_are_sent_once() -> None:
     explained(explain_of(linear, b"1,2,3\n1,2,4\n1,2,3"), container.answer)
     assert len(container.predicted) == len(set(container.predicted)) == 1 + 6 + 3
     assert b"1,2,3" not in container.predicted, "the model has answered the record itself"
+
+
+def test_what_the_model_said_of_a_record_is_not_asked_again_for_another() -> None:
+    container = Container(linear)
+    said = explained(explain_of(linear, b"1,0,0\n1,2,0"), container.answer)
+    assert container.predicted == [b"0,0,0", b"0,2,0"]
+    assert np.allclose([each[:, 0] for each in attributions_of(said)], [[2.0, 0.0, 0.0], [2.0, -6.0, 0.0]])
 
 
 def test_the_baseline_is_predicted_once_for_each_version_of_a_model() -> None:
@@ -203,6 +251,23 @@ def test_a_container_that_takes_one_record_at_a_time() -> None:
     container = Container(linear, lambda predict: (400, b"one at a time") if predict.records > 1 else None)
     said = explained(explain_of(linear, b"1,2,3"), container.answer)
     assert np.allclose(attributions_of(said)[0][:, 0], [2.0, -6.0, 1.5])
+
+
+def test_a_record_that_is_sent_twice_stays_within_the_cap() -> None:
+    def model(row: list[float]) -> float:
+        return row[0] + row[1]
+
+    def refusal(predict: Predict) -> tuple[int, bytes] | None:
+        one, _, other = predict.body.partition(b"\n")
+        return None if one == other else (500, b"1-D")
+
+    half = 1 << 19
+    for longest, fits in ((half - 1, True), (half, False)):
+        container = Container(model, refusal)
+        record = b"0." + b"1" * (longest - 4) + b",5"
+        said = explained(explain_of(model, record, baseline="0,0", MaxPayloadInMB=1), container.answer)
+        assert isinstance(said, Explained if fits else Unexplained)
+        assert max(len(predict.body) for predict in container.asked) <= 1 << 20
 
 
 def test_a_container_that_answers_the_first_record_only() -> None:

@@ -104,6 +104,15 @@ def test_one_row_of_several_classes_is_not_several_records_of_one() -> None:
     assert scores_of(plan_of(), CSV, b"0.1,0.6,0.3", 3, Classes(1, None)).tolist() == [[0.1], [0.6], [0.3]]
 
 
+def test_as_many_scores_in_other_rows_are_not_the_records() -> None:
+    with pytest.raises(Misaligned, match="The model answered 3 records with 2 lines"):
+        scores_of(plan_of(), CSV, b"0.1,0.2,0.3\n0.4,0.5,0.6", 3, Classes(2, None))
+    with pytest.raises(Misaligned, match="The model answered 2 records with 4 lines"):
+        scores_of(plan_of(), CSV, b"0.1\n0.2\n0.3\n0.4", 2, Classes(2, None))
+    with pytest.raises(Misaligned, match="The model answered 2 records with 3 lines"):
+        scores_of(plan_of(ProbabilityIndex=0), CSV, b"0.1,9\n0.2,9\n0.3,9", 2, Classes(1, None))
+
+
 def test_an_answer_of_another_type_is_refused() -> None:
     with pytest.raises(Unexplainable) as refused:
         answer_of(plan_of(), "application/json", b"[0.5]", 1)

@@ -76,6 +76,22 @@ def test_chinese_is_split_at_each_character() -> None:
     assert check(text, "zh", "sentence") == [("我喜欢。", 0), ("很好！", 4)]
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "sentences"),
+    [
+        ("hi", "यह अच्छा है। वह नहीं।", ["यह अच्छा है।", "वह नहीं।"]),
+        ("ur", "یہ اچھا ہے۔ وہ نہیں۔", ["یہ اچھا ہے۔", "وہ نہیں۔"]),
+        ("xx", "好！ 真的？ 是。", ["好！", "真的？", "是。"]),
+        ("el", "Είναι καλό; Όχι.", ["Είναι καλό; Όχι."]),
+        ("hy", "Լավ է։ Ոչ։", ["Լավ է։ Ոչ։"]),
+        ("en", "Well... no? Yes!", ["Well... no?", "Yes!"]),
+    ],
+)
+def test_what_ends_a_sentence(language: str, text: str, sentences: list[str]) -> None:
+    """A sign that is a token of its own."""
+    assert [unit.text for unit in check(text, language, "sentence")] == sentences
+
+
 def test_paragraphs_are_lines_that_are_not_blank() -> None:
     text = "  First. Still first. \r\n\n \t\n  second\0line \nthird"
     assert check(text, "en", "paragraph") == [
