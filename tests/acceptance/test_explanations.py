@@ -150,6 +150,16 @@ class TestBadCalls:
             assert (found["status"], found["Error"]["Code"], found["OriginalStatusCode"]) == (424, "ModelError", 400)
             assert all(word in found["OriginalMessage"] for word in words), found["OriginalMessage"]
 
+    def test_an_expression_of_the_config_that_gives_no_boolean(self, explained: Explained) -> None:
+        explained.model()
+        explained.create(EnableExplanations="nope(@)")  # that there is no such function shows with the first record
+        found = refused(lambda: explained.call(f"{HOUSE_A}\n{BASELINE}"))
+        assert (found["status"], found["Error"]["Code"], found["OriginalStatusCode"]) == (424, "ModelError", 400)
+        assert found["OriginalMessage"].startswith(
+            "EnableExplanations 'nope(@)': record 0, which the model answered with '491000.0', cannot be evaluated: "
+        )
+        assert len(explained.explain(EnableExplanations="`true`")["explanations"]["kernel_shap"]) == 1
+
     def test_an_endpoint_that_explains_nothing(self, explained: Explained) -> None:
         explained.own.simple("plain")
         found = refused(lambda: explained.call("x", EndpointName="plain", EnableExplanations="`true`"))
@@ -182,6 +192,24 @@ class TestBadCalls:
         found = refused(explained.call)
         assert (found["status"], found["Error"]["Code"], found["OriginalStatusCode"]) == (424, "ModelError", 500)
         assert found["Error"]["Message"].startswith("Received server error (500) from primary with message")
+
+
+def test_caps_hold_for_what_the_container_gets(make_server: Callable[..., Server], tmp_path: Path) -> None:
+    """Which takes as much as there may be: its time is no bound."""
+    explained = Explained(Deployment(make_server(MOORING_EXPLAINER_BATCH_MS="60000").start()), tmp_path)
+    explained.model()
+    explained.create(InferenceConfig={"MaxRecordCount": 9})
+    explained.create("bytes", InferenceConfig={"MaxPayloadInMB": 1})
+    house = ",".join(cell + ("" if "." in cell else ".") + "0" * 60_000 for cell in HOUSE_A.split(","))
+    for endpoint in ("e", "bytes"):
+        found = explained.explain(house, EndpointName=endpoint)
+        assert attributions(found["explanations"]["kernel_shap"][0]) == pytest.approx(PHI, rel=1e-9)
+    asked = [(int(records), int(size)) for _, records, size, *_ in explained.seen()]
+    second = [i for i, (records, size) in enumerate(asked) if (records, size) == (1, len(house))][1]
+    of_nine, of_bytes = asked[1:second], asked[second + 1 :]
+    assert max(records for records, _ in of_nine) == 9
+    assert max(size for _, size in of_nine) > 1 << 20
+    assert 1_000_000 - len(house) < max(size for _, size in of_bytes) <= 1 << 20
 
 
 def test_the_time_that_a_call_may_take(make_server: Callable[..., Server], tmp_path: Path) -> None:

@@ -111,6 +111,11 @@ def test_as_many_scores_in_other_rows_are_not_the_records() -> None:
         scores_of(plan_of(), CSV, b"0.1\n0.2\n0.3\n0.4", 2, Classes(2, None))
     with pytest.raises(Misaligned, match="The model answered 2 records with 3 lines"):
         scores_of(plan_of(ProbabilityIndex=0), CSV, b"0.1,9\n0.2,9\n0.3,9", 2, Classes(1, None))
+    for records in (1, 3):
+        with pytest.raises(Misaligned, match="with 2 lines"):
+            scores_of(plan_of(ProbabilityAttribute="p"), JSON_LINES, b'{"p":0.1}\n{"p":0.2}', records, Classes(1, None))
+        with pytest.raises(Misaligned, match="with 2 lines"):
+            scores_of(plan_of(), CSV, b'"[0.1,0.9]"\n"[0.2,0.8]"', records, Classes(2, None))
 
 
 def test_an_answer_of_another_type_is_refused() -> None:
