@@ -309,7 +309,7 @@ def test_metrics_are_told_by_instance_and_scale_out(explained: Explained) -> Non
 
     wait_until(all_lines, what="a line for each call")
     assert [line.partition("[17] ")[2].partition(" with ")[0] for line in said] == [
-        "Explained 3 records", "Explained 1 records", "Explained 1 records", "Explained 0 records",
+        "Explained 3 records", "Explained 1 record", "Explained 1 record", "Explained 0 records",
     ]  # fmt: skip
     assert said[0].endswith(f", at most {errors['Maximum']:.1e}")
     assert "relative error about " in said[0]

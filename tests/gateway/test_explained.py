@@ -258,7 +258,7 @@ class TestTime:
         got = scene.call({"ask": ["fast", "slow", "slow"], "records": 7})
         assert (got.status, got.document["OriginalStatusCode"]) == (424, 0)
         said = got.document["OriginalMessage"]
-        assert "had predicted 7 synthetic records, in 1 requests" in said
+        assert "had predicted 7 synthetic records, in 1 request." in said
         for word in ("fewer records", "NumberOfSamples", "baseline", "MaxRecordCount"):
             assert word in said
         assert slow.left.wait(WAIT_S), "the replica goes on for nobody"

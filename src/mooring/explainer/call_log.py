@@ -13,6 +13,7 @@ from pathlib import Path
 from time import time
 from typing import NamedTuple
 
+from mooring.explainer.faults import counted
 from mooring.explainer.frames import Explained, Unexplained
 from mooring.hosting.explaining import LOG
 from mooring.processes.log_files import append_lines, bound_log
@@ -38,7 +39,8 @@ def text(frame: Explained | Unexplained, seconds: float) -> str:
     """What there is to say of a call that ended, `seconds` after its model had answered."""
     if isinstance(frame, Unexplained):
         return f"Not explained after {seconds:.3f} s: {frame.message}"
-    said = f"Explained {frame.records} records with {frame.predicted} synthetic records in {seconds:.3f} s"
+    asked = counted(frame.predicted, "synthetic record")
+    said = f"Explained {counted(frame.records, 'record')} with {asked} in {seconds:.3f} s"
     if not frame.errors:
         return said
     if not any(frame.errors):

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from mooring.explainer.call_log import CallLog, Place
 from mooring.explainer.document import plain_document
+from mooring.explainer.faults import counted
 from mooring.explainer.frames import Explain, Explained, Predict, Predicted, Unexplained
 from mooring.explainer.lanes import Lane, Lanes, Requests
 from mooring.explainer.solver import BUSY, Busy, Solver
@@ -112,7 +113,8 @@ class Explanation:
         done = self._requests
         far = "the model's own answer had taken nearly all of it"
         if done is not None:
-            far = f"the model had predicted {done.records} synthetic records, in {done.requests} requests"
+            asked = counted(done.records, "synthetic record")
+            far = f"the model had predicted {asked}, in {counted(done.requests, 'request')}"
         text = f"The explanation was not ready in the time that an invocation may take: {far}. {REMEDIES}"
         return Unexplained(self._number, LATE, 0, text)
 
