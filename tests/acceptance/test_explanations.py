@@ -265,6 +265,7 @@ def test_metrics_logs_and_capture(explained: Explained) -> None:
     assert line.endswith(", exactly")
     page = own.server.command("status")
     assert page.returncode == 0
+    assert "e: explains all records\n" in page.stdout
 
 
 def test_metrics_are_told_by_instance_and_scale_out(explained: Explained) -> None:

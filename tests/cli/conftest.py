@@ -49,6 +49,7 @@ STATUS: dict[str, Any] = {
             "failure_reason": "no such [key]",
             "capture": {"taken": 12, "not_taken": 0, "waiting_segments": 2},
             "asynchronous": {"waiting": 5, "in_process": 6},
+            "explanations": {"expression": "[0]>`0.5`\x1b"},
             "variants": [
                 {
                     "name": "shadow",

@@ -45,6 +45,8 @@ def test_status_for_people(fake, capsys) -> None:
     assert "mirrored: the last update failed: no such [key]\n" in out
     assert "mirrored: asynchronous, 5 waiting, 6 in process\n" in out
     assert "fleet: asynchronous" not in out
+    assert "mirrored: explains records for which [0]>`0.5`\ufffd is true\n" in out
+    assert "fleet: explains" not in out
     assert "mirrored: 12 records captured since control began, 2 files on the way to S3\n" in out
     assert any(line.split() == ["gateway", "0", "12", "30", "MB"] for line in out.splitlines())
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mooring.cli.terminal import safe
+
 _COLOURS = {"InService": "green", "Failed": "red", "UpdateRollbackFailed": "red", "healthy": "green"}
 _UNBROKEN = 100_000
 
@@ -41,6 +43,8 @@ def show(status: dict[str, Any]) -> None:
             console.print(_backlog(endpoint["name"], endpoint["asynchronous"]))
         if endpoint.get("capture"):
             console.print(_capture(endpoint["name"], endpoint["capture"]))
+        if endpoint.get("explanations"):
+            console.print(_explanations(endpoint["name"], endpoint["explanations"]))
         for idle in endpoint.get("no_effect", []):
             console.print(Text(f"{endpoint['name']}: no effect yet: {idle}", style="yellow"))
     console.print(_processes(status.get("processes", [])))
@@ -75,6 +79,12 @@ def _capture(endpoint: Any, capture: dict[str, Any]) -> Text:
         if problem:
             shown.append(f"\n{endpoint}: capture: {problem}", style="red")
     return shown
+
+
+def _explanations(endpoint: Any, explanations: dict[str, Any]) -> Text:
+    expression = explanations.get("expression")
+    which = "all records" if expression is None else f"records for which {safe(str(expression))} is true"
+    return Text(f"{endpoint}: explains {which}")
 
 
 def _endpoints(endpoints: list[dict[str, Any]]) -> Table:

@@ -23,6 +23,7 @@ from mooring.engines.logs import read_after, stream_of
 from mooring.hosting.async_jobs import Backlog
 from mooring.hosting.capturing import capture_of
 from mooring.hosting.endpoints import EndpointRecord, VariantState
+from mooring.hosting.explaining import wanted_explainer
 from mooring.hosting.rollout.progress import told
 from mooring.hosting.serverless import is_serverless, max_concurrency
 from mooring.paths import Paths
@@ -68,6 +69,12 @@ def backlog_status(record: EndpointRecord, backlog: Backlog | None) -> dict[str,
         "waiting": 0 if backlog is None else backlog.waiting,
         "in_process": 0 if backlog is None else backlog.in_process,
     }
+
+
+def explanations_status(record: EndpointRecord) -> dict[str, Any] | None:
+    """Which of its answers an endpoint explains, all without an expression; None for one that explains none."""
+    explainer = wanted_explainer(record.config)
+    return None if explainer is None else {"expression": explainer.get("EnableExplanations")}
 
 
 def _variants(record: EndpointRecord) -> Iterable[VariantState]:

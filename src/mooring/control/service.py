@@ -13,6 +13,7 @@ from mooring.control.administration import (
     backlog_status,
     capture_status,
     endpoint_status,
+    explanations_status,
     heading,
     limits_status,
     log_lines,
@@ -145,6 +146,7 @@ class ControlService:
                     **endpoint_status(record, self._workers.by_uid.get(record.uid)),
                     "capture": capture_status(record, capture.get(route_key(record.scope, record.name))),
                     "asynchronous": backlog_status(record, backlog.get(record.uid)),
+                    "explanations": explanations_status(record),
                     "no_effect": idle.get(record.uid, []),
                 }
                 for record in records
