@@ -161,6 +161,34 @@ def test_a_text_beside_a_number(explained: Explained) -> None:
     assert [feature["feature_type"] for feature in record] == ["text", "numerical"]
 
 
+def test_paragraphs_of_types_and_labels_that_are_given(explained: Explained) -> None:
+    explained.create(
+        "given",
+        BOTH,
+        '{"data":{"f":["0",5]}}',
+        mime=JSON_LINES,
+        shap={"TextConfig": {"Language": "xx", "Granularity": "paragraph"}},
+        FeaturesAttribute="data.f",
+        ContentTemplate='{"data":{"f":$features}}',
+        ProbabilityAttribute="p",
+        FeatureTypes=["text", "categorical"],
+        FeatureHeaders=["said", "kind"],
+        LabelHeaders=["sum"],
+    )
+    found = explained.call("given", '{"data":{"f":["aa\\n\\nbbb",7]}}', JSON_LINES, JSON_LINES)
+    assert found["label_headers"] == ["sum"]
+    (record,) = found["explanations"]["kernel_shap"]
+    assert [(feature["feature_header"], feature["feature_type"]) for feature in record] == [
+        ("said", "text"), ("kind", "categorical"),
+    ]  # fmt: skip
+    assert [one["description"] for one in record[0]["attributions"]] == [
+        {"partial_text": "aa", "start_idx": 0},
+        {"partial_text": "bbb", "start_idx": 4},
+    ]
+    # A text is its length, and 0 is 0: with all absent it is that, and with its paragraphs absent 4 characters long.
+    assert numbers(record) == [[pytest.approx(7 / 3)], [pytest.approx(10 / 3)], [pytest.approx(10 / 3)]]
+
+
 def test_log_odds_are_refused_of_what_is_no_probability(explained: Explained) -> None:
     explained.create("odds", BOTH, "0,0.5", shap={"UseLogit": True})
     (record,) = explained.call("odds", "0.25,0.5")["explanations"]["kernel_shap"]
