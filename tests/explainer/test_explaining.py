@@ -6,7 +6,9 @@ import json
 import math
 import random
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -432,3 +434,54 @@ def test_few_samples_still_add_up(samples: int) -> None:
     total = wavy([float(i + 1) for i in range(6)]) - wavy([0.0] * 6)
     assert np.isclose(attributions_of(said)[0].sum(), total, rtol=1e-12)
     assert len(container.predicted) <= 1 + samples
+
+
+Scores = Callable[[list[float]], list[float]]
+
+
+def by_definition(score: Scores, record: list[int], baseline: list[list[int]], link: Callable[[Any], Any]) -> Any:
+    """Features by classes: the mean over all orders of joining of what a feature adds."""
+    players = range(len(record))
+
+    def v(kept: tuple[int, ...]) -> Any:
+        mixed = [[float(record[i] if i in kept else row[i]) for i in players] for row in baseline]
+        return link(np.mean([score(row) for row in mixed], axis=0))
+
+    orders = list(permutations(players))
+    return np.array([
+        sum(v((*order[: order.index(i)], i)) - v(order[: order.index(i)]) for order in orders) / len(orders)
+        for i in players
+    ])  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_attributions_are_those_of_the_definition(data: st.DataObject) -> None:
+    """Of models, baselines, classes, links and caps of all kinds; equal cells and equal records are among them."""
+    features, classes = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 3))
+    row = st.lists(st.integers(0, 2), min_size=features, max_size=features)
+    records, baseline = (data.draw(st.lists(row, min_size=1, max_size=3)) for _ in range(2))
+    use_logit, most = data.draw(st.booleans()), data.draw(st.none() | st.integers(1, 5))
+    phase = data.draw(st.floats(-3, 3))
+
+    def score(row: list[float]) -> list[float]:
+        turned = [phase + k + sum((i + 1.5) * x for i, x in enumerate(row)) + row[0] * row[-1] for k in range(classes)]
+        return [0.5 + 0.49 * math.sin(each) for each in turned]
+
+    def link(p: Any) -> Any:
+        return np.log(p) - np.log1p(-p) if use_logit else p
+
+    container, width = Container(score), data.draw(st.integers(1, 3))
+    caps: dict[str, Any] = {} if most is None else {"MaxRecordCount": most}
+    shap = {"UseLogit": use_logit}
+    request = csv_of(records).encode()
+    explain = explain_of(score, request, baseline=csv_of(baseline), shap=shap, width=width, **caps)
+    said = explained(explain, container.answer, pick=shuffled(1))
+    assert most is None or max(predict.records for predict in container.asked) <= most
+    assert len(container.predicted) == len(set(container.predicted))
+    for record, found in zip(records, attributions_of(said), strict=True):
+        assert np.allclose(found, by_definition(score, record, baseline, link), rtol=1e-9, atol=1e-11)
+
+
+def csv_of(rows: list[list[int]]) -> str:
+    return "\n".join(",".join(map(str, row)) for row in rows)
