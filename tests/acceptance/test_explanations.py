@@ -127,6 +127,7 @@ def test_who_is_explained_is_said_by_the_call_or_the_config(explained: Explained
     all_of_them = explained.explain(f"{HOUSE_A}\n{other}", EnableExplanations="`true`")["explanations"]["kernel_shap"]
     assert attributions(all_of_them[1]) == [0.0] * 6
     plain = explained.call(EnableExplanations="`false`")
+    assert plain["ResponseMetadata"]["HTTPHeaders"]["content-length"] == "110"
     assert plain["Body"].read() == (
         b'{"version":"1.0","predictions":{"content_type":"text/csv; charset=utf-8","data":"491000.0"},'
         b'"explanations":{}}'

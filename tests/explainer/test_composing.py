@@ -114,6 +114,18 @@ def test_label_headers_are_the_answers_or_the_configurations(
     assert list(body)[-1] == "explanations"
 
 
+def test_texts_are_utf_8_and_places_in_them_characters() -> None:
+    reading = reading_of(plan_of('"<MASK>"', shap=TOKENS, FeatureHeaders=["où"]), "é 😀 good", "0.5")
+    game = reading.game(0)
+    assert response(reading, [np.zeros((game.players, 1))]).endswith(
+        '{"kernel_shap":[[{"attributions":['
+        '{"attribution":[0.0],"description":{"partial_text":"é","start_idx":0}},'
+        '{"attribution":[0.0],"description":{"partial_text":"😀","start_idx":2}},'
+        '{"attribution":[0.0],"description":{"partial_text":"good","start_idx":4}}],'
+        '"feature_header":"où","feature_type":"text"}]]}}'.encode()
+    )
+
+
 def test_half_a_surrogate_pair_in_a_text_is_escaped() -> None:
     plan = plan_of('["<MASK>"]', mime=JSON_LINES, shap=TOKENS, ContentTemplate="$features")
     reading = reading_of(plan, '["a \\ud800"]', "0.5", content_type=JSON_LINES)
