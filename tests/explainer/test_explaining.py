@@ -340,6 +340,22 @@ def test_what_a_container_says_in_vain(said: bytes, part: str) -> None:
     assert part in found.message
 
 
+def test_what_a_container_answers_is_of_the_type_that_it_says() -> None:
+    def typed(content_type: str, line: bytes) -> Unexplained | Explained:
+        def answer(predict: Predict) -> Predicted:
+            body = b"\n".join([line] * predict.records)
+            return Predicted(predict.call, predict.number, 200, content_type, body, 0.001)
+
+        return explained(explain_of(linear, b"1,2,3"), answer)
+
+    refused = typed("application/json", b"0.5")
+    assert isinstance(refused, Unexplained)
+    assert "the Content-Type 'application/json'" in refused.message
+    lists = typed("application/jsonlines", b"[4.0]")
+    assert isinstance(lists, Explained)
+    assert np.isclose(attributions_of(lists)[0].sum(), linear([1, 2, 3]) - 4.0)
+
+
 def test_an_error_of_our_own_is_told_and_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
