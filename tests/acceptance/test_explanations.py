@@ -195,6 +195,28 @@ class TestBadCalls:
         assert found["Error"]["Message"].startswith("Received server error (500) from primary with message")
 
 
+def test_a_call_as_large_as_those_that_are_published(explained: Explained) -> None:
+    """70 records of 14 features, 8 of which are explained: 16,608 synthetic rows besides the baseline."""
+    explained.own.model("wide", WIDE)
+    shap = {"ShapBaselineConfig": {"ShapBaseline": ",".join("0" * 14)}}
+    explained.create(model="wide", shap=shap, EnableExplanations="[0]>`0`")
+    rows = [[n + 1 if n % 9 == 0 else -2000, *(n + each for each in range(2, 15))] for n in range(70)]
+    document = explained.explain("\n".join(",".join(map(str, row)) for row in rows))
+    told = document["explanations"]["kernel_shap"]
+    assert [n for n, record in enumerate(told) if record is not None] == [*range(0, 70, 9)]
+    scores = [float(line) for line in document["predictions"]["data"].splitlines()]
+    for n in range(0, 70, 9):
+        assert sum(attributions(told[n])) == pytest.approx(scores[n], rel=1e-12)
+    logs = explained.own.server.client("logs")
+
+    def lines() -> list[str]:
+        found = logs.filter_log_events(logGroupName="/aws/sagemaker/Endpoints/e", logStreamNamePrefix="v/explainer")
+        return [event["message"] for event in found["events"]]
+
+    wait_until(lambda: bool(lines()), what="a line")
+    assert "Explained 8 records with 16609 synthetic records in " in lines()[0]
+
+
 def test_caps_hold_for_what_the_container_gets(make_server: Callable[..., Server], tmp_path: Path) -> None:
     """Which takes as much as there may be: its time is no bound."""
     explained = Explained(Deployment(make_server(MOORING_EXPLAINER_BATCH_MS="60000").start()), tmp_path)
