@@ -175,6 +175,14 @@ def test_what_would_take_spacy_minutes_is_refused(language: str, sign: str) -> N
     assert units(sign * 100, language, "sentence")
 
 
+@pytest.mark.parametrize("granularity", ["token", "sentence"])
+def test_a_chinese_text_that_would_take_spacy_minutes_is_refused(granularity: str) -> None:
+    text = "我" * (room.LONGEST_BY_CHARACTER + 1)
+    with pytest.raises(BadText, match="at most 200000 of language zh"):
+        units(text, "zh", granularity)
+    assert units(text, "zh", "paragraph") == [(text, 0)]
+
+
 def test_a_page_without_blanks_is_no_trouble() -> None:
     check("猫はかわいい。" * 400, "xx", "token")
     check("我喜欢。" * 1000, "zh", "token")

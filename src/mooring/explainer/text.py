@@ -27,7 +27,9 @@ MOST_UNITS = 4096
 MOST_TROUBLE = 4_000_000
 """About 1.5 s of spaCy's at its slowest, beside the time that any text of this length takes."""
 BY_CHARACTER = frozenset({"zh"})
-"""Languages that spaCy splits at each character, in linear time."""
+"""Languages that spaCy splits at each character, in quadratic time of its own."""
+LONGEST_BY_CHARACTER = 200_000
+"""Characters of a text in these: about 1.5 s."""
 
 _RUN = re.compile(r"\S+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -75,6 +77,10 @@ def units(text: str, language: str, granularity: str) -> list[Unit]:
 def _spans(text: str, language: str, granularity: str) -> Iterable[tuple[int, int]]:
     if granularity == "paragraph":
         return _paragraphs(text)
+    if language in BY_CHARACTER and len(text) > LONGEST_BY_CHARACTER:
+        raise BadText(
+            f"a text has {len(text)} characters; at most {LONGEST_BY_CHARACTER} of language {language} can be split"
+        )
     if language not in BY_CHARACTER and _trouble(text) > MOST_TROUBLE:
         raise BadText("a text has too long runs of characters without a blank to be split into words")
     pipeline = _pipeline(language)
