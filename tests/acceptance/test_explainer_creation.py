@@ -167,6 +167,34 @@ def test_a_baseline_that_is_none_fails_the_endpoint_wherever_it_is(shared: Expla
         assert words in found
 
 
+@pytest.mark.parametrize(
+    ("inference", "words"),
+    [
+        (
+            {"FeatureHeaders": ["a", "b"]},
+            "FeatureHeaders has 2 entries and the baseline 3 features: they must be as many.",
+        ),
+        (
+            {"FeatureTypes": ["text", "numerical", "numerical", "numerical"]},
+            "FeatureTypes has 4 entries and the baseline 3 features: they must be as many.",
+        ),
+    ],
+    ids=["headers", "types"],
+)
+def test_headers_and_types_that_are_not_as_many_fail_the_endpoint_wherever_the_baseline_is(
+    shared: Explained, inference: dict[str, Any], words: str
+) -> None:
+    (name,) = inference
+    shap = {"TextConfig": {"Language": "en", "Granularity": "token"}} if name == "FeatureTypes" else {}
+    found = shared.failed(f"{name}-inline", **explainer(inference=inference, shap=shap))
+    assert found.endswith(f"ExplainerConfig cannot be used: {words}")
+    where = shared.put("counts.csv")
+    found = shared.failed(f"{name}-s3", **explainer({"ShapBaselineUri": where}, inference, shap=shap))
+    assert f'The SHAP baseline at "{where}" cannot be used' in found
+    assert words in found
+    assert shared.kept() == []
+
+
 def test_a_baseline_larger_than_the_setting_is_not_loaded(make_server: Callable[..., Server]) -> None:
     explained = Explained(Deployment(make_server(MOORING_EXPLAINER_BASELINE_LIMIT_BYTES="1000").start()))
     explained.put("most.csv", b"1,2,3,4\n" * 125)
@@ -212,14 +240,16 @@ def test_an_update_to_an_explainer_that_cannot_be_turns_back_and_the_old_one_sta
     (before,) = explained.kept()
     bad = {
         "syntax": explainer(EnableExplanations="a["),
+        "count": explainer(inference={"FeatureHeaders": ["a"]}),
         "gone": explainer({"ShapBaselineUri": f"s3://{explained.own.bucket}/none"}),
     }
+    words = {"syntax": "position 2", "count": "1 entry and the baseline 3", "gone": "there is no such object"}
     for name, given in bad.items():
         explained.config(name, **given)
         explained.own.sagemaker.update_endpoint(EndpointName="e", EndpointConfigName=name)
         found = explained.own.wait("e")
         assert found["EndpointConfigName"] == "e"
-        assert ("position 2" if name == "syntax" else "there is no such object") in found["FailureReason"]
+        assert words[name] in found["FailureReason"]
         assert explained.kept() == [before]
         assert explained.attributions("e") == [7.5, 16.5, 25.5]
     explained.config("good", **explainer({"ShapBaselineUri": explained.put("new.csv", b"7,8,9\n")}))

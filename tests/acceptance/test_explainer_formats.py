@@ -239,12 +239,8 @@ def test_answers_that_cannot_be_explained(explained: Explained) -> None:
     assert explained.call("bad", "1,7", EnableExplanations="`false`")["predictions"]["data"] == "cat\n"
 
 
-def test_headers_and_types_that_are_not_as_many(explained: Explained) -> None:
-    explained.create("headers", BOTH, "0,0", FeatureHeaders=["a", "b", "c"])
+def test_label_headers_that_are_not_as_many(explained: Explained) -> None:
     explained.create("labels", BOTH, "0,0", LabelHeaders=["no", "yes"])
-    assert explained.refused("headers", "1,2") == (
-        "ModelError", 400, "FeatureHeaders has 3 entries and the baseline 2 features: they must be as many."
-    )  # fmt: skip
     assert explained.refused("labels", "1,2") == (
         "ModelError", 400, "LabelHeaders has 2 entries and the model's answer 1 score: they must be as many."
     )  # fmt: skip

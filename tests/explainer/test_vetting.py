@@ -90,6 +90,27 @@ def test_a_baseline_of_s3_is_refused_in_words_or_has_records(explainer: dict[str
 @pytest.mark.parametrize(
     ("inference", "words"),
     [
+        ({"FeatureHeaders": ["a"]}, "FeatureHeaders has 1 entry and the baseline 2 features"),
+        ({"FeatureTypes": ["numerical"] * 3}, "FeatureTypes has 3 entries and the baseline 2 features"),
+        ({"FeatureHeaders": ["a", "b"], "FeatureTypes": ["numerical"] * 2}, None),
+    ],
+)
+def test_headers_and_types_are_counted(inference: dict[str, Any], words: str | None) -> None:
+    inline = {"ShapConfig": {"ShapBaselineConfig": {"ShapBaseline": "1,2"}}, "InferenceConfig": inference}
+    stored = {"ShapConfig": {"ShapBaselineConfig": {"ShapBaselineUri": "s3://b/k"}}, "InferenceConfig": inference}
+    assert vetting.objection(stored) is None  # not read yet
+    if words is None:
+        assert vetting.objection(inline) is None
+        assert vetting.planned(stored, b"1,2").baseline_rows == 1
+        return
+    assert words in str(vetting.objection(inline))
+    with pytest.raises(BadInput, match=words):
+        vetting.planned(stored, b"1,2")
+
+
+@pytest.mark.parametrize(
+    ("inference", "words"),
+    [
         ({"FeaturesAttribute": "data..features"}, "FeaturesAttribute of ExplainerConfig cannot be evaluated"),
         ({"LabelAttribute": "a b"}, "LabelAttribute of ExplainerConfig cannot be evaluated: 'a b' is not a JMESPath"),
         ({"ProbabilityAttribute": "p["}, "at position 2"),

@@ -39,7 +39,9 @@ def objection(explainer: Members) -> str | None:
 
 def planned(explainer: Members, baseline: bytes | None) -> Plan:
     """The explainer as it will be used; `baseline` is what ShapBaselineUri names. Raises `BadInput`."""
-    return Plan(ExplainerRoute("", explainer), baseline)
+    plan = Plan(ExplainerRoute("", explainer), baseline)
+    plan.refuse_other_counts()
+    return plan
 
 
 def missing_extra(explainer: Members) -> str | None:
