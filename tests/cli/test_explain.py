@@ -113,6 +113,24 @@ def test_two_classes_and_a_record_that_is_not_explained(asked, fake, capsys, tmp
     assert "/us-east-1/sagemaker/aws4_request" in sent["authorization"]
 
 
+def test_records_that_are_not_explained_are_one_line_where_they_follow_each_other(
+    asked, capsys, tmp_path: Path
+) -> None:
+    slots = [None, [column("a", 1.0)], None, None, None, [column("a", 1.0)], [column("a", 1.0)], None, None]
+    rows = "".join(f"{place}\n" for place in range(len(slots)))
+    target = tmp_path / "page.html"
+    assert asked(answer_of(rows, *slots), "--input", file_of(tmp_path, rows), "--html", str(target)) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("record")] == [
+        "record 0 is not explained, predicted 0: the expression is false for it",
+        "record 1",
+        "records 2 to 4 are not explained: the expression is false for them",
+        "record 5",
+        "record 6",
+        "records 7 to 8 are not explained: the expression is false for them",
+    ]
+    assert target.read_text("utf-8").count("Not explained, predicted ") == 6
+
+
 def test_a_text_is_marked_where_its_units_are(asked, capsys, tmp_path: Path) -> None:
     assert asked(GOOD, "--input", file_of(tmp_path, '"This is a good product",5\n'), "--top", "3") == 0
     assert capsys.readouterr().out == (

@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import sys
 import unicodedata
+from collections.abc import Sequence
+from itertools import groupby
 
 from rich.cells import cell_len, set_cell_size
 from rich.color import Color
@@ -42,8 +44,13 @@ def show(shown: Shown, top: int, console: Console | None = None) -> None:
     if console.options.ascii_only and isinstance(console.file, io.TextIOWrapper):
         console.file.reconfigure(errors="replace")  # a name need not be of ASCII
     drawing = _Drawing(console, top)
-    for record, scores in zip(shown.answer.records, shown.scores, strict=True):
-        drawing.record(shown, record, scores)
+    both = zip(shown.answer.records, shown.scores, strict=True)
+    for is_explained, found in groupby(both, key=lambda each: bool(each[0].parts)):
+        if is_explained:
+            for record, scores in found:
+                drawing.record(shown, record, scores)
+        else:
+            drawing.unexplained(list(found))
 
 
 def printable(text: str) -> str:
@@ -60,13 +67,20 @@ class _Drawing:
         self._ascii = console.options.ascii_only
         self._coloured = console.color_system is not None and not console.no_color
 
-    def record(self, shown: Shown, record: Record, scores: tuple[float, ...] | None) -> None:
-        title = Text(f"record {record.number}", style="bold")
-        if not record.parts:
-            said = "" if scores is None else f", predicted {', '.join(number(each) for each in scores[:MOST_CLASSES])}"
-            self._line(title.append(f" is not explained{said}: the expression is false for it", style="not bold"))
+    def unexplained(self, run: Sequence[tuple[Record, tuple[float, ...] | None]]) -> None:
+        """Records one after the other, in one line: what was predicted for one alone is told."""
+        (first, scores), (last, _) = run[0], run[-1]
+        if len(run) > 1:
+            title = Text(f"records {first.number} to {last.number}", style="bold")
+            self._line(title.append(" are not explained: the expression is false for them", style="not bold"))
             return
-        self._line(title)
+        said = "" if scores is None else f", predicted {', '.join(number(each) for each in scores[:MOST_CLASSES])}"
+        title = Text(f"record {first.number}", style="bold")
+        self._line(title.append(f" is not explained{said}: the expression is false for it", style="not bold"))
+
+    def record(self, shown: Shown, record: Record, scores: tuple[float, ...] | None) -> None:
+        """One that is explained."""
+        self._line(Text(f"record {record.number}", style="bold"))
         labels = tuple(printable(each) for each in shown.answer.labels)
         for kind in range(min(record.classes, MOST_CLASSES)):
             self._class(portions(record, kind, labels, scores, self._top), shown.unit)
