@@ -140,6 +140,8 @@ LINES = {"MimeType": "application/jsonlines"}
 UNUSABLE = {
     "empty": (b"", {}, {}, "has no records"),
     "blank": (b"\n\r\n", {}, {}, "has no records"),
+    "spaces": (b"  \n\t\n", {}, {}, "has no records"),
+    "indented": (b"[\n  1,\n  2\n]\n", LINES, {}, "each record is on one line of its own"),
     "ragged": (b"1,2,3\n4,5\n", {}, {}, "has 2 features and record 0 has 3"),
     "open": (b'1,"2\n', {}, {}, "is not CSV"),
     "binary": (b"1,\xff\n", {}, {}, "is not UTF-8 text: byte 2"),

@@ -137,6 +137,19 @@ def test_what_is_not_json_is_refused_with_its_place() -> None:
         json_records.value_of("[1, x]", "Record 3", "caller")
 
 
+@pytest.mark.parametrize("value", [{"f": [1, 2]}, [1, "a"], [[1, 2], [3]], {"a": {"b": []}, "c": 1}])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_json_over_several_lines_is_told_from_other_faults(value: Any, end: str) -> None:
+    lines = json_records.rows_of(json.dumps(value, indent=2).replace("\n", end))
+    for read in (json_records.value_of, json_records.skimmed):
+        with pytest.raises(Unexplainable, match="each record is on one line of its own, as a whole"):
+            read(lines[0], "Record 0", "caller")
+    for other in ("[1, x]", "[1] 2", "x", '"a', "[1,2,]"):
+        with pytest.raises(Unexplainable) as refused:
+            json_records.value_of(other, "Record 0", "caller")
+        assert "is on one line" not in str(refused.value)
+
+
 def test_numbers_are_numbers_to_jmespath() -> None:
     import jmespath
 

@@ -323,6 +323,17 @@ def test_the_answer_must_align_with_the_request() -> None:
     assert reading_of(plan_of("0"), '"1\n2"', "0.5").selected == [True]
 
 
+def test_a_request_over_several_lines_is_told_though_the_answer_does_not_align() -> None:
+    plan = plan_of(ContentTemplate=TEMPLATE)
+    with pytest.raises(Unexplainable) as refused:
+        reading_of(plan, "[\n 1,\n 2,\n 3,\n 4\n]", "0.5", content_type=JSON_LINES)
+    assert str(refused.value).startswith("Record 0 of the request is not JSON: ")
+    assert str(refused.value).endswith("In JSON Lines each record is on one line of its own, as a whole.")
+    assert refused.value.kind == "caller"
+    with pytest.raises(Misaligned):
+        reading_of(plan, "[1,2,3,4]\n[1,2,3,4]", "0.5", content_type=JSON_LINES)
+
+
 def test_a_record_that_is_not_explained_may_be_anything() -> None:
     plan = plan_of("0,0", expression="length(@)==`1`", LabelHeaders=["p"])
     reading = reading_of(plan, "1,2\nx\n3,4,5", "0.5\nno,thing\nat,all")

@@ -119,3 +119,22 @@ def test_headers_and_types_are_counted(inference: dict[str, Any], words: str | N
 def test_every_expression_is_compiled(inference: dict[str, Any], words: str) -> None:
     shap = {"ShapBaselineConfig": {"ShapBaselineUri": "s3://b/k"}}
     assert words in str(vetting.objection({"ShapConfig": shap, "InferenceConfig": inference}))
+
+
+@pytest.mark.parametrize("mime", ["text/csv", "application/jsonlines"])
+@pytest.mark.parametrize("blanks", [" ", "\t \n", "\r\n"])
+def test_a_baseline_of_blanks_has_no_records(mime: str, blanks: str) -> None:
+    explainer = {"ShapConfig": {"ShapBaselineConfig": {"ShapBaseline": blanks, "MimeType": mime}}}
+    assert "ShapBaseline has no records" in str(vetting.objection(explainer))
+
+
+def test_a_blank_in_quotes_is_a_baseline() -> None:
+    assert vetting.objection({"ShapConfig": {"ShapBaselineConfig": {"ShapBaseline": '" "'}}}) is None
+
+
+def test_a_baseline_over_several_lines_is_told_from_other_faults() -> None:
+    base = {"ShapBaseline": '{\n  "f": [1, 2]\n}', "MimeType": "application/jsonlines"}
+    explainer = {"ShapConfig": {"ShapBaselineConfig": base}, "InferenceConfig": {"FeaturesAttribute": "f"}}
+    found = str(vetting.objection(explainer))
+    assert "Record 0 of ShapBaseline is not JSON" in found
+    assert "In JSON Lines each record is on one line of its own, as a whole." in found

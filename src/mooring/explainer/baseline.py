@@ -41,7 +41,10 @@ def baseline_of(config: dict[str, Any], stored: bytes | None, features: Expressi
         raise Unexplainable("There is no baseline: ShapBaselineConfig needs ShapBaseline or ShapBaselineUri.")
     form = wanted.get("MimeType", CSV).lower()
     text = text_of(content, whose, "explainer")
-    if form == JSON_LINES:
+    rows: list[list[Any]]
+    if not text or text.isspace():
+        rows = []
+    elif form == JSON_LINES:
         rows = [
             _features(line, f"Record {i} of {named}", features) for i, line in enumerate(json_records.rows_of(text))
         ]

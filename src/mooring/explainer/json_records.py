@@ -56,8 +56,11 @@ def _decoded(decoder: json.JSONDecoder, line: str, where: str, fault: str) -> An
         return decoder.decode(line)
     except RecursionError:
         raise Unexplainable(f"{where} is nested too deeply.", fault) from None
-    except ValueError as error:
-        raise Unexplainable(f"{where} is not JSON: {error}: {shown(line)}", fault) from None
+    except json.JSONDecodeError as error:
+        # As of JSON that somebody has set out over several lines.
+        ends_early = error.pos >= len(line.rstrip())
+        hint = ". In JSON Lines each record is on one line of its own, as a whole." if ends_early else ""
+        raise Unexplainable(f"{where} is not JSON: {error}: {shown(line)}{hint}", fault) from None
 
 
 def written(value: Any, deepest: int = DEEPEST) -> str:

@@ -16,7 +16,7 @@ from mooring.explainer.baseline import features_of
 from mooring.explainer.bulk import Classes
 from mooring.explainer.csv_records import Row
 from mooring.explainer.expressions import constant_of
-from mooring.explainer.faults import Unexplainable, counted, shown
+from mooring.explainer.faults import Misaligned, Unexplainable, counted, shown
 from mooring.explainer.formats import CSV, format_of, text_of
 from mooring.explainer.frames import Explain
 from mooring.explainer.outputs import ANSWER, Answer, answer_of, classes_of, labels_told, ordered_scores
@@ -55,7 +55,7 @@ class Reading:
         rows = _rows_of(self.form, text_of(explain.request, REQUEST, "caller"))
         if len(rows) > MOST:
             raise Unexplainable(f"The request has {len(rows)} records; an explained call has at most {MOST}.", "caller")
-        answer = answer_of(plan, explain.answered_type, explain.answer, len(rows))
+        answer = self._answer(explain, rows)
         if constant or expression is None:
             self.selected = [True] * len(answer.rows)
         else:
@@ -84,6 +84,14 @@ class Reading:
     def units(self, index: int, column: int) -> list[Unit] | None:
         """Of a text in an explained record whose game was made; None for a feature that has none."""
         return self._found_units.get((index, column))
+
+    def _answer(self, explain: Explain, rows: Sequence[Row]) -> Answer:
+        try:
+            return answer_of(self.plan, explain.answered_type, explain.answer, len(rows))
+        except Misaligned:
+            if self.form != CSV:  # a record over several lines is one to the model
+                json_records.skimmed(str(rows[0]), "Record 0 of the request", "caller")
+            raise
 
     def _read(self, rows: Sequence[Row], answer: Answer) -> None:
         first = self.selected.index(True)
