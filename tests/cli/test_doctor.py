@@ -246,6 +246,24 @@ def test_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "does not run" in only(frameworks.uv(scene()), "fail").text
 
 
+@pytest.mark.parametrize(
+    ("here", "words"),
+    [
+        ({"numpy": "2.0", "spacy": "3.8"}, "NumPy 2.0, of texts spaCy 3.8"),
+        ({"numpy": "2.0"}, "without spaCy: an endpoint with a TextConfig fails (pip install 'mooring[text]')"),
+        ({}, "without NumPy: an endpoint with an ExplainerConfig fails (pip install 'mooring[explainer]')"),
+        ({"spacy": "3.8"}, "without NumPy"),
+    ],
+)
+def test_explanations(monkeypatch: pytest.MonkeyPatch, here: dict[str, str], words: str) -> None:
+    monkeypatch.setattr(frameworks, "_version", here.get)
+    assert words in only(frameworks.explanations(scene()), "ok").text
+
+
+def test_explanations_as_installed() -> None:
+    assert re.fullmatch(r"NumPy [\d.]+\S*, of texts spaCy [\d.]+\S*", only(frameworks.explanations(scene()), "ok").text)
+
+
 # The server.
 
 

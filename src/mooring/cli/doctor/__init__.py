@@ -26,6 +26,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("runtimes", frameworks.installed),
     ("runtimes", frameworks.uv),
     ("runtimes", frameworks.package_index),
+    ("runtimes", frameworks.explanations),
     ("runtimes", frameworks.neighbours),
     ("server", server.reachable),
     ("server", server.version),

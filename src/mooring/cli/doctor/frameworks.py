@@ -1,4 +1,4 @@
-"""What models run on: frameworks beside Mooring, uv for their requirements, and neighbours of SageMaker."""
+"""What models run on and endpoints may need: frameworks, uv for requirements, explanations, neighbours of SageMaker."""
 
 from __future__ import annotations
 
@@ -90,6 +90,19 @@ def package_index(scene: Scene) -> Iterable[Finding]:
         return
     said = [line.strip() for line in asked.stderr.splitlines() if line.strip()] or ["uv failed"]
     yield fail("package index", said[-1], "models with a requirements.txt need it: see UV_INDEX_URL and the proxies")
+
+
+def explanations(scene: Scene) -> Iterable[Finding]:
+    """What endpoints with an ExplainerConfig need, and what those with a TextConfig do."""
+    solver, text = _version("numpy"), _version("spacy")
+    if solver is None:
+        told, extra = "without NumPy: an endpoint with an ExplainerConfig fails", "explainer"
+    elif text is None:
+        told, extra = f"NumPy {solver}; without spaCy: an endpoint with a TextConfig fails", "text"
+    else:
+        yield ok("explanations", f"NumPy {solver}, of texts spaCy {text}")
+        return
+    yield ok("explanations", f"{told} (pip install 'mooring[{extra}]')")
 
 
 def neighbours(scene: Scene) -> Iterable[Finding]:
