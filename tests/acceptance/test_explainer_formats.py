@@ -6,6 +6,7 @@ The model is linear with a class for each weight, so that what each feature has 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.acceptance.running import Deployment, Server
+from tests.acceptance.running import Deployment, Server, wait_until
 
 LINEAR = """
 import csv, io, json, pathlib
@@ -75,6 +76,10 @@ class Explained:
         found = raised.value.response
         message = found.get("OriginalMessage") or found["Error"]["Message"]
         return found["Error"]["Code"], found.get("OriginalStatusCode"), message
+
+    def told(self, name: str) -> str:
+        """The endpoint's log."""
+        return self.own.server.command("logs", name).stdout
 
     def seen(self, name: str) -> list[tuple[str, str, str]]:
         return [tuple(json.loads(line)) for line in (self.folder / f"{name}.jsonl").read_text().splitlines()]
@@ -159,6 +164,10 @@ def test_a_text_beside_a_number(explained: Explained) -> None:
     assert numbers(record) == [[pytest.approx(15 + 2 / 3)], [pytest.approx(5 + 2 / 3)], [pytest.approx(5 + 2 / 3)]]
     assert number["attributions"][0].keys() == {"attribution"}
     assert [feature["feature_type"] for feature in record] == ["text", "numerical"]
+    wait_until(lambda: "Explained 1 record" in explained.told("text"), what="the call to be in the log")
+    assert re.search(
+        r" in \d+\.\d{3} s, of which \d+\.\d{3} s to load the language of its texts", explained.told("text")
+    )
 
 
 def test_paragraphs_of_types_and_labels_that_are_given(explained: Explained) -> None:

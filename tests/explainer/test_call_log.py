@@ -38,6 +38,11 @@ def test_what_is_told_of_a_call(frame: Explained | Unexplained, told: str) -> No
     assert text(frame, 0.5) == told
 
 
+def test_a_call_that_had_a_language_loaded_says_how_long_that_took() -> None:
+    told = text(WHOLE._replace(loading_s=0.25), 0.5)
+    assert told.endswith(" in 0.500 s, of which 0.250 s to load the language of its texts, exactly")
+
+
 @given(st.text(), st.text())
 def test_a_line_is_one_line_and_can_be_printed(inference_id: str, said: str) -> None:
     found = line(1_800_000_000.0, inference_id, said)

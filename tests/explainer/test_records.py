@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mooring.explainer import text
 from mooring.explainer.bulk import Classes
 from mooring.explainer.faults import Misaligned, Unexplainable
 from mooring.explainer.records import MOST, MOST_EXPLAINED, baseline_lines, body_of
@@ -225,6 +226,21 @@ def test_a_unit_that_is_its_replacement_does_not_vary() -> None:
     assert reading_of(plan, "good", "0.5").game(0).varying.tolist() == []
     # As a whole it is not the baseline, so its units have a part in the difference.
     assert reading_of(plan, "good good", "0.5").game(0).varying.tolist() == [0, 1]
+
+
+def test_how_long_a_language_was_loaded_is_of_the_record_that_it_was_loaded_for() -> None:
+    text._pipeline.cache_clear()
+    plan = plan_of('"_"', shap=TOKENS)
+    first = reading_of(plan, "a b\nc d", "0.5\n0.5")
+    assert first.loading_s == 0.0
+    first.game(0)
+    took = first.loading_s
+    assert took > 0.0
+    first.game(1)
+    assert first.loading_s == took
+    second = reading_of(plan, "a b", "0.5")
+    second.game(0)
+    assert second.loading_s == 0.0
 
 
 def test_an_empty_text_is_one_unit() -> None:

@@ -41,6 +41,8 @@ def text(frame: Explained | Unexplained, seconds: float) -> str:
         return f"Not explained after {seconds:.3f} s: {frame.message}"
     asked = counted(frame.predicted, "synthetic record")
     said = f"Explained {counted(frame.records, 'record')} with {asked} in {seconds:.3f} s"
+    if frame.loading_s:
+        said += f", of which {frame.loading_s:.3f} s to load the language of its texts"
     if not frame.errors:
         return said
     if not any(frame.errors):

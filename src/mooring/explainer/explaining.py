@@ -324,7 +324,7 @@ class Explaining:
         errors = [self._errors[index] for index in sorted(self._errors)]
         asked = 0 if self._predictions is None else self._requests.asked
         self.close()
-        return [Explained(self.call, body, len(errors), errors, asked)]
+        return [Explained(self.call, body, len(errors), errors, asked, self._reading.loading_s)]
 
     def _failed_by(self, error: Exception) -> list[Frame]:
         if isinstance(error, Unexplainable):

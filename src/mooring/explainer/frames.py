@@ -78,6 +78,8 @@ class Explained(NamedTuple):
     """Of each of these, the estimated relative error of its attributions (‖φ̂-φ‖/‖φ‖); 0.0 where they are exact."""
     predicted: int
     """Synthetic records that the model was asked for."""
+    loading_s: float = 0.0
+    """How long the language of its texts was loaded; 0.0 where it was there."""
 
 
 class Unexplained(NamedTuple):

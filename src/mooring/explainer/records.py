@@ -23,7 +23,7 @@ from mooring.explainer.outputs import ANSWER, Answer, answer_of, classes_of, lab
 from mooring.explainer.plan import Plan
 from mooring.explainer.rendering import surroundings, text_in
 from mooring.explainer.synthesis import Feature, Game, TextFeature
-from mooring.explainer.text import BadText, MaskedText, Unit, units
+from mooring.explainer.text import BadText, MaskedText, Unit, loading_s, units
 
 REQUEST = "The request"
 LARGE = 65_536
@@ -47,6 +47,8 @@ class Reading:
         self.scores: list[NDArray[np.float64]] = []
         """For each record its scores; none for one that is not explained."""
         self.classes = Classes(0, None)
+        self.loading_s = 0.0
+        """How long the language of its texts was loaded for it."""
         self._rows: dict[int, Row] = {}
         self._found_units: dict[tuple[int, int], list[Unit]] = {}
         constant = constant_of(expression)
@@ -164,11 +166,13 @@ class Reading:
         return made
 
     def _units_of(self, text: str, where: str) -> list[Unit]:
-        config = self.plan.text or {}
+        config, before = self.plan.text or {}, loading_s()
         try:
             return units(text, config["Language"], config["Granularity"])
         except BadText as error:
             raise Unexplainable(f"{where}: {error}.") from None
+        finally:
+            self.loading_s += loading_s() - before
 
 
 def _where(record: int, column: int) -> str:

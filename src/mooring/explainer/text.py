@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from mooring.errors import BadInput
@@ -33,6 +34,7 @@ LONGEST_BY_CHARACTER = 200_000
 
 _RUN = re.compile(r"\S+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_LOADING_S: list[float] = []
 
 
 class BadText(BadInput):
@@ -109,10 +111,17 @@ def _trouble(text: str) -> float:
     return sum(length * (sum(not each.isalnum() for each in run) + length / 4) for run, length in runs)
 
 
+def loading_s() -> float:
+    """How long this process has loaded languages, all of them together."""
+    return sum(_LOADING_S)
+
+
 @cache
 def _pipeline(language: str) -> Any:
+    began = perf_counter()
     import spacy  # for seconds, and 100 MB
 
     pipeline = spacy.blank(language)
     pipeline.add_pipe("sentencizer")
+    _LOADING_S.append(perf_counter() - began)
     return pipeline
