@@ -17,7 +17,9 @@ from typing import cast
 import numpy as np
 import pytest
 
+from mooring.explainer.formats import JSON_LINES
 from mooring.explainer.frames import (
+    Explain,
     Explained,
     Forget,
     Frame,
@@ -28,6 +30,7 @@ from mooring.explainer.frames import (
     plain,
 )
 from mooring.explainer.turns import AT_ONCE
+from mooring.hosting.explaining import ExplainerRoute
 from mooring.processes.attendants import Batches, batch
 
 from .containers import CSV, Container, attributions_of, explain_of
@@ -309,3 +312,36 @@ def test_a_forgotten_call_lets_the_next_one_ask(gateway: Gateway) -> None:
     assert {frame.call for frame in waiting} == {1, 2, 3, 4}
     gateway.say(Forget(1), Forget(2))
     assert {gateway.heard().call, gateway.heard().call} == {5, 6}
+
+
+def test_a_call_that_takes_long_to_read_is_in_nobodys_way(gateway: Gateway) -> None:
+    """Its expression looks at tens of thousands of records, and small calls that come later end before it does."""
+    large = explain_of(wavy, b"\n".join([b"1,2,3"] * 40_000), call=1, expression="length([?@ > `2`]) > `9`")
+    container = Container(wavy)
+    gateway.say(large, *(explain_of(wavy, b"1,2,3", call=call) for call in range(2, 12)))
+    order = [*gateway.serve(11, container.answer)]
+    assert order[-1] == 1
+
+
+def test_answers_and_records_of_megabytes_are_in_nobodys_way(gateway: Gateway) -> None:
+    """A record whose only feature is a list of a million numbers, and answers of as many scores."""
+
+    def answer(predict: Predict) -> Predicted:
+        if predict.call != 1:
+            return container.answer(predict)
+        body = b"\n".join([b",".join([b"0.5"] * 300_000)] * predict.records)
+        return Predicted(1, predict.number, 200, CSV, body, 0.01)
+
+    container = Container(wavy)
+    config = {
+        "InferenceConfig": {"ContentTemplate": "$features"},
+        "ShapConfig": {"ShapBaselineConfig": {"ShapBaseline": "0,0"}},
+    }
+    large = Explain(
+        1, ExplainerRoute("m/1/v", config).to_text(), JSON_LINES, None, b"[1,[" + b"1," * 1_000_000 + b"1]]",
+        CSV, b",".join([b"0.5"] * 300_000), 1, 50.0,
+    )  # fmt: skip
+    gateway.say(large, *(explain_of(wavy, b"1,2,3", call=call) for call in range(2, 12)))
+    ended = gateway.serve(11, answer)
+    assert [*ended][-1] == 1
+    assert isinstance(ended[1], Explained)

@@ -1,9 +1,9 @@
 """One explained call, from its `Explain` to its `Explained`: frames in, frames out, and no I/O.
 
 It advances in steps, each of which computes for a moment only, so that calls can take turns: take an answer, ask for
-predictions, make the rows of a block. What takes longer is to read or write a large call, and to solve a record, which
-can be as soon as its rows are there; that is for its owner to have run, in a thread. Of many records only a few are
-open at a time, and of rows scores are kept, not text.
+predictions, make the rows of a block. What takes longer is to read or write what is large, to divide texts, and to
+solve a record, which can be as soon as its rows are there; that is for its owner to have run, in a thread. Of many
+records only a few are open at a time, and of rows scores are kept, not text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from mooring.explainer.frames import Explain, Explained, Frame, Predicted, Unexp
 from mooring.explainer.outputs import scores_of
 from mooring.explainer.predictions import Predictions
 from mooring.explainer.records import Reading, baseline_lines
-from mooring.explainer.requests import Caps, Refused, Requests
+from mooring.explainer.requests import Caps, Chunk, Refused, Requests
 from mooring.explainer.valuing import CELLS, VALUES, Valuing, mean_of
 
 if TYPE_CHECKING:
@@ -32,15 +32,18 @@ if TYPE_CHECKING:
 
     from mooring.explainer.keeping import Kept
     from mooring.explainer.plan import Plan
+    from mooring.explainer.synthesis import Game
 
     Floats = NDArray[np.float64]
 
 log = logging.getLogger("mooring.explainer")
 
+Found = TypeVar("Found")
+
 OPEN = 8
 """Records of a call at a time whose rows are asked for, or that wait to be solved."""
 AT_ONCE_BYTES, AT_ONCE_CELLS = 65_536, 8192
-"""A call of so many bytes is read in a step, when its plan is known, and so many attributions are written in one."""
+"""So many bytes are read in a step, and so many attributions are written in one."""
 MANY = 64
 """Players of a record with texts, before they are divided."""
 MESSAGE_LIMIT = 65_536
@@ -82,6 +85,8 @@ class Explaining:
         """That it asks; empty before it is read, and where it asks for nothing."""
         self._rows_each = 0  # of a record, about
         self._explain: Explain | None = explain  # until it is read
+        self._long: Work | None = None  # that it waits for, before it can go on
+        self._is_long_begun = False
         self._kept = kept
         self._answers: deque[Predicted] = deque()
         self._baseline_key: tuple[object, ...] | None = None
@@ -130,6 +135,9 @@ class Explaining:
         if self._explain is not None:
             explain, self._explain = self._explain, None
             return Work(partial(_read, self._kept, explain), partial(self._begin, explain))
+        if self._long is not None and not self._is_long_begun:
+            self._is_long_begun = True
+            return self._long
         if self._is_solved:
             self._is_solved = False
             return Work(partial(response, self._reading, self._attributions), self._explained)
@@ -147,6 +155,8 @@ class Explaining:
         if self.is_over:
             return []
         try:
+            if work is self._long:
+                self._long, self._is_long_begun = None, False
             if work.failure is not None:
                 raise work.failure
             return work.then(work.found)
@@ -170,10 +180,18 @@ class Explaining:
                 return None
             explain, self._explain = self._explain, None
             return self._begin(explain, _read(self._kept, explain))
+        if self._long is not None:
+            return None
         if self._answers:
-            self._take(self._answers.popleft(), now)
-            return []
+            return self._take(self._answers.popleft(), now)
         return self._ask(now)
+
+    def _do(self, size: int, task: Callable[[], Found], then: Callable[[Found], list[Frame]]) -> list[Frame] | None:
+        """What takes as long as there is to read: in this step, or to be run before the next one."""
+        if size <= AT_ONCE_BYTES:
+            return then(task())
+        self._long = Work(task, then)
+        return None
 
     def _is_read_at_once(self, explain: Explain) -> bool:
         return len(explain.request) + len(explain.answer) <= AT_ONCE_BYTES and self._kept.knows(explain.explainer)
@@ -231,8 +249,14 @@ class Explaining:
         assert predictions is not None
         if self.is_held or not requests.have_room(now):
             return None
-        if not requests.has_again and len(predictions.unsent) < requests.size and self._fill(predictions):
-            return []
+        if not requests.has_again and len(predictions.unsent) < requests.size:
+            if self._fill(predictions):
+                return []
+            if self._baseline_numbers is None and self._todo and len(self._open) + self._solving < OPEN:
+                index = self._todo[0]
+                # The first text of a language has that loaded.
+                size = self._reading.length(index) if self._plan.text is None else AT_ONCE_BYTES + 1
+                return self._do(size, partial(self._reading.game, index), partial(self._opened, index))
         predict = requests.next()
         return None if predict is None else [predict]
 
@@ -245,13 +269,11 @@ class Explaining:
             record.ask(predictions, len(self._baseline))
             record.settle(predictions)
             return True
-        if not self._todo or len(self._open) + self._solving >= OPEN:
-            return False
-        self._open.append(self._opened(self._todo.popleft(), predictions))
-        return True
+        return False
 
-    def _opened(self, index: int, predictions: Predictions) -> Valuing:
-        game, classes, samples = self._reading.game(index), self._reading.classes.count, 0
+    def _opened(self, index: int, game: Game) -> list[Frame]:
+        predictions, classes, samples = self._predictions, self._reading.classes.count, 0
+        assert predictions is not None
         varying = len(game.varying)
         if varying > 1:
             samples = self._plan.samples(game.players)
@@ -264,30 +286,41 @@ class Explaining:
             )
         whole = game.lines(np.ones((1, varying), np.bool_), 0)[0]
         predictions.know(whole, self._reading.scores[index])
-        return Valuing(index, game, samples, self._plan.seed, classes, len(whole))
+        self._todo.popleft()
+        self._open.append(Valuing(index, game, samples, self._plan.seed, classes, len(whole)))
+        return []
 
     # Taking
 
-    def _take(self, predicted: Predicted, now: float) -> None:
-        predictions, requests = self._predictions, self._requests
-        assert predictions is not None
-        chunk = requests.taken(predicted.number)
+    def _take(self, predicted: Predicted, now: float) -> list[Frame] | None:
+        chunk = self._requests.taken(predicted.number)
         if chunk is None:
-            return
+            return []
         if not 200 <= predicted.status < 300:
-            requests.refused(chunk, predicted, now)
-            return
-        sent = len(chunk.sent)
+            self._requests.refused(chunk, predicted, now)
+            return []
+        scores = partial(self._scores, predicted, len(chunk.sent))
+        return self._do(len(predicted.body), scores, partial(self._taken, chunk, predicted, now))
+
+    def _scores(self, predicted: Predicted, sent: int) -> Floats | None:
+        """None where they do not align, and might in a smaller request."""
         try:
-            scores = scores_of(self._plan, predicted.content_type, predicted.body, sent, self._reading.classes)
+            return scores_of(self._plan, predicted.content_type, predicted.body, sent, self._reading.classes)
         except Misaligned:
             if sent == 1:
                 raise
-            requests.refused(chunk, predicted, now)
-            return
-        requests.answered(chunk, predicted.seconds)
+            return None
+
+    def _taken(self, chunk: Chunk, predicted: Predicted, now: float, scores: Floats | None) -> list[Frame]:
+        predictions = self._predictions
+        assert predictions is not None
+        if scores is None:
+            self._requests.refused(chunk, predicted, now)
+            return []
+        self._requests.answered(chunk, predicted.seconds)
         predictions.put(chunk.first, scores[: len(chunk.rows)])
         self._settle_all(predictions)
+        return []
 
     def _settle_all(self, predictions: Predictions) -> None:
         numbers = self._baseline_numbers

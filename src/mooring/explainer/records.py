@@ -78,6 +78,11 @@ class Reading:
         found = None if any(self.selected) else labels_told(self.plan, self.answered_type, self.answer)
         return self.plan.label_headers if found is None else found
 
+    def length(self, index: int) -> int:
+        """Of an explained record, in characters."""
+        row = self._rows[index]
+        return len(row) if isinstance(row, str) else sum(map(len, row))
+
     def game(self, index: int) -> Game:
         """Of an explained record; made anew each time."""
         values = self._values(index)

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
+from threading import Lock
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ LONGEST_BY_CHARACTER = 200_000
 _RUN = re.compile(r"\S+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LOADING_S: list[float] = []
+_ONE_AT_A_TIME = Lock()
 
 
 class BadText(BadInput):
@@ -85,9 +87,8 @@ def _spans(text: str, language: str, granularity: str) -> Iterable[tuple[int, in
         )
     if language not in BY_CHARACTER and _trouble(text) > MOST_TROUBLE:
         raise BadText("a text has too long runs of characters without a blank to be split into words")
-    pipeline = _pipeline(language)
     # What is learned of the words is freed with the zone, which must be over before the next one begins.
-    with pipeline.memory_zone():
+    with _ONE_AT_A_TIME, (pipeline := _pipeline(language)).memory_zone():
         # A lone surrogate, which JSON can hold, has no UTF-8 and would not pass.
         document = pipeline.make_doc(_SURROGATE.sub("\ufffd", text))
         if granularity == "token":
