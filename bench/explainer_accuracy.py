@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from machine import busy, commit, described_machine, versions
 from rounds import row
 
-from mooring.explainer import coalitions as designs
+from mooring.explainer.estimation import coalitions as designs
 from mooring.explainer.shapley import attributions, coalitions
 
 Array = Any

@@ -373,7 +373,7 @@ def _fetching(server: Server) -> bool:
 def _told(process: Path) -> bytes:
     """The settings of a process that fetches a baseline."""
     with contextlib.suppress(OSError):
-        if b"mooring.explainer.fetching" in (process / "cmdline").read_bytes():
+        if b"mooring.explainer.preparing.fetching" in (process / "cmdline").read_bytes():
             return (process / "environ").read_bytes()
     return b""
 

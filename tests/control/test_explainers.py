@@ -13,8 +13,8 @@ import pytest
 from mooring.control import explainers
 from mooring.control.explainers import Explainers
 from mooring.control.trials import creation, scaling, update
-from mooring.explainer import vetting
-from mooring.explainer.baselines import BaselineError, BaselineStore, Loaded
+from mooring.explainer.preparing import vetting
+from mooring.explainer.preparing.baselines import BaselineError, BaselineStore, Loaded
 from mooring.hosting.endpoints import EndpointRecord, EndpointStatus, Phase, Rollout
 from mooring.hosting.rules import Members
 from mooring.paths import Paths

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mooring.explainer.explaining import Explaining
 from mooring.explainer.frames import Explain, Explained, Predict, Predicted, Unexplained
-from mooring.explainer.keeping import Kept
+from mooring.explainer.work.explaining import Explaining
+from mooring.explainer.work.keeping import Kept
 from mooring.hosting.explaining import ExplainerRoute
 from mooring.settings import ExplainerSettings
 

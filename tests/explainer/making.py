@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mooring.explainer.frames import Explain
-from mooring.explainer.plan import Plan
-from mooring.explainer.records import Reading
+from mooring.explainer.reading.plan import Plan
+from mooring.explainer.reading.records import Reading
 from mooring.hosting.explaining import ExplainerRoute
 
 CSV, JSON_LINES = "text/csv", "application/jsonlines"

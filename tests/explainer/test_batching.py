@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.explainer.batching import AIM, BATCH_S, MOST, PROBE_AFTER, Batching
+from mooring.explainer.work.batching import AIM, BATCH_S, MOST, PROBE_AFTER, Batching
 
 
 def used(

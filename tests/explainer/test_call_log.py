@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.explainer import call_log
-from mooring.explainer.call_log import CallLog, Place, line, text
+from mooring.explainer.edge import call_log
+from mooring.explainer.edge.call_log import CallLog, Place, line, text
 from mooring.explainer.frames import Explained, Unexplained
 
 PLACE = Place("u", "v")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mooring.explainer.coalitions import coalitions
+from mooring.explainer.estimation.coalitions import coalitions
 
 PLAYERS = st.integers(1, 24)
 SAMPLES = st.integers(0, 400)
@@ -53,7 +53,8 @@ def test_sizes_have_equal_shares_as_far_as_there_are_coalitions(players: int, sa
 
 
 def test_the_same_seed_is_the_same_design_in_another_process() -> None:
-    code = "from mooring.explainer.coalitions import coalitions as c; print(hash(c(20, 300, 7).masks.tobytes()))"
+    module = "mooring.explainer.estimation.coalitions"
+    code = f"from {module} import coalitions as c; print(hash(c(20, 300, 7).masks.tobytes()))"
     told = {
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "0"}

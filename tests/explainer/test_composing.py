@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mooring.explainer.composing import response
+from mooring.explainer.reading.composing import response
 from tests.explainer.making import CSV, JSON_LINES, TOKENS, plan_of, reading_of
 
 

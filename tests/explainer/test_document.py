@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.explainer.composing import response
-from mooring.explainer.document import PLAIN_BYTES, plain_document
 from mooring.explainer.expressions import compiled, constant_of
 from mooring.explainer.frames import Explain
-from mooring.explainer.plan import Plan
-from mooring.explainer.records import Reading
+from mooring.explainer.reading.composing import response
+from mooring.explainer.reading.document import PLAIN_BYTES, plain_document
+from mooring.explainer.reading.plan import Plan
+from mooring.explainer.reading.records import Reading
 from mooring.hosting.explaining import ExplainerRoute
 
 HEADERS = st.none() | st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=3)

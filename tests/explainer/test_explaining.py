@@ -364,7 +364,7 @@ def test_an_error_of_our_own_is_told_and_logged(
         def broken(*anything: object, error: type[Exception] = error) -> None:
             raise error
 
-        monkeypatch.setattr("mooring.explainer.explaining.scores_of", broken)
+        monkeypatch.setattr("mooring.explainer.work.explaining.scores_of", broken)
         said = explained(explain_of(linear, b"1,2,3"), Container(linear).answer)
         assert said == Unexplained(1, "mooring", 0, f"The call cannot be explained: {error.__name__}")
         assert "Traceback" in caplog.text

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.explainer import csv_records, json_records
 from mooring.explainer.faults import SHOWN, Unexplainable, shown
-from mooring.explainer.formats import format_of, text_of
-from mooring.explainer.literals import LONGEST, list_of, number_of
+from mooring.explainer.reading import csv_records, json_records
+from mooring.explainer.reading.formats import format_of, text_of
+from mooring.explainer.reading.literals import LONGEST, list_of, number_of
 
 CELL = st.text(st.characters(blacklist_categories=["Cs"]) | st.sampled_from("\",\r\n \0;'é😀"), max_size=8)
 JSON_VALUE = st.recursive(

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mooring.explainer import lanes as module
+from mooring.explainer.edge import lanes as module
+from mooring.explainer.edge.lanes import ATTEMPTS, Lane, Lanes, Requests
 from mooring.explainer.frames import Predict, Predicted
-from mooring.explainer.lanes import ATTEMPTS, Lane, Lanes, Requests
 from mooring.hosting.explaining import ExplainerRoute
 from mooring.hosting.naming import Scope
 from mooring.hosting.routes import Route, RouteVariant, Version

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.explainer.bulk import Classes, scores_at_once
 from mooring.explainer.faults import Misaligned, Unexplainable
-from mooring.explainer.outputs import answer_of, classes_of, ordered_scores, scores_of, text_of
-from mooring.explainer.plan import Plan
+from mooring.explainer.reading.bulk import Classes, scores_at_once
+from mooring.explainer.reading.outputs import answer_of, classes_of, ordered_scores, scores_of, text_of
+from mooring.explainer.reading.plan import Plan
 from tests.explainer.making import CSV, JSON_LINES, plan_of
 
 LISTS = b"\"['cat','dog','fish']\",\"[0.1,0.6,0.3]\"\n"

@@ -140,5 +140,5 @@ def test_an_expression_that_does_not_compile_is_refused() -> None:
 
 
 def test_control_needs_no_numpy_for_a_plan() -> None:
-    said = "import sys, mooring.explainer.plan; sys.exit('numpy' in sys.modules or 'spacy' in sys.modules)"
+    said = "import sys, mooring.explainer.reading.plan; sys.exit('numpy' in sys.modules or 'spacy' in sys.modules)"
     subprocess.run([sys.executable, "-c", said], check=True, timeout=30)

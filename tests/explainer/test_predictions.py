@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.explainer import predictions as module
-from mooring.explainer.predictions import REMEMBERED_BYTES, ROW_BYTES, TEXT, Predictions, Room
+from mooring.explainer.work import predictions as module
+from mooring.explainer.work.predictions import REMEMBERED_BYTES, ROW_BYTES, TEXT, Predictions, Room
 
 
 def scores_of(row: bytes) -> list[float]:

@@ -17,7 +17,6 @@ from typing import cast
 import numpy as np
 import pytest
 
-from mooring.explainer.formats import JSON_LINES
 from mooring.explainer.frames import (
     Explain,
     Explained,
@@ -29,7 +28,8 @@ from mooring.explainer.frames import (
     frame_of,
     plain,
 )
-from mooring.explainer.turns import AT_ONCE
+from mooring.explainer.reading.formats import JSON_LINES
+from mooring.explainer.work.turns import AT_ONCE
 from mooring.hosting.explaining import ExplainerRoute
 from mooring.processes.attendants import Batches, batch
 

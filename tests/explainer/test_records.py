@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.explainer import text
-from mooring.explainer.bulk import Classes
 from mooring.explainer.faults import Misaligned, Unexplainable
-from mooring.explainer.records import MOST, MOST_EXPLAINED, baseline_lines, body_of
-from mooring.explainer.synthesis import TABLE_BYTES, Feature, Game
+from mooring.explainer.reading import text
+from mooring.explainer.reading.bulk import Classes
+from mooring.explainer.reading.records import MOST, MOST_EXPLAINED, baseline_lines, body_of
+from mooring.explainer.reading.synthesis import TABLE_BYTES, Feature, Game
 from tests.explainer.making import CSV, JSON_LINES, TOKENS, every_mask, plan_of, reading_of
 
 TEMPLATE = '{"features":$features}'

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mooring.explainer.coalitions import coalitions
-from mooring.explainer.regression import Regression
+from mooring.explainer.estimation.coalitions import coalitions
+from mooring.explainer.estimation.regression import Regression
 from tests.explainer.games import by_definition, numbers_of
 
 

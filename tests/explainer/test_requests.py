@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mooring.explainer.batching import Batching
 from mooring.explainer.faults import Unexplainable
 from mooring.explainer.frames import Predict, Predicted
-from mooring.explainer.requests import BYTES, DEPTH, DEPTH_MOST, PATIENCE, Caps, Refused, Requests, cut, size_of
+from mooring.explainer.work.batching import Batching
+from mooring.explainer.work.requests import BYTES, DEPTH, DEPTH_MOST, PATIENCE, Caps, Refused, Requests, cut, size_of
 
 CAP = 1 << 20
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from mooring.explainer import solver as module
+from mooring.explainer.edge import solver as module
+from mooring.explainer.edge.solver import BUSY, FAULTY, FULL, MOST_CALLS, Busy, Solver
 from mooring.explainer.frames import Explain, Explained, Frame, Predict, Predicted, Unexplained
-from mooring.explainer.solver import BUSY, FAULTY, FULL, MOST_CALLS, Busy, Solver
 from mooring.settings import ExplainerSettings
 from tests.explainer import standing_in
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mooring.explainer import text as room
-from mooring.explainer.text import BadText, MaskedText, Unit, units
+from mooring.explainer.reading import text as room
+from mooring.explainer.reading.text import BadText, MaskedText, Unit, units
 
 LANGUAGES = sorted(botocore.session.get_session().get_service_model("sagemaker").shape_for("ClarifyTextLanguage").enum)
 GRANULARITIES = ("token", "sentence", "paragraph")
@@ -199,7 +199,7 @@ def test_nothing_is_kept_of_a_text() -> None:
 
 def test_spacy_is_loaded_with_the_first_text() -> None:
     program = (
-        "import sys; from mooring.explainer import records, text\n"
+        "import sys; from mooring.explainer.reading import records, text\n"
         "assert 'spacy' not in sys.modules\n"
         "text.units('a\\nb', 'en', 'paragraph'); assert 'spacy' not in sys.modules\n"
         "text.units('a', 'en', 'token'); assert 'spacy' in sys.modules\n"

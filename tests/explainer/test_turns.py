@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mooring.explainer.turns import AT_ONCE, STALLED_S, Turns
+from mooring.explainer.work.turns import AT_ONCE, STALLED_S, Turns
 
 
 @dataclass

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.errors import BadInput, Refused
-from mooring.explainer import vetting
+from mooring.explainer.preparing import vetting
 from mooring.hosting.config_rules import check_config
 from mooring.hosting.failures import LONGEST_FAILURE_REASON, failure_reason
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mooring.explainer.composing import response
-from mooring.explainer.outputs import scores_of
-from mooring.explainer.plan import Plan
-from mooring.explainer.records import Reading, baseline_lines, body_of
+from mooring.explainer.reading.composing import response
+from mooring.explainer.reading.outputs import scores_of
+from mooring.explainer.reading.plan import Plan
+from mooring.explainer.reading.records import Reading, baseline_lines, body_of
 from mooring.explainer.shapley import attributions, coalitions, log_odds
 from tests.explainer.making import CSV, JSON_LINES, TOKENS, plan_of, reading_of
 

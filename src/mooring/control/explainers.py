@@ -12,8 +12,8 @@ import logging
 
 from mooring.clock import Clock
 from mooring.control.trials import Change, ChangeKind, Outcome
-from mooring.explainer.baselines import BaselineError, BaselineStore
-from mooring.explainer.vetting import objection
+from mooring.explainer.preparing.baselines import BaselineError, BaselineStore
+from mooring.explainer.preparing.vetting import objection
 from mooring.hosting.endpoints import EndpointRecord, VariantState
 from mooring.hosting.events import EventKind, Note
 from mooring.hosting.explaining import ExplainerRoute, baseline_uri, explainer_of, wanted_explainer

@@ -20,7 +20,7 @@ from mooring.control.surroundings import Surroundings
 from mooring.control.topics import Topics
 from mooring.data_capture.observing import Capture
 from mooring.engines.process import ProcessEngine
-from mooring.explainer.baselines import BaselineStore
+from mooring.explainer.preparing.baselines import BaselineStore
 from mooring.keys.master import open_master_key
 from mooring.paths import Paths
 from mooring.settings import Settings

@@ -10,7 +10,7 @@ from mooring.control.capture_keys import CaptureKeys
 from mooring.control.publishing import RoutePublisher
 from mooring.control.topics import Topics
 from mooring.engines.process import ProcessEngine
-from mooring.explainer.baselines import BaselineStore
+from mooring.explainer.preparing.baselines import BaselineStore
 from mooring.paths import Paths
 from mooring.settings import Settings
 from mooring.store import Store

@@ -1,6 +1,7 @@
 """Online explanations (ExplainerConfig): which part of a prediction is due to which feature of its record.
 
-The room has an edge, which lives in gateways (`solver`, `lanes`, `explanation`), and a work side, which lives in a
-process of its own beside each gateway and is started by the first explained call (`process` and all the rest). The edge
-moves bytes and computes nothing; the work side computes and opens no connection. They speak in `frames`.
+The edge (`edge`) moves bytes in gateways and computes nothing. The rest lives in a process beside each gateway,
+which the first explained call starts and which opens no connection: `process` runs calls (`work`), reads and writes
+their bytes (`reading`) and solves them (`shapley`, of `estimation`). Both sides speak in `frames`. `preparing` is
+control's: what must hold before an endpoint has an explainer.
 """

@@ -23,10 +23,10 @@ from functools import partial
 from typing import cast
 
 from mooring import settings as settings_module
-from mooring.explainer.explaining import Explaining, Work
 from mooring.explainer.frames import Explain, Forget, Frame, Predicted, frame_of, plain
-from mooring.explainer.keeping import Kept
-from mooring.explainer.turns import Turns
+from mooring.explainer.work.explaining import Explaining, Work
+from mooring.explainer.work.keeping import Kept
+from mooring.explainer.work.turns import Turns
 from mooring.http1.loops import new_event_loop
 from mooring.processes.attendants import Batches, batch
 from mooring.settings import Settings

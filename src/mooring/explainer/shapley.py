@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.explainer import interactions
-from mooring.explainer.coalitions import Coalitions, coalitions
+from mooring.explainer.estimation import interactions
+from mooring.explainer.estimation.coalitions import Coalitions, coalitions
 
 __all__ = ["Attributions", "Coalitions", "attributions", "coalitions", "log_odds"]
 

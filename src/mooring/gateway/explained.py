@@ -11,9 +11,9 @@ from math import inf
 from time import perf_counter
 
 from mooring.errors import BadInput
-from mooring.explainer.explanation import LATE, MARGIN_PART, MARGIN_S, Explainer, Explanation
+from mooring.explainer.edge.explanation import LATE, MARGIN_PART, MARGIN_S, Explainer, Explanation
+from mooring.explainer.edge.solver import BUSY
 from mooring.explainer.frames import Explain, Explained, Unexplained
-from mooring.explainer.solver import BUSY
 from mooring.gateway import faults
 from mooring.gateway.headers import ENABLE_EXPLANATIONS, INFERENCE_ID, INVOKE, WISHES
 from mooring.gateway.invocation import Invocation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mooring.explainer.explanation import Explainer, Explainers
+from mooring.explainer.edge.explanation import Explainer, Explainers
 from mooring.gateway.counting import Counting
 from mooring.hosting.routes import Route, RouteVariant
 from mooring.metrics.registry import Registry

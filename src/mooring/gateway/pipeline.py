@@ -14,7 +14,7 @@ from itertools import accumulate
 from math import inf
 from random import random, randrange
 
-from mooring.explainer.explanation import Explainer
+from mooring.explainer.edge.explanation import Explainer
 from mooring.gateway.counting import VariantCounters
 from mooring.gateway.instruments import Instruments
 from mooring.hosting.routes import Route, RouteVariant

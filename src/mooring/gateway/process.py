@@ -24,7 +24,7 @@ from mooring.access.modes import keys_are_needed
 from mooring.async_inference.handing import AcceptedJobs
 from mooring.clock import SystemClock
 from mooring.data_capture.observing import Capture
-from mooring.explainer.explanation import Explainers
+from mooring.explainer.edge.explanation import Explainers
 from mooring.gateway import headers
 from mooring.gateway.asynchronous import Asynchronous
 from mooring.gateway.counting import Counting

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.explainer import csv_records, json_records, selecting
-from mooring.explainer.baseline import features_of
-from mooring.explainer.bulk import Classes
-from mooring.explainer.csv_records import Row
 from mooring.explainer.expressions import constant_of
 from mooring.explainer.faults import Misaligned, Unexplainable, counted, shown
-from mooring.explainer.formats import CSV, format_of, text_of
 from mooring.explainer.frames import Explain
-from mooring.explainer.outputs import ANSWER, Answer, answer_of, classes_of, labels_told, ordered_scores
-from mooring.explainer.plan import Plan
-from mooring.explainer.rendering import surroundings, text_in
-from mooring.explainer.synthesis import Feature, Game, TextFeature
-from mooring.explainer.text import BadText, MaskedText, Unit, loading_s, units
+from mooring.explainer.reading import csv_records, json_records, selecting
+from mooring.explainer.reading.baseline import features_of
+from mooring.explainer.reading.bulk import Classes
+from mooring.explainer.reading.csv_records import Row
+from mooring.explainer.reading.formats import CSV, format_of, text_of
+from mooring.explainer.reading.outputs import ANSWER, Answer, answer_of, classes_of, labels_told, ordered_scores
+from mooring.explainer.reading.plan import Plan
+from mooring.explainer.reading.rendering import surroundings, text_in
+from mooring.explainer.reading.synthesis import Feature, Game, TextFeature
+from mooring.explainer.reading.text import BadText, MaskedText, Unit, loading_s, units
 
 REQUEST = "The request"
 LARGE = 65_536

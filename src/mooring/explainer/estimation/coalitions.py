@@ -19,7 +19,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.explainer.regression import Regression
+from mooring.explainer.estimation.regression import Regression
 
 HELD_OUT = 0.2
 """Of the pairs."""

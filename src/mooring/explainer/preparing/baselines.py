@@ -24,7 +24,7 @@ from mooring.hosting.s3_uris import bucket_and_key
 from mooring.paths import Paths
 from mooring.settings import Settings
 
-FETCHER = (sys.executable, "-P", "-m", "mooring.explainer.fetching")
+FETCHER = (sys.executable, "-P", "-m", "mooring.explainer.preparing.fetching")
 TIMEOUT_S = 120.0
 FILE = "baseline"
 

@@ -6,11 +6,11 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from mooring.explainer import csv_records, json_records
-from mooring.explainer.baseline import NUMERICAL, TEXT
 from mooring.explainer.faults import Unexplainable, shown
-from mooring.explainer.formats import CSV
-from mooring.explainer.literals import number_of
+from mooring.explainer.reading import csv_records, json_records
+from mooring.explainer.reading.baseline import NUMERICAL, TEXT
+from mooring.explainer.reading.formats import CSV
+from mooring.explainer.reading.literals import number_of
 
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mooring.explainer.baseline import TEXT, Baseline, baseline_of, inferred_types
 from mooring.explainer.expressions import BadExpression, Expression, compiled
 from mooring.explainer.faults import Unexplainable, counted, shown
-from mooring.explainer.rendering import Rendering, text_in
+from mooring.explainer.reading.baseline import TEXT, Baseline, baseline_of, inferred_types
+from mooring.explainer.reading.rendering import Rendering, text_in
 from mooring.hosting.explaining import ExplainerRoute
 
 PLACEHOLDER = "$features"

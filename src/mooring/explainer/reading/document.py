@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mooring.explainer.faults import Unexplainable
-from mooring.explainer.formats import format_of
+from mooring.explainer.reading.formats import format_of
 
 VERSION = "1.0"
 PLAIN_BYTES = 64 * 1024

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.explainer.document import document, written
-from mooring.explainer.records import Reading
+from mooring.explainer.reading.document import document, written
+from mooring.explainer.reading.records import Reading
 
 Attributions = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.explainer.text import Unit
+from mooring.explainer.reading.text import Unit
 
 Masks = NDArray[np.bool_]
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from mooring.explainer import csv_records, json_records
 from mooring.explainer.expressions import Expression
 from mooring.explainer.faults import Unexplainable, counted, shown
-from mooring.explainer.formats import CSV, JSON_LINES, text_of
-from mooring.explainer.json_records import Number
-from mooring.explainer.literals import number_of
+from mooring.explainer.reading import csv_records, json_records
+from mooring.explainer.reading.formats import CSV, JSON_LINES, text_of
+from mooring.explainer.reading.json_records import Number
+from mooring.explainer.reading.literals import number_of
 
 NUMERICAL, CATEGORICAL, TEXT = "numerical", "categorical", "text"
 

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mooring.explainer.call_log import CallLog, Place
-from mooring.explainer.document import plain_document
+from mooring.explainer.edge.call_log import CallLog, Place
+from mooring.explainer.edge.lanes import Lane, Lanes, Requests
+from mooring.explainer.edge.solver import BUSY, Busy, Solver
 from mooring.explainer.faults import counted
 from mooring.explainer.frames import Explain, Explained, Predict, Predicted, Unexplained
-from mooring.explainer.lanes import Lane, Lanes, Requests
-from mooring.explainer.solver import BUSY, Busy, Solver
+from mooring.explainer.reading.document import plain_document
 from mooring.hosting.routes import Route, RouteVariant
 from mooring.http1.ticking import Ticker
 from mooring.settings import ExplainerSettings

@@ -13,10 +13,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from mooring.explainer.batching import Batching
 from mooring.explainer.faults import Unexplainable
-from mooring.explainer.plan import Plan
-from mooring.explainer.predictions import Room
+from mooring.explainer.reading.plan import Plan
+from mooring.explainer.work.batching import Batching
+from mooring.explainer.work.predictions import Room
 from mooring.hosting.explaining import ExplainerRoute
 from mooring.settings import ExplainerSettings
 

@@ -1,4 +1,4 @@
-"""The child that fetches a baseline and reads it: `python -m mooring.explainer.fetching`.
+"""The child that fetches a baseline and reads it: `python -m mooring.explainer.preparing.fetching`.
 
 Reads one job as JSON from standard input and prints one JSON line: `{"records": …, "bytes": …}`, or `{"error": "…",
 "away": …}`. It is killed when its time is over, and has bounded memory; control itself never touches what somebody put
@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from mooring.errors import ArtifactError, BadInput
-from mooring.explainer.baselines import BaselineJob
-from mooring.explainer.vetting import planned
+from mooring.explainer.preparing.baselines import BaselineJob
+from mooring.explainer.preparing.vetting import planned
 from mooring.hosting.explaining import baseline_uri
 from mooring.hosting.failures import baseline_refused, baseline_unusable
 from mooring.objects.async_client import is_away

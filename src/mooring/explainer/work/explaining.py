@@ -15,24 +15,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from mooring.explainer.composing import response
 from mooring.explainer.expressions import BadExpression
 from mooring.explainer.faults import Misaligned, Unexplainable, shown
 from mooring.explainer.frames import Explain, Explained, Frame, Predicted, Unexplained
-from mooring.explainer.outputs import scores_of
-from mooring.explainer.predictions import Predictions
-from mooring.explainer.records import Reading, baseline_lines
-from mooring.explainer.requests import Caps, Chunk, Refused, Requests
-from mooring.explainer.valuing import CELLS, VALUES, Valuing, mean_of
+from mooring.explainer.reading.composing import response
+from mooring.explainer.reading.outputs import scores_of
+from mooring.explainer.reading.records import Reading, baseline_lines
+from mooring.explainer.work.predictions import Predictions
+from mooring.explainer.work.requests import Caps, Chunk, Refused, Requests
+from mooring.explainer.work.valuing import CELLS, VALUES, Valuing, mean_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from mooring.explainer.keeping import Kept
-    from mooring.explainer.plan import Plan
-    from mooring.explainer.synthesis import Game
+    from mooring.explainer.reading.plan import Plan
+    from mooring.explainer.reading.synthesis import Game
+    from mooring.explainer.work.keeping import Kept
 
     Floats = NDArray[np.float64]
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mooring.explainer.faults import Unexplainable
 from mooring.explainer.frames import Predict, Predicted
-from mooring.explainer.records import body_of
+from mooring.explainer.reading.records import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mooring.explainer.batching import Batching
+    from mooring.explainer.work.batching import Batching
 
 AHEAD_S = 0.15
 """Requests for so long are under way: no replica idles while this process solves a record or two."""

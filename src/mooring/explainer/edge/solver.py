@@ -15,8 +15,8 @@ import logging
 from collections.abc import Callable
 
 from mooring.errors import Unavailable
+from mooring.explainer.edge.life import FINISH_S, Asker, Life
 from mooring.explainer.frames import Explain, Forget, Predicted
-from mooring.explainer.life import FINISH_S, Asker, Life
 from mooring.settings import ExplainerSettings
 
 log = logging.getLogger("mooring.explainer")

@@ -17,8 +17,8 @@ from mooring.explainer.shapley import attributions, coalitions, log_odds
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mooring.explainer.predictions import Predictions
-    from mooring.explainer.synthesis import Game
+    from mooring.explainer.reading.synthesis import Game
+    from mooring.explainer.work.predictions import Predictions
 
     Floats = NDArray[np.float64]
 

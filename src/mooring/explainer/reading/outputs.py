@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mooring.explainer import csv_records, json_records
-from mooring.explainer.bulk import Classes, Floats, scores_at_once
-from mooring.explainer.csv_records import Row
 from mooring.explainer.faults import Misaligned, Unexplainable, counted, shown
-from mooring.explainer.formats import CSV, format_of
-from mooring.explainer.plan import Plan
-from mooring.explainer.scores import labels_in, scores_in
+from mooring.explainer.reading import csv_records, json_records
+from mooring.explainer.reading.bulk import Classes, Floats, scores_at_once
+from mooring.explainer.reading.csv_records import Row
+from mooring.explainer.reading.formats import CSV, format_of
+from mooring.explainer.reading.plan import Plan
+from mooring.explainer.reading.scores import labels_in, scores_in
 
 ANSWER = "The model's answer"
 _BLANKS = " \t\r\n"

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.explainer.factoring import BLOCK, whitened
-from mooring.explainer.regression import alone
+from mooring.explainer.estimation.factoring import BLOCK, whitened
+from mooring.explainer.estimation.regression import alone
 
 Array = NDArray[np.float64]
 

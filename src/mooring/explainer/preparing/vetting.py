@@ -10,7 +10,7 @@ import importlib.util
 
 from mooring.errors import BadInput
 from mooring.explainer.expressions import BadExpression, compiled
-from mooring.explainer.plan import Plan
+from mooring.explainer.reading.plan import Plan
 from mooring.hosting.explaining import ExplainerRoute, baseline_uri, expressions_of
 from mooring.hosting.rules import Members
 

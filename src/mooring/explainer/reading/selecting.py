@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mooring.explainer import csv_records, json_records
-from mooring.explainer.csv_records import Row
 from mooring.explainer.expressions import BadExpression, Expression, Outsized, compiled
 from mooring.explainer.faults import Unexplainable, shown
-from mooring.explainer.formats import CSV, JSON_LINES
-from mooring.explainer.literals import list_of, number_of
+from mooring.explainer.reading import csv_records, json_records
+from mooring.explainer.reading.csv_records import Row
+from mooring.explainer.reading.formats import CSV, JSON_LINES
+from mooring.explainer.reading.literals import list_of, number_of
 
 _MEMBERS = {
     CSV: "The columns of a line of CSV are [0], [1] and so on.",

@@ -6,13 +6,13 @@ import json
 import math
 from typing import Any
 
-from mooring.explainer import csv_records, json_records
-from mooring.explainer.csv_records import Row
 from mooring.explainer.expressions import Expression
 from mooring.explainer.faults import Unexplainable, counted, shown
-from mooring.explainer.formats import CSV
-from mooring.explainer.literals import list_of, number_of
-from mooring.explainer.plan import Plan
+from mooring.explainer.reading import csv_records, json_records
+from mooring.explainer.reading.csv_records import Row
+from mooring.explainer.reading.formats import CSV
+from mooring.explainer.reading.literals import list_of, number_of
+from mooring.explainer.reading.plan import Plan
 
 
 def scores_in(plan: Plan, form: str, row: Row, where: str) -> list[float]:

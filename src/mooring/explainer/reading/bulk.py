@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.explainer import csv_records, json_records
 from mooring.explainer.expressions import Expression
-from mooring.explainer.formats import CSV
-from mooring.explainer.plan import Plan
-from mooring.explainer.scores import labels_of_cell
+from mooring.explainer.reading import csv_records, json_records
+from mooring.explainer.reading.formats import CSV
+from mooring.explainer.reading.plan import Plan
+from mooring.explainer.reading.scores import labels_of_cell
 
 Floats = NDArray[np.float64]
 
