@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.async_inference import data_log
-from mooring.async_inference.data_log import LONGEST_TEXT, NO_LENGTH, DataLogs, Instance, line, texts
+from mooring.async_inference.data_log import NO_LENGTH, Instance, data_logs, texts
 from mooring.hosting.async_jobs import Answered, Outcome, OutcomeKind
+from mooring.processes import line_logs
+from mooring.processes.line_logs import LONGEST_TEXT, LineLogs, line
 from tests.async_inference.test_notifying import JOB
 
 AT = 1731799326.943
@@ -35,10 +36,13 @@ def logs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def written(data_logs: DataLogs, *lines: tuple[Instance, bytes]) -> None:
-    for instance, each in lines:
-        data_logs.add(instance, each)
-    asyncio.run(data_logs.flush())
+def written(to: LineLogs[Instance], *lines: tuple[Instance, bytes]) -> None:
+    async def scene() -> None:
+        for instance, each in lines:
+            to.add(instance, each)
+        await to.flush()
+
+    asyncio.run(scene())
 
 
 def test_a_line_is_as_aws_writes_it() -> None:
@@ -76,16 +80,16 @@ def test_a_line_is_bounded() -> None:
 
 
 def test_lines_go_beside_the_log_of_the_replica(logs: Path) -> None:
-    data_logs = DataLogs(logs, LIMIT)
+    to = data_logs(logs, LIMIT)
     written(
-        data_logs,
+        to,
         (INSTANCE, b"one\n"),
         (INSTANCE, b"two\n"),
         (Instance("u", "v", "i-2"), b"its answer was found by another control\n"),
         (Instance("u", "v", ""), b"nobody had it\n"),
         (Instance("u", "w", "i-3"), b"its log is no more\n"),
     )
-    written(data_logs, (INSTANCE, b"three\n"))
+    written(to, (INSTANCE, b"three\n"))
     found = {str(path.relative_to(logs)): path.read_text() for path in logs.rglob("*data-log.log")}
     assert found == {
         "u/v/i-1.data-log.log": "one\ntwo\nthree\n",
@@ -96,33 +100,31 @@ def test_lines_go_beside_the_log_of_the_replica(logs: Path) -> None:
 
 
 def test_it_writes_while_it_runs(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_log, "PAUSE_S", 0.001)
+    monkeypatch.setattr(line_logs, "PAUSE_S", 0.001)
 
     async def run() -> None:
-        data_logs = DataLogs(logs, LIMIT)
-        running = asyncio.create_task(data_logs.run())
+        to = data_logs(logs, LIMIT)
         for text in (b"one\n", b"two\n"):
-            data_logs.add(INSTANCE, text)
+            to.add(INSTANCE, text)
             async with asyncio.timeout(10):
                 while not (path := logs / "u/v/i-1.data-log.log").exists() or text not in path.read_bytes():
                     await asyncio.sleep(0.001)
-        running.cancel()
 
     asyncio.run(run())
 
 
 def test_what_waits_for_the_disk_is_bounded(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_log, "MOST_PENDING_BYTES", 100)
-    data_logs = DataLogs(logs, LIMIT)
-    written(data_logs, *[(INSTANCE, b"x" * 9 + b"\n")] * 50)
-    written(data_logs, (INSTANCE, b"again\n"))
+    monkeypatch.setattr(line_logs, "MOST_PENDING_BYTES", 100)
+    to = data_logs(logs, LIMIT)
+    written(to, *[(INSTANCE, b"x" * 9 + b"\n")] * 50)
+    written(to, (INSTANCE, b"again\n"))
     assert (logs / "u/v/i-1.data-log.log").read_bytes() == (b"x" * 9 + b"\n") * 10 + b"again\n"
 
 
 def test_the_log_is_bounded(logs: Path) -> None:
-    data_logs = DataLogs(logs, 200_000)
+    to = data_logs(logs, 200_000)
     for number in range(20):
-        written(data_logs, (INSTANCE, b"%d " % number + b"x" * 50_000 + b"\n"))
+        written(to, (INSTANCE, b"%d " % number + b"x" * 50_000 + b"\n"))
     path = logs / "u/v/i-1.data-log.log"
     assert path.stat().st_blocks * 512 <= 200_000
     assert path.read_bytes().rpartition(b"\n19 ")[2] == b"x" * 50_000 + b"\n"
@@ -130,15 +132,15 @@ def test_the_log_is_bounded(logs: Path) -> None:
 
 def test_a_full_disk_costs_lines_and_is_said_once(logs: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A bound on the size of files: like a full disk, it takes the first part of a write and refuses the rest."""
-    data_logs = DataLogs(logs, LIMIT)
+    to = data_logs(logs, LIMIT)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
     try:
-        written(data_logs, (INSTANCE, b"cut in two\n"), (Instance("u", "w", "i-2"), b"it fits\n"))
-        written(data_logs, (INSTANCE, b"lost\n"))
+        written(to, (INSTANCE, b"cut in two\n"), (Instance("u", "w", "i-2"), b"it fits\n"))
+        written(to, (INSTANCE, b"lost\n"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    written(data_logs, (INSTANCE, b"there is room\n"))
+    written(to, (INSTANCE, b"there is room\n"))
     assert (logs / "u/v/i-1.data-log.log").read_bytes() == b"cut in two\nthere is room\n"
     assert (logs / "u/w/i-2.data-log.log").read_bytes() == b"it fits\n"
     assert [record.getMessage() for record in caplog.records] == ["lines of data-logs are lost: File too large"]
@@ -150,9 +152,9 @@ def test_a_pipe_in_its_place_blocks_nothing(logs: Path, is_read: bool) -> None:
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if is_read else None
     try:
-        data_logs = DataLogs(logs, LIMIT)
+        to = data_logs(logs, LIMIT)
         for _ in range(3):
-            written(data_logs, (INSTANCE, b"x" * 99_999 + b"\n"), (Instance("u", "w", "i-2"), b"written\n"))
+            written(to, (INSTANCE, b"x" * 99_999 + b"\n"), (Instance("u", "w", "i-2"), b"written\n"))
     finally:
         if reader is not None:
             os.close(reader)
@@ -162,5 +164,5 @@ def test_a_pipe_in_its_place_blocks_nothing(logs: Path, is_read: bool) -> None:
 def test_a_link_in_its_place_is_not_followed(logs: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(b"mine\n")
     (logs / "u/v/i-1.data-log.log").symlink_to(tmp_path / "elsewhere")
-    written(DataLogs(logs, LIMIT), (INSTANCE, b"one\n"))
+    written(data_logs(logs, LIMIT), (INSTANCE, b"one\n"))
     assert (tmp_path / "elsewhere").read_bytes() == b"mine\n"

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.explainer.edge import call_log
-from mooring.explainer.edge.call_log import CallLog, Place, line, text
+from mooring.explainer.edge.call_log import CallLog, Place, text
 from mooring.explainer.frames import Explained, Unexplained
+from mooring.processes import line_logs
+from mooring.processes.line_logs import LONGEST_TEXT, line
 
 PLACE = Place("u", "v")
 WHOLE = Explained(1, b"", 2, [0.0, 0.0], 124)
@@ -49,7 +50,7 @@ def test_a_line_is_one_line_and_can_be_printed(inference_id: str, said: str) -> 
     assert found.endswith(b"\n")
     assert found.count(b"\n") == 1
     assert found[:-1].decode().isprintable()
-    assert len(found) < 4 * (call_log.LONGEST_TEXT + len(inference_id) + 100)
+    assert len(found) < 4 * (LONGEST_TEXT + len(inference_id) + 100)
 
 
 def test_gateways_append_to_one_file(tmp_path: Path) -> None:
@@ -82,14 +83,14 @@ def test_a_part_of_a_line_that_a_full_disk_left_is_ended(tmp_path: Path) -> None
 
 
 def test_it_is_bounded_on_disk_and_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_log, "MOST_PENDING_BYTES", 10_000)
+    monkeypatch.setattr(line_logs, "MOST_PENDING_BYTES", 10_000)
 
     async def scene() -> None:
         log = CallLog(tmp_path, 65_536)
         for _ in range(20):
             for _ in range(100):
                 log.add(PLACE, "", WHOLE, 0.5)
-            assert log._pending_bytes <= 10_000
+            assert log._lines._pending_bytes <= 10_000
             await log.flush()
 
     asyncio.run(scene())

@@ -21,6 +21,7 @@ from mooring.async_inference.hand import FIRST_PAUSE_S, LONGEST_PAUSE_S, Endpoin
 from mooring.async_inference.notifying import INCLUDED_BYTES, Told, includes_response, notifications
 from mooring.hosting.async_jobs import Answered, Outcome, OutcomeKind
 from mooring.hosting.s3_uris import bucket_and_key
+from mooring.processes.line_logs import line
 
 log = logging.getLogger("mooring.control")
 
@@ -117,7 +118,7 @@ class Ending:
         replica_id = held.replica_id or ("" if claim is None else claim.replica_id)
         instance = data_log.Instance(job.uid, held.variant, replica_id)
         for text in data_log.texts(job, told.outcome, answered, held.read, endpoint.age_s(job)):
-            self._tools.data_logs.add(instance, data_log.line(told.at, job.inference_id, text))
+            self._tools.data_logs.add(instance, line(told.at, job.inference_id, text))
 
     async def _put(self, held: InHand, location: str, body: bytes | Path, content_type: str | None) -> None:
         """Write an object, however long S3 is away. Raises `Problem` and OSError."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from mooring.async_inference.capturing import CapturedCall, Shelf
 from mooring.async_inference.counting import Counters
-from mooring.async_inference.data_log import DataLogs
+from mooring.async_inference.data_log import Instance
 from mooring.async_inference.delivering import Delivering
 from mooring.async_inference.dispatching import Lane, Seat
 from mooring.async_inference.fetching import Fetching
@@ -22,6 +22,7 @@ from mooring.hosting.async_inference import AsyncRoute, Job
 from mooring.hosting.async_jobs import QueuedJob
 from mooring.hosting.routes import Route
 from mooring.processes import identity
+from mooring.processes.line_logs import LineLogs
 from mooring.store.queue import Queue
 
 log = logging.getLogger("mooring.control")
@@ -40,7 +41,7 @@ class Tools:
     spool: Spool
     room: Room
     counters: Counters
-    data_logs: DataLogs
+    data_logs: LineLogs[Instance]
     clock: Clock
     limit: int
     """Of a payload, in bytes."""

@@ -15,7 +15,7 @@ from typing import Any
 from mooring.async_inference import failures, orphans
 from mooring.async_inference.capturing import Shelf
 from mooring.async_inference.counting import COUNT, Counters, backlog_points
-from mooring.async_inference.data_log import DataLogs
+from mooring.async_inference.data_log import data_logs
 from mooring.async_inference.delivering import Delivering
 from mooring.async_inference.fetching import Budget, Fetching
 from mooring.async_inference.hand import Tools
@@ -78,7 +78,7 @@ class AsyncWork:
         self._spool = Spool(paths.async_spool)
         self._capture = capture
         self._counters = Counters()
-        self._data_logs = DataLogs(paths.logs, settings.replicas.log_limit_bytes)
+        self._data_logs = data_logs(paths.logs, settings.replicas.log_limit_bytes)
         self._outbox = AsyncOutbox(queue, topics, clock, self._not_told)
         limit = settings.async_inference.payload_limit_bytes
         self._room = Room(self._spool, lambda text: self._note(list(self._works), text))
@@ -117,7 +117,6 @@ class AsyncWork:
         self._publisher.follow(self)
         self._begin(self._outbox.run(), "notifications of jobs")
         self._begin(self._room.run(), "room for answers")
-        self._begin(self._data_logs.run(), "data-logs")
         self._begin(self._keep(), "queues of jobs")
 
     async def close(self) -> None:
