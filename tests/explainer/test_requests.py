@@ -163,3 +163,22 @@ class Calls(RuleBasedStateMachine):
 
 TestCalls = Calls.TestCase
 TestCalls.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+
+
+def test_a_busy_container_is_not_asked_in_more_requests() -> None:
+    requests = Requests(1, Batching(), Caps(None, 1 << 20), 1, deque(b"%d" % row for row in range(64)))
+    first = requests.next()
+    assert first is not None
+    now = 0.0
+    predict = first
+    sizes = []
+    for _ in range(6):
+        chunk = requests.taken(predict.number)
+        assert chunk is not None
+        requests.refused(chunk, Predicted(1, predict.number, 503, "text/csv", b"busy", 0.01), now)
+        now = requests.not_before
+        again = requests.next()
+        assert again is not None
+        predict = again
+        sizes.append(predict.records)
+    assert sizes == [first.records] * 4 + [first.records // 2, first.records // 4]

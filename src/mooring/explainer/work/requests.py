@@ -150,6 +150,9 @@ class Requests:
             if self._in_vain > PATIENCE:
                 raise Refused(predicted)
             self._not_before = now + min(PAUSE_S * 2 ** (self._in_vain - 1), PAUSE_MAX_S)
+            if predicted.status != 0 and self._in_vain <= PATIENCE // 2:
+                self._again.appendleft(chunk)  # parts of it would only be more requests
+                return
         elif len(chunk.rows) == 1:
             self._again.appendleft(self._twice(chunk, predicted))
             return
