@@ -84,6 +84,8 @@ class Calls(RuleBasedStateMachine):
         self.under_way: list[Predict] = []
         self.was_alone = False
         self.in_vain = [0] * len(record_caps)
+        self.last_number = [0] * len(record_caps)
+        self.busy_until = [0] * len(record_caps)
 
     @rule(call=st.integers(0, 2), rows=st.integers(1, 150))
     def fill(self, call: int, rows: int) -> None:
@@ -104,6 +106,7 @@ class Calls(RuleBasedStateMachine):
             assert len(set(rows)) == len(rows) or (len(rows) == 2 and self.was_alone)
             assert len(predict.body) <= self.byte_cap
             self.under_way.append(predict)
+            self.last_number[call] = predict.number
 
     def _end(self, pick: int, status: int) -> None:
         predict = self.under_way.pop(pick % len(self.under_way))
@@ -119,7 +122,9 @@ class Calls(RuleBasedStateMachine):
             for i, row in enumerate(chunk.rows):
                 assert self.done[call].setdefault(chunk.first + i, row) is row
             return
-        self.in_vain[call] += status in (0, 429, 503)
+        if status in (0, 429, 503) and (not self.in_vain[call] or predict.number > self.busy_until[call]):
+            self.in_vain[call] += 1
+            self.busy_until[call] = self.last_number[call]
         self.was_alone |= len(chunk.sent) == 1
         try:
             requests.refused(chunk, Predicted(call, predict.number, status, "", b"no", 0.001), self.now)
@@ -182,3 +187,31 @@ def test_a_busy_container_is_not_asked_in_more_requests() -> None:
         predict = again
         sizes.append(predict.records)
     assert sizes == [first.records] * 4 + [first.records // 2, first.records // 4]
+
+
+@pytest.mark.parametrize("status", [503, 0])
+def test_all_that_was_under_way_when_a_container_became_busy_counts_once(status: int) -> None:
+    batching = Batching()
+    for _ in range(100):
+        batching.answered(1, 0.0001)
+    requests = Requests(1, batching, Caps(1, CAP), 1, deque(b"%d" % row for row in range(64)))
+    under_way = []
+    while requests.have_room(0.0):
+        predict = requests.next()
+        assert predict is not None
+        under_way.append(predict)
+    assert len(under_way) > PATIENCE
+    for predict in under_way:
+        chunk = requests.taken(predict.number)
+        assert chunk is not None
+        requests.refused(chunk, Predicted(1, predict.number, status, "", b"busy", 0.01), 0.0)
+    rows = []
+    for _ in range(64):
+        assert requests.have_room(requests.not_before)
+        predict = requests.next()
+        assert predict is not None
+        chunk = requests.taken(predict.number)
+        assert chunk is not None
+        requests.answered(chunk, 0.001)
+        rows += chunk.rows
+    assert sorted(map(int, rows)) == [*range(64)]

@@ -3,7 +3,8 @@
 What ends is bounded. A refused request is tried again as two halves, and one of a single record that is refused ends
 the call with what the container said, unless it takes two of the same: as it came, one row is not always a table of
 one row to a model. One that is only too busy (429, 503), or gives no answer, is asked again after a
-pause, but no more than `PATIENCE` times without an answer in between; every answer means rows that are done.
+pause, but no more than `PATIENCE` times without an answer in between; every answer means rows that are done. What was
+under way when it became busy says that once, however much it was.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ class Requests:
         self._size = 0
         self._again: deque[Chunk] = deque()
         self._in_vain = 0
+        self._busy_until = 0  # the number of the last request that was made before it was found busy
         self._not_before = 0.0
 
     @property
@@ -146,10 +148,7 @@ class Requests:
     def refused(self, chunk: Chunk, predicted: Predicted, now: float) -> None:
         """The container did not predict it. Raises `Refused` when it is not to be tried again."""
         if predicted.status in BUSY:
-            self._in_vain += 1
-            if self._in_vain > PATIENCE:
-                raise Refused(predicted)
-            self._not_before = now + min(PAUSE_S * 2 ** (self._in_vain - 1), PAUSE_MAX_S)
+            self._pause(predicted, now)
             if predicted.status != 0 and self._in_vain <= PATIENCE // 2:
                 self._again.appendleft(chunk)  # parts of it would only be more requests
                 return
@@ -162,6 +161,15 @@ class Requests:
         for first, rows in ((half, chunk.rows[half:]), (0, chunk.rows[:half])):
             if rows:
                 self._again.appendleft(Chunk(chunk.first + first, rows, size_of(rows)))
+
+    def _pause(self, predicted: Predicted, now: float) -> None:
+        if self._in_vain and predicted.number <= self._busy_until:
+            return
+        self._in_vain += 1
+        if self._in_vain > PATIENCE:
+            raise Refused(predicted)
+        self._busy_until = self._number
+        self._not_before = now + min(PAUSE_S * 2 ** (self._in_vain - 1), PAUSE_MAX_S)
 
     def _twice(self, chunk: Chunk, refused: Predicted) -> Chunk:
         size = size_of(chunk.rows * 2)
