@@ -64,12 +64,19 @@ class Pool:
 
     id = "r1"
     ejected = False
+    held = 0
 
     def begin(self, call: Call) -> None:
         call.replica = cast(Any, self)
 
     def release(self, call: Call) -> None:
         call.replica = None
+
+    def hold(self) -> None:
+        self.held += 1
+
+    def let_go(self) -> None:
+        self.held -= 1
 
 
 class Watching:

@@ -209,6 +209,10 @@ class _Explained(Invocation):
             replica.hold()
 
     def _let_go(self) -> None:
+        """The call is over, and what its connection keeps of it is little."""
+        self.model_answer = None
+        if self._gathered is not None:
+            self._gathered.clear()
         held, self._held = self._held, None
         if held is not None:
             held.let_go()
