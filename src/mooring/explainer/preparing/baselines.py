@@ -1,6 +1,6 @@
 """Baselines in S3, brought to this machine: once for each generation of an endpoint, and kept as long as that is.
 
-A baseline is fetched and read by a child with a deadline and bounded memory (`explainer.fetching`), and appears whole
+A baseline is fetched and read by a child with a deadline and bounded memory (`preparing.fetching`), and appears whole
 and durable or not at all. Guarantee: a file that is there can be parsed.
 """
 
