@@ -15,7 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mooring.explainer import shapley
 from mooring.explainer.frames import Explained, Predict, Predicted, Unexplained
+from mooring.explainer.shapley import Coalitions
+from mooring.explainer.work import valuing
+from mooring.explainer.work.explaining import Work
 
 from .containers import CSV, Container, attributions_of, explain_of, explained, kept_of
 
@@ -364,7 +368,7 @@ def test_an_error_of_our_own_is_told_and_logged(
         def broken(*anything: object, error: type[Exception] = error) -> None:
             raise error
 
-        monkeypatch.setattr("mooring.explainer.work.explaining.scores_of", broken)
+        monkeypatch.setattr("mooring.explainer.work.asking.scores_of", broken)
         said = explained(explain_of(linear, b"1,2,3"), Container(linear).answer)
         assert said == Unexplained(1, "mooring", 0, f"The call cannot be explained: {error.__name__}")
         assert "Traceback" in caplog.text
@@ -394,6 +398,30 @@ def test_more_samples_than_memory_are_refused() -> None:
     )
     assert isinstance(said, Unexplained)
     assert "too many to explain" in said.message
+
+
+@pytest.mark.parametrize(("features", "in_a_thread"), [(12, False), (300, True)])
+def test_many_coalitions_are_drawn_where_others_do_not_wait(
+    monkeypatch: pytest.MonkeyPatch, features: int, in_a_thread: bool
+) -> None:
+    working, drawn = [False], []
+    work = Work.__call__
+
+    def worked(self: Work) -> None:
+        working[0] = True
+        work(self)
+        working[0] = False
+
+    def coalitions(players: int, samples: int, seed: int | None) -> Coalitions:
+        drawn.append(working[0])
+        return shapley.coalitions(players, samples, seed)
+
+    monkeypatch.setattr(Work, "__call__", worked)
+    monkeypatch.setattr(valuing, "coalitions", coalitions)
+    record, baseline = b",".join([b"1"] * features), ",".join("0" * features)
+    said = explained(explain_of(sum, record, baseline=baseline), Container(sum).answer)
+    assert np.allclose(attributions_of(said)[0], 1.0)
+    assert drawn == [in_a_thread]
 
 
 def test_room_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
 """One explained call, from its `Explain` to its `Explained`: frames in, frames out, and no I/O.
 
 It advances in steps, each of which computes for a moment only, so that calls can take turns: take an answer, ask for
-predictions, make the rows of a block. What takes longer is to read or write what is large, to divide texts, and to
-solve a record, which can be as soon as its rows are there; that is for its owner to have run, in a thread. Of many
-records only a few are open at a time, and of rows scores are kept, not text.
+predictions, make the rows of a block. What takes longer is to read or write what is large, to divide texts, to draw
+many coalitions, and to solve a record, which can be as soon as its rows are there; that is for its owner to have run,
+in a thread. What the model is asked is in `asking`.
 """
 
 from __future__ import annotations
@@ -13,26 +13,24 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from mooring.explainer.expressions import BadExpression
-from mooring.explainer.faults import Misaligned, Unexplainable, shown
+from mooring.explainer.faults import Unexplainable
 from mooring.explainer.frames import Explain, Explained, Frame, Predicted, Unexplained
 from mooring.explainer.reading.composing import response
-from mooring.explainer.reading.outputs import scores_of
-from mooring.explainer.reading.records import Reading, baseline_lines
-from mooring.explainer.work.predictions import Predictions
-from mooring.explainer.work.requests import Caps, Chunk, Refused, Requests
-from mooring.explainer.work.valuing import CELLS, VALUES, Valuing, mean_of
+from mooring.explainer.reading.records import Reading
+from mooring.explainer.work.asking import Asking
+from mooring.explainer.work.requests import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from mooring.explainer.reading.plan import Plan
-    from mooring.explainer.reading.synthesis import Game
     from mooring.explainer.work.keeping import Kept
+    from mooring.explainer.work.requests import Chunk
+    from mooring.explainer.work.valuing import Valuing
 
     Floats = NDArray[np.float64]
 
@@ -40,15 +38,8 @@ log = logging.getLogger("mooring.explainer")
 
 Found = TypeVar("Found")
 
-OPEN = 8
-"""Records of a call at a time whose rows are asked for, or that wait to be solved."""
 AT_ONCE_BYTES, AT_ONCE_CELLS = 65_536, 8192
 """So many bytes are read in a step, and so many attributions are written in one."""
-MANY = 64
-"""Players of a record with texts, before they are divided."""
-MESSAGE_LIMIT = 65_536
-KEY_BYTES = 16_384
-"""About what the key of a baseline is, which has a configuration in it."""
 
 
 class Work:
@@ -83,36 +74,26 @@ class Explaining:
         self.width = explain.width
         self.model = ""
         """That it asks; empty before it is read, and where it asks for nothing."""
-        self._rows_each = 0  # of a record, about
         self._explain: Explain | None = explain  # until it is read
         self._long: Work | None = None  # that it waits for, before it can go on
         self._is_long_begun = False
         self._kept = kept
         self._answers: deque[Predicted] = deque()
-        self._baseline_key: tuple[object, ...] | None = None
-        self._baseline_numbers: NDArray[np.int64] | None = None  # while its predictions are missing
-        self._baseline: Floats = np.empty((0, 0))
-        self._empty: Floats = np.empty(0)
-        self._todo: deque[int] = deque()
-        self._open: deque[Valuing] = deque()
-        self._solving = 0  # records
+        self._asking: Asking | None = None  # before it is read, and where there is nothing to ask for
         self._is_solved = False  # and its answer is yet to be written
         self._errors: dict[int, float] = {}
         self._attributions: list[Floats | None] = []
-        self._plan: Plan
         self._reading: Reading
-        self._predictions: Predictions | None = None
-        self._requests: Requests
 
     @property
     def not_before(self) -> float:
         """When it can go on by itself, if not now: 0.0 for never."""
-        return 0.0 if self._predictions is None or self.is_over else self._requests.not_before
+        return 0.0 if self._asking is None or self.is_over else self._asking.not_before
 
     @property
     def work_left(self) -> int:
         """About how many rows it has to ask for."""
-        return self._rows_each * (len(self._todo) + len(self._open) + self._solving)
+        return 0 if self._asking is None else self._asking.rows_left
 
     def take(self, predicted: Predicted, now: float) -> None:
         """An answer came."""
@@ -141,14 +122,11 @@ class Explaining:
         if self._is_solved:
             self._is_solved = False
             return Work(partial(response, self._reading, self._attributions), self._explained)
-        record = next((each for each in self._open if each.is_there), None)
-        if record is None:
+        found = None if self._asking is None else self._asking.to_solve()
+        if found is None:
             return None
-        self._open.remove(record)
-        self._solving += 1
-        full = self._reading.scores[record.index]
-        solve = partial(record.attributions, self._empty, full, use_logit=self._plan.use_logit)
-        return Work(solve, partial(self._solved, record.index))
+        index, solution = found
+        return Work(solution, partial(self._solved, index))
 
     def ran(self, work: Work) -> list[Frame]:
         """It has been run; the frames that this gives."""
@@ -168,14 +146,14 @@ class Explaining:
         self.is_over = True
         self._explain = None
         self._answers.clear()
-        self._open.clear()
-        if self._predictions is not None:
-            self._predictions.close()
+        if self._asking is not None:
+            self._asking.close()
 
     # Inside
 
     def _step(self, now: float) -> list[Frame] | None:
-        if self._predictions is None:
+        asking = self._asking
+        if asking is None:
             if self._explain is None or not self._is_read_at_once(self._explain):
                 return None
             explain, self._explain = self._explain, None
@@ -183,8 +161,8 @@ class Explaining:
         if self._long is not None:
             return None
         if self._answers:
-            return self._take(self._answers.popleft(), now)
-        return self._ask(now)
+            return self._take(asking, self._answers.popleft(), now)
+        return self._ask(asking, now)
 
     def _do(self, size: int, task: Callable[[], Found], then: Callable[[Found], list[Frame]]) -> list[Frame] | None:
         """What takes as long as there is to read: in this step, or to be run before the next one."""
@@ -197,147 +175,50 @@ class Explaining:
         return len(explain.request) + len(explain.answer) <= AT_ONCE_BYTES and self._kept.knows(explain.explainer)
 
     def _begin(self, explain: Explain, read: tuple[Plan, Reading]) -> list[Frame]:
-        plan, reading = self._plan, self._reading = read
-        self._answer_size = len(explain.answer)
+        plan, reading = read
+        self._reading, self._answer_size = reading, len(explain.answer)
         self._attributions = [None] * len(reading.selected)
-        self._todo.extend(index for index, selected in enumerate(reading.selected) if selected)
-        if not self._todo:
+        if not any(reading.selected):
             return self._finish()
-        classes = reading.classes
-        if plan.baseline_rows * classes.count > VALUES:
-            raise Unexplainable(
-                f"{plan.baseline_rows} baseline rows by {classes.count} classes are too many to explain."
-            )
-        self._predictions = Predictions(classes.count, self._kept.room)
-        self._requests = Requests(
-            explain.call,
-            self._kept.batching(plan.model, explain.content_type, explain.answered_type),
-            Caps(plan.max_records, plan.max_bytes),
-            explain.width,
-            self._predictions.unsent,
-        )
-        self._baseline_key = (
-            explain.explainer, explain.content_type, explain.answered_type, explain.wishes, classes,
-        )  # fmt: skip
-        players = plan.baseline.columns if plan.text is None else MANY
-        self.model, self._rows_each = plan.model, plan.samples(players) * plan.baseline_rows
-        self._begin_baseline(explain.content_type)
+        asking = self._asking = Asking(explain, plan, reading, self._kept)
+        asking.begin()
+        self.model = plan.model
         return []
 
-    def _begin_baseline(self, content_type: str) -> None:
-        assert self._predictions is not None
-        lines = self._baseline_lines = baseline_lines(self._plan, content_type)
-        known = self._kept.baselines.get(self._baseline_key)
-        if known is None:
-            self._baseline_numbers = self._predictions.number(lines)
-        else:
-            self._has_baseline(known)
-
-    def _has_baseline(self, scores: Floats) -> None:
-        assert self._predictions is not None
-        for line, known in zip(self._baseline_lines, scores, strict=True):
-            self._predictions.know(line, known)
-        self._baseline_lines = []
-        self._baseline = scores
-        self._empty = mean_of(scores)
-
-    # Asking
-
-    def _ask(self, now: float) -> list[Frame] | None:
+    def _ask(self, asking: Asking, now: float) -> list[Frame] | None:
         """One request, or the rows of one, or nothing."""
-        requests, predictions = self._requests, self._predictions
-        assert predictions is not None
-        if self.is_held or not requests.have_room(now):
+        if self.is_held or not asking.has_room(now):
             return None
-        if not requests.has_again and len(predictions.unsent) < requests.size:
-            if self._fill(predictions):
-                return []
-            if self._baseline_numbers is None and self._todo and len(self._open) + self._solving < OPEN:
-                index = self._todo[0]
-                # The first text of a language has that loaded.
-                size = self._reading.length(index) if self._plan.text is None else AT_ONCE_BYTES + 1
-                return self._do(size, partial(self._reading.game, index), partial(self._opened, index))
-        predict = requests.next()
+        if asking.fill():
+            return []
+        if (index := asking.to_open) is not None:
+            size = AT_ONCE_BYTES + 1 if asking.is_long(index) else self._reading.length(index)
+            return self._do(size, partial(asking.made, index), partial(self._opened, asking))
+        predict = asking.request()
         return None if predict is None else [predict]
 
-    def _fill(self, predictions: Predictions) -> bool:
-        """Make the rows of a block with one row of the baseline. False when there are none to be made now."""
-        if self._baseline_numbers is not None:
-            return False
-        record = self._open[-1] if self._open and not self._open[-1].is_asked else None
-        if record is not None:
-            record.ask(predictions, len(self._baseline))
-            record.settle(predictions)
-            return True
-        return False
-
-    def _opened(self, index: int, game: Game) -> list[Frame]:
-        predictions, classes, samples = self._predictions, self._reading.classes.count, 0
-        assert predictions is not None
-        varying = len(game.varying)
-        if varying > 1:
-            samples = self._plan.samples(game.players)
-            samples = samples if varying > 62 else min(samples, 2**varying - 2)
-        if samples * varying > CELLS or samples * classes > VALUES:
-            raise Unexplainable(
-                f"Record {index} has {game.players} features, of which {varying} differ from the baseline, and "
-                f"{classes} classes: {samples} samples are too many to explain. Fewer NumberOfSamples, or a coarser "
-                "Granularity of text, would do."
-            )
-        whole = game.lines(np.ones((1, varying), np.bool_), 0)[0]
-        predictions.know(whole, self._reading.scores[index])
-        self._todo.popleft()
-        self._open.append(Valuing(index, game, samples, self._plan.seed, classes, len(whole)))
+    def _opened(self, asking: Asking, made: tuple[Valuing, bytes]) -> list[Frame]:
+        asking.open(*made)
         return []
 
-    # Taking
-
-    def _take(self, predicted: Predicted, now: float) -> list[Frame] | None:
-        chunk = self._requests.taken(predicted.number)
+    def _take(self, asking: Asking, predicted: Predicted, now: float) -> list[Frame] | None:
+        chunk = asking.taken(predicted, now)
         if chunk is None:
             return []
-        if not 200 <= predicted.status < 300:
-            self._requests.refused(chunk, predicted, now)
-            return []
-        scores = partial(self._scores, predicted, len(chunk.sent))
-        return self._do(len(predicted.body), scores, partial(self._taken, chunk, predicted, now))
+        scores = partial(asking.scores, predicted, len(chunk.sent))
+        return self._do(len(predicted.body), scores, partial(self._taken, asking, chunk, predicted, now))
 
-    def _scores(self, predicted: Predicted, sent: int) -> Floats | None:
-        """None where they do not align, and might in a smaller request."""
-        try:
-            return scores_of(self._plan, predicted.content_type, predicted.body, sent, self._reading.classes)
-        except Misaligned:
-            if sent == 1:
-                raise
-            return None
-
-    def _taken(self, chunk: Chunk, predicted: Predicted, now: float, scores: Floats | None) -> list[Frame]:
-        predictions = self._predictions
-        assert predictions is not None
-        if scores is None:
-            self._requests.refused(chunk, predicted, now)
-            return []
-        self._requests.answered(chunk, predicted.seconds)
-        predictions.put(chunk.first, scores[: len(chunk.rows)])
-        self._settle_all(predictions)
+    def _taken(
+        self, asking: Asking, chunk: Chunk, predicted: Predicted, now: float, scores: Floats | None
+    ) -> list[Frame]:
+        asking.put(chunk, predicted, now, scores)
         return []
 
-    def _settle_all(self, predictions: Predictions) -> None:
-        numbers = self._baseline_numbers
-        if numbers is not None and predictions.are_there(numbers):
-            self._baseline_numbers = None
-            scores = predictions.scores(numbers)
-            self._kept.baselines.put(self._baseline_key, scores, scores.nbytes + KEY_BYTES)
-            self._has_baseline(scores)
-        for record in self._open:
-            record.settle(predictions)
-        needed = (record.first_row for record in self._open if record.first_row is not None)
-        predictions.settle(next(needed, predictions.count))
-
     def _solved(self, index: int, solved: tuple[Floats, float]) -> list[Frame]:
-        self._solving -= 1
+        assert self._asking is not None
+        self._asking.solved()
         self._attributions[index], self._errors[index] = solved
-        return [] if self._todo or self._open or self._solving else self._finish()
+        return self._finish() if self._asking.is_over else []
 
     def _finish(self) -> list[Frame]:
         cells = sum(each.size for each in self._attributions if each is not None)
@@ -346,16 +227,9 @@ class Explaining:
         self._is_solved = True
         return []
 
-    def _refusal(self, error: Refused) -> str:
-        said = error.predicted.body[:MESSAGE_LIMIT].decode("utf-8", "replace")
-        if error.row is None:
-            return said
-        whose = "a synthetic record" if self._baseline_numbers is None else "a record of the baseline"
-        return f"The model refuses {whose}, {shown(error.row.decode('utf-8', 'replace'))}: {said}"
-
     def _explained(self, body: bytes) -> list[Frame]:
         errors = [self._errors[index] for index in sorted(self._errors)]
-        asked = 0 if self._predictions is None else self._requests.asked
+        asked = 0 if self._asking is None else self._asking.asked
         self.close()
         return [Explained(self.call, body, len(errors), errors, asked, self._reading.loading_s)]
 
@@ -364,8 +238,8 @@ class Explaining:
             return self._failed(error.kind, 0, str(error))
         if isinstance(error, BadExpression):
             return self._failed("explainer", 0, str(error))
-        if isinstance(error, Refused):
-            return self._failed("container", error.predicted.status, self._refusal(error))
+        if isinstance(error, Refused) and self._asking is not None:
+            return self._failed("container", error.predicted.status, self._asking.refusal(error))
         log.error("call %d cannot be explained", self.call, exc_info=error)
         return self._failed("mooring", 0, f"The call cannot be explained: {type(error).__name__}")
 
