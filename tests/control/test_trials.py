@@ -90,6 +90,22 @@ def test_an_attempt_that_breaks_is_made_again() -> None:
     asyncio.run(scene())
 
 
+def test_an_attempt_does_not_go_on_beside_one_that_broke() -> None:
+    async def scene() -> None:
+        broken, other = Attempts(OSError("no room"), None), Attempts(None)
+        broken.go.set()
+        trials = Trials([broken.attempt, other.attempt], lambda: None)
+        with pytest.raises(OSError, match="no room"):
+            await ended(trials, change())
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 1, "the other was given up"
+        other.go.set()
+        assert await ended(trials, change()) == Trial()
+        assert other.begun == [1, 1]
+
+    asyncio.run(scene())
+
+
 def test_one_failure_of_several_attempts_is_told() -> None:
     async def scene() -> None:
         first, second = Attempts(None), Attempts("second")

@@ -103,5 +103,11 @@ class Trials:
 
 
 async def _failure(outcomes: Sequence[Outcome]) -> str | None:
-    found = await asyncio.gather(*outcomes)
+    """Of all attempts together, none of which goes on when one breaks."""
+    attempts = [asyncio.ensure_future(each) for each in outcomes]
+    try:
+        found = await asyncio.gather(*attempts)
+    finally:
+        for each in attempts:
+            each.cancel()
     return next((each for each in found if each is not None), None)
