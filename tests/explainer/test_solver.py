@@ -216,6 +216,24 @@ class TestItsEnd:
 
         play(body)
 
+    def test_one_that_is_not_listened_to_is_not_taken_for_one_that_says_nothing(self) -> None:
+        async def body() -> None:
+            async with solving(stuck_s=0.2) as solver:
+                pid = (await ask(solver)).said["pid"]
+                began, other = asyncio.get_running_loop().time(), Asking(solver)
+                solver.pause()
+                number = solver.begin(Asking(solver), explain())
+                solver.begin(other, explain())
+                await asyncio.sleep(0.3)
+                solver.forget(number, began)
+                number = solver.begin(Asking(solver), explain())
+                solver.resume()
+                solver.forget(number, began)
+                await other.done.wait()
+                assert [other.said["pid"], (await ask(solver)).said["pid"]] == [pid, pid]
+
+        play(body)
+
     def test_one_that_nobody_asks_is_ended_and_started_again(self) -> None:
         async def body() -> None:
             async with solving(solver_idle_s=10) as solver:

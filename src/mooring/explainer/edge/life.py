@@ -74,6 +74,7 @@ class Life(asyncio.Protocol):
         self.is_wanted = True
         """False once it ends because it should."""
         self.heard_at = asyncio.get_running_loop().time()
+        self.is_listened_to = True
         self._owner = owner
         self._batches = Batches()
         self._transport: asyncio.Transport | None = None
@@ -97,11 +98,14 @@ class Life(asyncio.Protocol):
 
     def pause(self) -> None:
         """Take nothing from it for now."""
+        self.is_listened_to = False
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """The inverse of `pause`."""
+        self.is_listened_to = True
+        self.heard_at = asyncio.get_running_loop().time()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 

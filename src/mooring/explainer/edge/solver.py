@@ -27,7 +27,7 @@ MOST_CALLS = 256
 RESTART_S, RESTART_MAX_S = 1.0, 30.0
 """How long a process that died twice without having explained anything is left alone, and at most."""
 STUCK_S = 20.0
-"""A process that says nothing for this long, while it is its turn, is ended."""
+"""A process that says nothing for this long, while it is its turn and is listened to, is ended."""
 
 BUSY, FAULTY = "busy", "mooring"
 """Kinds of `Unexplained` (the first is the edge's own): trying again later helps, and what went wrong is Mooring's."""
@@ -110,8 +110,10 @@ class Solver:
             return
         self.let_go(number)
         life.say(Forget(number))
+        if its_turn_since is None or not life.is_listened_to:
+            return
         now = asyncio.get_running_loop().time()
-        if its_turn_since is not None and now - max(its_turn_since, life.heard_at) > self._stuck_s:
+        if now - max(its_turn_since, life.heard_at) > self._stuck_s:
             log.warning("the process that explains has said nothing for %.0f s, and is ended", now - life.heard_at)
             life.kill()
 
