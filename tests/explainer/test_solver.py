@@ -237,18 +237,29 @@ class TestItsEnd:
     def test_one_that_nobody_asks_is_ended_and_started_again(self) -> None:
         async def body() -> None:
             async with solving(solver_idle_s=10) as solver:
+                now = asyncio.get_running_loop().time()
                 pid = (await ask(solver)).said["pid"]
                 waiting = Asking(solver)
                 number = solver.begin(waiting, explain(never=True))
-                solver.sweep(1000.0)
-                solver.sweep(2000.0)
+                solver.sweep(now + 1000)
+                solver.sweep(now + 2000)
                 solver.forget(number)
-                solver.sweep(2009.0)
-                assert (await ask(solver)).said["pid"] == pid
-                solver.sweep(2011.0)
+                solver.sweep(now + 2009)
+                assert solver.starts == 1
+                solver.sweep(now + 2011)
                 await until(lambda: not alive(pid))
                 assert waiting.lost_by is None
                 assert (await ask(solver)).said["pid"] != pid
+
+        play(body)
+
+    def test_a_call_between_two_sweeps_is_no_reason_to_end(self) -> None:
+        async def body() -> None:
+            async with solving(solver_idle_s=10) as solver:
+                pid = (await ask(solver)).said["pid"]
+                solver.sweep(asyncio.get_running_loop().time() + 1)
+                assert (await ask(solver)).said["pid"] == pid
+                assert solver.starts == 1
 
         play(body)
 

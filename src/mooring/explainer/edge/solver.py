@@ -90,6 +90,7 @@ class Solver:
         if self._held and (self._held_bytes + size > self._settings.queue_bytes):
             raise Busy(FULL)
         life = self._life or self._start()
+        self._idle_since = asyncio.get_running_loop().time()  # a call may come and end between two sweeps
         self._numbers += 1
         number = self._numbers
         self._held[number] = size
