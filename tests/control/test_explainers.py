@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 
 from mooring.control import explainers
+from mooring.control.endpoint_worker import EndpointWorker
 from mooring.control.explainers import Explainers
 from mooring.control.trials import creation, scaling, update
 from mooring.explainer.preparing import vetting
@@ -215,3 +217,29 @@ def test_what_is_forgotten_is_not_put_back(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert not (tmp_path / "baselines" / "uid-e").exists()
+
+
+def test_an_update_that_is_turned_back_brings_no_baseline_later(tmp_path: Path) -> None:
+    class Slow(Store):
+        def __init__(self) -> None:
+            super().__init__(tmp_path, [None])
+            self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+        async def bring(self, uid: str, generation: int, explainer: Members) -> Loaded:
+            self.begun.set()
+            await self.go.wait()
+            return await super().bring(uid, generation, explainer)
+
+    async def scene() -> None:
+        store, around = Slow(), MagicMock(clock=SetClock())
+        around.baselines, around.engine.artifacts.forget = store, AsyncMock()
+        worker = EndpointWorker("uid-e", around)
+        of = updating(INLINE, IN_S3)
+        worker._trials.of(update(cast("Rollout", of.rollout)))
+        await store.begun.wait()
+        await worker._tidy(replace(of, rollout=None, status=EndpointStatus.IN_SERVICE, last_generation=5))
+        store.go.set()
+        await asyncio.sleep(0.01)
+        assert (store.calls, store.path("uid-e", 5).exists()) == (0, False)
+
+    asyncio.run(scene())

@@ -198,6 +198,7 @@ class EndpointWorker:
         state = (record.generation, record.last_generation)
         if self._tidied == state:
             return
+        self._trials.forget()  # of an update that was turned back meanwhile; it would bring what is removed here
         wanted = {record.generation, *([record.remnant.generation] if record.remnant is not None else [])}
         self.fleet.forget(wanted.__contains__)
         self.elasticity.forget(wanted.__contains__)
