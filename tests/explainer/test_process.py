@@ -192,7 +192,8 @@ def test_a_call_whose_time_is_over_is_left(gateway: Gateway) -> None:
 
 GARBAGE = [
     b"", b"\x00" * 1000, b"\xff\xfe", b"nan", b"inf\ninf", b"[" * 200_000, b'"' * 1001, b"1," * 50_000, b"{}",
-    b"1\n" * 5000, b"\n" * 3000, b"'", b"1e308,1e308,1e309", b"0x10", "१२".encode(), b"null", b"()", b"(" * 90_000 + b")",
+    b"1\n" * 5000, b"\n" * 3000, b"'", b"1e308,1e308,1e309", b"0x10", "१२".encode(), b"null", b"()",
+    b"(" * 90_000 + b")",
 ]  # fmt: skip
 
 
