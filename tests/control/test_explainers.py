@@ -13,7 +13,7 @@ import pytest
 
 from mooring.control import explainers
 from mooring.control.endpoint_worker import EndpointWorker
-from mooring.control.explainers import Explainers
+from mooring.control.explainers import EndpointExplainers
 from mooring.control.trials import creation, scaling, update
 from mooring.explainer.preparing import vetting
 from mooring.explainer.preparing.baselines import BaselineError, BaselineStore, Loaded
@@ -62,7 +62,7 @@ class Scene:
         self.clock = SetClock()
         self.told: list[str] = []
         note = lambda kind, text: self.told.append(text)  # noqa: E731
-        self.explainers = Explainers("uid-e", self.store, cast("Any", self.clock), note)
+        self.explainers = EndpointExplainers("uid-e", self.store, cast("Any", self.clock), note)
 
 
 @pytest.fixture(autouse=True)

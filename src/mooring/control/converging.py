@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mooring.control.elasticity import Elasticity
-from mooring.control.explainers import Explainers
+from mooring.control.explainers import EndpointExplainers
 from mooring.control.fleet import Fleet
 from mooring.control.replica_life import Place, ReplicaLife, ReplicaState
 from mooring.control.routing import Routed, route_of
@@ -59,7 +59,9 @@ class Reached:
 class Convergence:
     """The moves of one endpoint's worker."""
 
-    def __init__(self, fleet: Fleet, elasticity: Elasticity, explainers: Explainers, around: Surroundings) -> None:
+    def __init__(
+        self, fleet: Fleet, elasticity: Elasticity, explainers: EndpointExplainers, around: Surroundings
+    ) -> None:
         self._fleet = fleet
         self._elasticity = elasticity
         self._explainers = explainers

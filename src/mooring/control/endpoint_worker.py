@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from mooring.control.alarms import AlarmWatch
 from mooring.control.converging import RETRY_S, Convergence
 from mooring.control.elasticity import Elasticity
-from mooring.control.explainers import Explainers
+from mooring.control.explainers import EndpointExplainers
 from mooring.control.fleet import Fleet
 from mooring.control.replica_life import Place
 from mooring.control.rollout import RolloutDriver
@@ -48,7 +48,7 @@ class EndpointWorker:
         """Set at the next change of the stored record, and then another one takes its place."""
         self._around = around
         self.elasticity = Elasticity(uid, self.fleet, around.settings, around.clock, around.publisher)
-        self._explainers = Explainers(uid, around.baselines, around.clock, self.note)
+        self._explainers = EndpointExplainers(uid, around.baselines, around.clock, self.note)
         self._convergence = Convergence(self.fleet, self.elasticity, self._explainers, around)
         interval_s = around.settings.deployments.alarm_interval_s
         self._alarms = AlarmWatch(around.cloudwatch, around.clock, interval_s, self.wake)

@@ -12,6 +12,7 @@ import logging
 
 from mooring.clock import Clock
 from mooring.control.trials import Change, ChangeKind, Outcome
+from mooring.explainer.faults import counted
 from mooring.explainer.preparing.baselines import BaselineError, BaselineStore
 from mooring.explainer.preparing.vetting import objection
 from mooring.hosting.endpoints import EndpointRecord, VariantState
@@ -30,7 +31,7 @@ LONGEST_PAUSE_S = 60.0
 """Between two tries to put a baseline back."""
 
 
-class Explainers:
+class EndpointExplainers:
     """Of one endpoint."""
 
     def __init__(self, uid: str, baselines: BaselineStore, clock: Clock, note: Note) -> None:
@@ -112,7 +113,7 @@ class Explainers:
 
     async def _load(self, generation: int, explainer: Members) -> None:
         loaded = await self._baselines.bring(self._uid, generation, explainer)
-        records = "1 record" if loaded.records == 1 else f"{loaded.records} records"
+        records = counted(loaded.records, "record")
         text = f"the baseline was loaded from {baseline_uri(explainer)}: {records}, {loaded.bytes} bytes"
         self._note(EventKind.EXPLAINER, text)
 
